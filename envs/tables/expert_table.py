@@ -1,0 +1,106 @@
+"""The edge experts themselves: size, speed, power, host class and price of each generative model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from .reading import Sheet, read_sheet
+
+HOST_CLASSES = ("edge", "cloud")
+NUMBERS = ("parameters", "memory_gb", "seconds_per_unit", "power_w", "price_usd_per_unit")
+COLUMNS = ("expert", "modality", "unit", "host_class", "reference_device",
+           *NUMBERS, *(f"{name}_source" for name in NUMBERS))
+
+
+@dataclass(frozen=True)
+class Expert:
+    """One edge expert.
+
+    Attributes:
+        name: As in the quality tables.
+        modality: `text`, `video` or `object3d`.
+        unit: What one unit of work is (`token`, `clip`, `asset`).
+        host_class: `edge` (occupies the host's memory) or `cloud` (always available, behind the backhaul).
+        reference_device: The machine that `seconds_per_unit` and `power_w` refer to.
+        parameters: Number of weights; NaN where it was never published.
+        memory_gb: Memory the loaded expert occupies at its edge host, in gigabytes; 0 for a cloud expert.
+        seconds_per_unit: Seconds of compute per unit of work at nominal speed.
+        power_w: Electrical power while computing at nominal speed, in watts.
+        price_usd_per_unit: List price per unit of work, in US dollars.
+        sources: For each numeric column, where the value comes from, or why it is modelled.
+    """
+
+    name: str
+    modality: str
+    unit: str
+    host_class: str
+    reference_device: str
+    parameters: float
+    memory_gb: float
+    seconds_per_unit: float
+    power_w: float
+    price_usd_per_unit: float
+    sources: dict[str, str]
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether requests travel over the backhaul to reach this expert."""
+        return self.host_class == "cloud"
+
+
+@dataclass(frozen=True)
+class ExpertTable:
+    """All known experts by name."""
+
+    path: Path
+    sha256: str
+    experts: dict[str, Expert]
+
+    @classmethod
+    def load(cls, path: str | Path = "experts") -> ExpertTable:
+        """Read and validate a table of experts.
+
+        Args:
+            path: A CSV or Parquet file, or the name of a shipped table.
+
+        Raises:
+            TableError: naming file, row, column and value of the first fault found.
+        """
+        sheet = read_sheet(path)
+        sheet.require(COLUMNS)
+        experts: dict[str, Expert] = {}
+        for index in range(len(sheet.rows)):
+            expert = _read_expert(sheet, index)
+            if expert.name in experts:
+                raise sheet.error("is listed twice: keep one row", index, "expert", expert.name)
+            experts[expert.name] = expert
+        return cls(sheet.path, sheet.sha256, experts)
+
+    def __getitem__(self, name: str) -> Expert:
+        if name not in self.experts:
+            near = get_close_matches(name, self.experts, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known experts: {', '.join(sorted(self.experts))}"
+            raise KeyError(f"unknown expert '{name}' in {self.path.name}; {hint}")
+        return self.experts[name]
+
+
+def _read_expert(sheet: Sheet, index: int) -> Expert:
+    host_class = sheet.text(index, "host_class")
+    if host_class not in HOST_CLASSES:
+        raise sheet.error(f"is not one of {', '.join(HOST_CLASSES)}", index, "host_class", host_class)
+    unpublished = sheet.rows[index]["parameters"] == ""
+    return Expert(
+        name=sheet.text(index, "expert"),
+        modality=sheet.text(index, "modality"),
+        unit=sheet.text(index, "unit"),
+        host_class=host_class,
+        reference_device=sheet.text(index, "reference_device"),
+        parameters=float("nan") if unpublished else sheet.number(index, "parameters", 1.0),
+        memory_gb=sheet.number(index, "memory_gb", 0.0),
+        seconds_per_unit=sheet.number(index, "seconds_per_unit", 1e-9),
+        power_w=sheet.number(index, "power_w", 0.0),
+        price_usd_per_unit=sheet.number(index, "price_usd_per_unit", 0.0),
+        sources={name: sheet.text(index, f"{name}_source") for name in NUMBERS},
+    )
