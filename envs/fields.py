@@ -1,0 +1,132 @@
+"""What agents observe and how they act: one table that builds the spaces, the documentation and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .state import Figures
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named stretch of an observation.
+
+    Attributes:
+        name: Key in `slices`.
+        size: Number of entries, from the sizes of the world.
+        low: Lowest value.
+        high: Highest value.
+        unit: What an entry of 1 stands for.
+        meaning: One line.
+    """
+
+    name: str
+    size: Callable[[Sizes], int]
+    low: float
+    high: float
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes that decide the shape of observations and actions."""
+
+    P: int
+    U: int
+    E: int
+    C: int
+    H: int
+    price_levels: int
+    speed_levels: int
+    categories: int
+    prompts: int
+
+    @classmethod
+    def of(cls, c: Any, f: Figures) -> Sizes:
+        """The sizes of a world; `prompts` is 0 unless devices see which prompt they hold."""
+        return cls(int(c.P), int(c.U), int(c.E), int(c.C), len(f.device_power_w), len(f.price_levels), len(f.speed_levels),
+                   len(f.priors), len(f.category) if c.show_prompt else 0)
+
+
+DEVICE_FIELDS = (
+    Field("open", lambda n: 1, 0, 1, "flag", "the device holds a request"),
+    Field("category", lambda n: n.categories, 0, 1, "one-hot", "category of the request"),
+    Field("prompt", lambda n: n.prompts, 0, 1, "one-hot", "which prompt it is (only where requests.show_prompt)"),
+    Field("value", lambda n: 1, 0, 1, "requests.value_high", "value of a perfect answer"),
+    Field("subtasks_left", lambda n: 1, 0, 1, "requests.subtasks", "segments still to be placed"),
+    Field("deadline_left", lambda n: 1, 0, 1, "requests.deadline_slots", "slots until the request expires"),
+    Field("context", lambda n: 1, 0, 4, "requests.context_tokens", "bits to upload with every segment"),
+    Field("battery", lambda n: 1, 0, 1, "devices.battery_j", "energy left"),
+    Field("local_budget", lambda n: 1, 0, 1, "devices.local_budget_units", "work the local expert may still do for this request"),
+    Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the device"),
+    Field("last_latency", lambda n: 1, 0, 4, "deadline", "latency of the last composed request"),
+    Field("turn", lambda n: 1, 0, 1, "devices.count", "place in this slot's order of service (0: first)"),
+    Field("last_expert", lambda n: n.E + 1, 0, 1, "one-hot", "expert of the previous segment (last: local)"),
+    Field("gate", lambda n: n.E + 1, 0, 1, "quality", "the gate's reading of each expert's quality (last: local)"),
+    Field("compute", lambda n: n.E + 1, 0, 4, "slot", "expected seconds to compute a segment at the announced speed"),
+    Field("quote", lambda n: n.E, 0, 4, "requests.value_high", "expected payment for a whole request at the posted price"),
+    Field("backlog", lambda n: n.E, 0, 4, "queue_limit_s", "seconds of work queued at each expert"),
+    Field("available", lambda n: n.E, 0, 1, "flag", "the expert is loaded"),
+    Field("link", lambda n: n.P, -1, 2, "30 dB", "signal-to-noise ratio to each provider, highest power, whole band"),
+)
+PROVIDER_FIELDS = (
+    Field("backlog", lambda n: n.C, 0, 4, "queue_limit_s", "seconds of work queued at each of its experts"),
+    Field("loaded", lambda n: n.C, 0, 1, "flag", "which of its experts are loaded"),
+    Field("loading", lambda n: n.C, 0, 1, "time to load", "share of the loading time left"),
+    Field("quality", lambda n: n.C, 0, 1, "quality", "training-split mean of its experts, weighed by the demand"),
+    Field("margin", lambda n: n.C, -1, 4, "list price", "posted price less electricity per unit of work"),
+    Field("demand", lambda n: n.categories, 0, 1, "devices.count", "open requests by category"),
+    Field("prices", lambda n: n.P, 0, 1, "highest level", "price level of every provider, its own first"),
+    Field("speed", lambda n: 1, 0, 1, "highest level", "its compute speed"),
+    Field("bandwidth", lambda n: 3, 0, 1, "one-hot", "its bandwidth policy"),
+    Field("power", lambda n: 1, 0, 4, "all experts busy at nominal speed", "its power draw in the last slot"),
+    Field("served", lambda n: 1, 0, 1, "devices.count", "segments served in the last slot"),
+    Field("late", lambda n: 1, 0, 1, "devices.count", "of these, after the deadline"),
+)
+OBS_FIELDS = {"device": DEVICE_FIELDS, "provider": PROVIDER_FIELDS}
+
+ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
+    "device": (
+        ("expert", lambda n: n.E + 2, "0..E-1: place the next segment there; E: on the local expert; E+1: wait"),
+        ("power", lambda n: n.H, "transmit-power level"),
+    ),
+    "provider": (
+        ("price", lambda n: n.price_levels, "price level"),
+        ("speed", lambda n: n.speed_levels, "compute-speed level"),
+        ("bandwidth", lambda n: 3, "bandwidth policy: equal, by load, by channel"),
+        ("load", lambda n: n.C + 1, "0: keep; j: load the j-th expert of its catalogue"),
+    ),
+}
+ROLES = ("device", "provider")
+
+
+def slices(role: str, sizes: Sizes) -> dict[str, slice]:
+    """Where each field of a role's observation lies."""
+    found, start = {}, 0
+    for item in OBS_FIELDS[role]:
+        found[item.name] = slice(start, start + item.size(sizes))
+        start += item.size(sizes)
+    return found
+
+
+def observation_size(role: str, sizes: Sizes) -> int:
+    """Length of a role's observation vector."""
+    return sum(item.size(sizes) for item in OBS_FIELDS[role])
+
+
+def action_sizes(role: str, sizes: Sizes) -> tuple[int, ...]:
+    """Number of choices of each part of a role's action."""
+    return tuple(size(sizes) for _, size, _ in ACTION_PARTS[role])
+
+
+def describe(role: str, sizes: Sizes) -> str:
+    """The observation and action of a role as Markdown tables."""
+    lines = ["| field | entries | range | 1 stands for | meaning |", "|---|---|---|---|---|"]
+    lines += [f"| {i.name} | {i.size(sizes)} | {i.low:g} to {i.high:g} | {i.unit} | {i.meaning} |" for i in OBS_FIELDS[role]
+              if i.size(sizes)]
+    lines += ["", "| action part | choices | meaning |", "|---|---|---|"]
+    lines += [f"| {name} | {size(sizes)} | {meaning} |" for name, size, meaning in ACTION_PARTS[role]]
+    return "\n".join(lines)

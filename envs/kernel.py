@@ -1,0 +1,142 @@
+"""One slot of one world, told in the order it happens, and the loop over worlds.
+
+Throughout, `w` is one world (a row of `state.Worlds`), `c` the constants and `f` the figures. All randomness is a pure
+function of the slot's key (see `rng`), so worlds never touch one another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import market, rng
+from .episodes import begin_episode, end_stays, shuffle_order
+from .jit import entry, inline, jit
+from .links import fade_links, move_devices
+from .observe import observe_device, observe_provider
+from .requests import expire_requests, receive_requests, switch_period
+from .service import choose_experts, serve_segments, share_bands
+from .state import NONE, PRESENT, Figures, Ints, Worlds
+from .steering import drain_queues, finish_loading, steer_providers
+
+
+@entry
+def step_worlds(
+    worlds: Worlds, c: Any, f: Figures, device_actions: Ints, provider_actions: Ints, views: Any, final_views: Any
+) -> None:
+    """Advance every world by one slot; where an episode ends, keep its last views and begin the next.
+
+    Args:
+        worlds: State, updated in place.
+        c: Constants.
+        f: Recorded figures.
+        device_actions: (B, U, 2), expert and power level.
+        provider_actions: (B, P, 4), price, speed, bandwidth policy and load.
+        views: Observations and masks to write (`world.Views`).
+        final_views: The same, written only where an episode ends.
+    """
+    for b in range(len(worlds.clock)):
+        w = row(b, worlds)
+        step_world(device_actions[b], provider_actions[b], w, c, f)
+        if w.clock.over:
+            observe_world(b, w, c, f, final_views)
+            w.clock.episode += 1
+            begin_episode(key_of(w, c, 0), w, c, f)
+        observe_world(b, w, c, f, views)
+
+
+@entry
+def reset_worlds(worlds: Worlds, c: Any, f: Figures, views: Any) -> None:
+    """Begin the episode that every world's clock names."""
+    for b in range(len(worlds.clock)):
+        w = row(b, worlds)
+        begin_slot(w, c)
+        begin_episode(key_of(w, c, 0), w, c, f)
+        observe_world(b, w, c, f, views)
+
+
+@inline
+def row(b: int, worlds: Worlds) -> Worlds:
+    """One world of many."""
+    return Worlds(worlds.clock[b], worlds.providers[b], worlds.experts[b], worlds.devices[b], worlds.links[b],
+                  worlds.gate[b], worlds.order[b])
+
+
+@jit
+def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
+    """The random stream of a slot of the present episode."""
+    return rng.stream(c.seed, w.clock.world, w.clock.episode, slot)
+
+
+@jit
+def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+    """One slot: providers steer, devices choose, the air is shared, experts serve, and the world moves on."""
+    begin_slot(w, c)
+    steer_providers(provider_actions, w, c, f)
+    choose_experts(device_actions, w, c)
+    share_bands(device_actions, w, c, f)
+    serve_segments(device_actions, w, c, f)
+    expire_requests(w, c)
+    drain_queues(w, c, f)
+    finish_loading(w, c)
+    pay_rewards(w, c)
+
+    w.clock.slot += 1
+    key = key_of(w, c, w.clock.slot)
+    end_stays(key, w, c)
+    move_devices(key, w, c)
+    fade_links(key, w, c)
+    switch_period(key, w, c)
+    receive_requests(key, w, c, f)
+    shuffle_order(key, w, c)
+
+
+@jit
+def begin_slot(w: Worlds, c: Any) -> None:
+    """Nothing has happened yet in this slot."""
+    w.clock.over, w.clock.energy_j = False, 0.0
+    for p in range(c.P):
+        provider = w.providers[p]
+        provider.invalid, provider.terminated, provider.truncated = False, False, False
+        provider.served, provider.late, provider.power_w = 0, 0, c.idle_power_w
+        provider.reward, provider.revenue, provider.electricity = 0.0, 0.0, 0.0
+        provider.loading_cost, provider.late_cost = 0.0, 0.0
+    for e in range(c.E):
+        w.experts[e].busy_s = 0.0
+    for u in range(c.U):
+        device = w.devices[u]
+        device.acted, device.refused, device.invalid = False, False, False
+        device.arrived, device.joined, device.terminated, device.truncated = False, False, False, False
+        device.placed, device.ended = -1, NONE
+        device.share, device.segment_latency_s, device.quality, device.latency_s = 0.0, 0.0, 0.0, 0.0
+        device.reward, device.earned, device.payment, device.energy, device.latency = 0.0, 0.0, 0.0, 0.0, 0.0
+
+
+@jit
+def pay_rewards(w: Worlds, c: Any) -> None:
+    """Sum every agent's terms and mix private with shared reward."""
+    total, agents = 0.0, c.P
+    for p in range(c.P):
+        provider = w.providers[p]
+        provider.reward = provider.revenue + provider.electricity + provider.loading_cost + provider.late_cost
+        total += provider.reward
+    for u in range(c.U):
+        device = w.devices[u]
+        device.reward = device.earned + device.payment + device.energy + device.latency
+        total += device.reward
+        agents += device.acted
+    mean = total / agents
+    for p in range(c.P):
+        w.providers[p].reward = market.mix(w.providers[p].reward, mean, c.team)
+    for u in range(c.U):
+        if w.devices[u].acted:
+            w.devices[u].reward = market.mix(w.devices[u].reward, mean, c.team)
+
+
+@jit
+def observe_world(b: int, w: Worlds, c: Any, f: Figures, views: Any) -> None:
+    """Write the observations and masks of all agents; a device that has just left is shown its last view."""
+    for u in range(c.U):
+        seen = w.devices[u].presence == PRESENT or w.devices[u].terminated
+        observe_device(u, seen, w, c, f, views.devices[b, u], views.device_masks[b, u])
+    for p in range(c.P):
+        observe_provider(p, w, c, f, views.providers[b, p], views.provider_masks[b, p])

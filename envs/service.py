@@ -1,0 +1,138 @@
+"""What becomes of the devices' choices in a slot: the air is shared, queues are joined, segments are served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import radio
+from .jit import jit
+from .requests import record_segment
+from .rules import may_place, price_of, provider_of, seconds_of
+from .state import PRESENT, Figures, Ints, Worlds
+
+
+@jit
+def choose_experts(actions: Ints, w: Worlds, c: Any) -> None:
+    """Legal choices stand; a masked one means *wait* and is counted."""
+    for u in range(c.U):
+        device = w.devices[u]
+        device.acted = device.presence == PRESENT
+        if not device.acted:
+            continue
+        expert, power = actions[u, 0], actions[u, 1]
+        if expert <= c.E:
+            if may_place(u, expert, w, c):
+                device.placed = expert
+            else:
+                device.invalid = True
+        elif power > 0 and not device.open:
+            device.invalid = True
+
+
+@jit
+def share_bands(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+    """Each provider divides its band among the devices that use it in this slot."""
+    for p in range(c.P):
+        total = 0.0
+        for u in range(c.U):
+            device = w.devices[u]
+            if uses_provider(device.placed, p, c):
+                spectral = radio.shannon_bps(
+                    c.bandwidth_hz, f.device_power_w[actions[u, 1]], w.links[u, p].gain, c.noise_w_hz) / c.bandwidth_hz
+                device.share = radio.share_weight(w.providers[p].bandwidth, device.context_bits, spectral)
+                total += device.share
+        for u in range(c.U):
+            if uses_provider(w.devices[u].placed, p, c):
+                w.devices[u].share /= total
+
+
+@jit
+def uses_provider(expert: int, p: int, c: Any) -> bool:
+    """Whether a segment placed on an expert goes over a provider's air."""
+    return 0 <= expert < c.E and provider_of(expert, c) == p
+
+
+@jit
+def serve_segments(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+    """Segments join the queues in the slot's order of service."""
+    for u in w.order:
+        expert = w.devices[u].placed
+        if expert == c.E:
+            serve_locally(u, w, c, f)
+        elif expert >= 0:
+            serve_remotely(u, expert, f.device_power_w[actions[u, 1]], w, c, f)
+
+
+@jit
+def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Figures) -> None:
+    """A segment travels, waits, is computed and comes back; a full queue refuses it."""
+    device, expert, provider = w.devices[u], w.experts[e], w.providers[provider_of(e, c)]
+    seconds_per_unit = seconds_of(e, w, c, f)
+    wait_s = expert.backlog * seconds_per_unit
+    if wait_s > c.queue_limit_s:
+        device.refused = True
+        device.placed = -1
+        return
+    work, bits = f.scores[device.prompt, e].work, f.scores[device.prompt, e].bits
+    up_s = uplink_s(u, e, device.share, power_w, w, c)
+    down_s = downlink_s(u, e, device.share, bits, w, c)
+    latency_s = up_s + wait_s + work * seconds_per_unit + backhaul_s(u, e, bits, w, c, f) + down_s
+    expert.backlog += work
+    expert.last_used = w.clock.slot
+    device.payment = -price_of(e, w, c, f) * work
+    provider.revenue -= device.payment
+    provider.served += 1
+    if (device.age - c.deadline_slots) * c.slot_s + latency_s > 0.0:
+        provider.late += 1
+        provider.late_cost -= c.late_penalty
+    spend_energy(u, power_w * up_s, w, c)
+    record_segment(u, e, latency_s, w, c, f)
+
+
+@jit
+def serve_locally(u: int, w: Worlds, c: Any, f: Figures) -> None:
+    """The device's own compact expert: a queue of its own, battery instead of payment."""
+    device, machine = w.devices[u], f.machines[c.E]
+    work = f.scores[device.prompt, c.E].work
+    device.local_backlog += work
+    device.local_budget -= work
+    spend_energy(u, machine.power_w * work * machine.seconds_per_unit, w, c)
+    record_segment(u, c.E, device.local_backlog * machine.seconds_per_unit, w, c, f)
+
+
+@jit
+def uplink_s(u: int, e: int, share: float, power_w: float, w: Worlds, c: Any) -> float:
+    """Seconds to send a device's context to the host of an expert on a share of the band."""
+    gain = w.links[u, provider_of(e, c)].gain
+    rate_bps = radio.shannon_bps(share * c.bandwidth_hz, power_w, gain, c.noise_w_hz)
+    return min(c.max_tx_s, w.devices[u].context_bits / rate_bps)
+
+
+@jit
+def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any) -> float:
+    """Seconds to bring a segment down; the provider's power is shared like its band."""
+    gain = w.links[u, provider_of(e, c)].gain
+    rate_bps = radio.shannon_bps(share * c.bandwidth_hz, share * c.provider_power_w, gain, c.noise_w_hz)
+    return min(c.max_tx_s, bits / rate_bps)
+
+
+@jit
+def backhaul_s(u: int, e: int, bits: float, w: Worlds, c: Any, f: Figures) -> float:
+    """Seconds on the backhaul: to the cloud and back, and to bring the text so far from another host."""
+    device = w.devices[u]
+    seconds = 0.0
+    if f.machines[e].is_cloud:
+        seconds += c.cloud_rtt_s + (device.context_bits + bits) / c.backhaul_bps
+    last = device.last_expert
+    if last >= 0 and last != c.E and provider_of(last, c) != provider_of(e, c):
+        seconds += device.text_bits / c.backhaul_bps
+    return seconds
+
+
+@jit
+def spend_energy(u: int, energy_j: float, w: Worlds, c: Any) -> None:
+    """Take energy from a device's battery and charge it in the reward."""
+    device = w.devices[u]
+    device.battery_j = max(0.0, device.battery_j - energy_j)
+    device.energy = -c.energy_weight * energy_j
+    w.clock.energy_j += energy_j

@@ -1,0 +1,201 @@
+"""`World`: B worlds of one scenario, stepped together. The one source of truth of the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .fields import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
+from .kernel import reset_worlds, step_worlds
+from .scenario import Scenario, load_scenario
+from .state import PRESENT, allocate
+from .figures import build_constants, load_figures
+
+
+class Views(NamedTuple):
+    """What all agents of B worlds see. Views of the world's own buffers: copy what you keep beyond the next step."""
+
+    devices: NDArray[np.float32]  # (B, U, D)
+    device_masks: NDArray[np.int8]  # (B, U, M): parts of the action side by side, 1 = legal
+    providers: NDArray[np.float32]  # (B, P, D')
+    provider_masks: NDArray[np.int8]  # (B, P, M')
+
+
+class World:
+    """B independent worlds of one scenario, as arrays.
+
+    Same seed, same bytes: world `i` evolves identically whatever the number of worlds beside it.
+
+    Args:
+        scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
+        n_worlds: B.
+        seed: Key of the random stream, 0 <= seed < 2**63.
+        overrides: Dotted scenario fields to change, as `{"devices.count": 32}`.
+        first_world: Identity of world 0 in the random stream; workers that share a seed take disjoint ranges.
+
+    Attributes:
+        scenario: The validated scenario.
+        table: The quality table in use, experts in the scenario's order, the local expert last.
+        sizes: Sizes of observations and actions.
+        state: Record arrays of the current state and of what happened in the last slot (see `state.Worlds`).
+        views: What the agents see now.
+        final_views: What they saw last, in worlds whose episode has just ended (`state.clock.over`).
+
+    Raises:
+        ScenarioError: if the scenario is not valid.
+        TableError: if a table is not valid.
+        ValueError: for a seed or a number of worlds out of range.
+
+    Example:
+        >>> world = World("edge_experts/text-v0", n_worlds=2, seed=7)
+        >>> views = world.reset()
+        >>> views.devices.shape[:2]
+        (2, 16)
+        >>> views = world.step(*world.sample_actions(np.random.default_rng(0)))
+        >>> world.state.devices.reward.shape
+        (2, 16)
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str | Path | Mapping[str, Any],
+        n_worlds: int = 1,
+        seed: int = 0,
+        overrides: Mapping[str, Any] | None = None,
+        first_world: int = 0,
+    ) -> None:
+        _check_range("n_worlds", n_worlds, 1, 2**31)
+        _check_range("seed", seed, 0, 2**63)
+        self.scenario = load_scenario(scenario, overrides)
+        self.figures, self.table = load_figures(self.scenario)
+        self.n_worlds = n_worlds
+        self._prepare(seed, np.arange(first_world, first_world + n_worlds))
+
+    def _prepare(self, seed: int, identities: NDArray[np.int64]) -> None:
+        self.seed = seed
+        self.constants = build_constants(self.scenario, seed)
+        self.sizes = Sizes.of(self.constants, self.figures)
+        self.state = allocate(identities, self.constants)
+        self.views = self._allocate_views()
+        self.final_views = self._allocate_views()
+        c, B = self.constants, self.n_worlds
+        wait, keep = [c.E + 1, 0], [c.default_price, c.default_speed, c.default_bandwidth, 0]
+        self._defaults = {"device": np.full((B, c.U, 2), wait), "provider": np.full((B, c.P, 4), keep)}
+        self._limits = {role: np.array(action_sizes(role, self.sizes)) for role in ROLES}
+
+    def _allocate_views(self) -> Views:
+        counts = {"device": self.constants.U, "provider": self.constants.P}
+        shapes = [(self.n_worlds, counts[role]) for role in ROLES]
+        arrays: list[Any] = []
+        for role, shape in zip(ROLES, shapes, strict=True):
+            arrays.append(np.zeros((*shape, observation_size(role, self.sizes)), np.float32))
+            arrays.append(np.zeros((*shape, sum(action_sizes(role, self.sizes))), np.int8))
+        return Views(*arrays)
+
+    def reset(self, seed: int | None = None, episode: int = 0) -> Views:
+        """Begin an episode in every world.
+
+        Args:
+            seed: A new key for the random stream; the present one by default.
+            episode: Number of the episode within the stream; the same number gives the same episode again.
+        """
+        _check_range("episode", episode, 0, 2**31)
+        if seed is not None:
+            _check_range("seed", seed, 0, 2**63)
+            self.seed = seed
+            self.constants.seed = seed
+        self.state.clock.episode[:] = episode
+        reset_worlds(self.state, self.constants, self.figures, self.views)
+        return self.views
+
+    def step(self, device_actions: ArrayLike | None = None, provider_actions: ArrayLike | None = None) -> Views:
+        """Advance every world by one slot; worlds whose episode ends begin the next one at once.
+
+        Args:
+            device_actions: (B, U, 2) integers, expert and power level; `None`: everybody waits.
+            provider_actions: (B, P, 4) integers, price, speed, bandwidth policy and load; `None`: the defaults.
+
+        Returns:
+            The new observations. Rewards and all that happened stand in `state`, whose record arrays also hold the
+            outcome of the last slot: `state.devices.reward`, `state.providers.reward`, `state.clock.over`.
+
+        Raises:
+            ValueError: for an action of the wrong shape or out of range (a masked one is legal input: it means *wait*
+                or *keep*, and is counted in `invalid`).
+        """
+        devices, providers = self._checked("device", device_actions), self._checked("provider", provider_actions)
+        step_worlds(self.state, self.constants, self.figures, devices, providers, self.views, self.final_views)
+        return self.views
+
+    def _checked(self, role: str, actions: ArrayLike | None) -> NDArray[np.int64]:
+        expected, limits = self._defaults[role], self._limits[role]
+        if actions is None:
+            return expected
+        given = np.asarray(actions)
+        if given.shape != expected.shape or given.dtype.kind not in "iu":
+            raise ValueError(f"{role} actions: {given.dtype} array of shape {given.shape}, "
+                             f"expected integers of shape {expected.shape}")
+        wrong = (given < 0) | (given >= limits)
+        if wrong.any():
+            world, agent, part = np.argwhere(wrong)[0]
+            raise ValueError(f"{role} actions: {ACTION_PARTS[role][part][0]} = {given[world, agent, part]} of {role} {agent} "
+                             f"in world {world}, expected 0..{limits[part] - 1}")
+        return np.ascontiguousarray(given, dtype=np.int64)
+
+    def sample_actions(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Uniformly random legal actions of all devices and providers."""
+        return (
+            sample_masked(rng, self.views.device_masks, action_sizes("device", self.sizes)),
+            sample_masked(rng, self.views.provider_masks, action_sizes("provider", self.sizes)),
+        )
+
+    @property
+    def live_devices(self) -> NDArray[np.bool_]:
+        """(B, U): which devices are there now."""
+        return np.asarray(self.state.devices.presence == PRESENT)
+
+    def fork(self, worlds: ArrayLike) -> World:
+        """Independent copies of some worlds, in their present state and with their own future randomness.
+
+        A copy that is played the same actions lives the same life: use it to look ahead, or to ask what another action
+        would have done.
+
+        Args:
+            worlds: Indices; an index may be repeated.
+        """
+        rows = np.asarray(worlds, dtype=np.int64)
+        if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= self.n_worlds:
+            raise ValueError(f"worlds: {worlds!r}, expected a list of indices in 0..{self.n_worlds - 1}")
+        copy = World.__new__(World)
+        copy.scenario, copy.figures, copy.table = self.scenario, self.figures, self.table
+        copy.n_worlds = len(rows)
+        copy._prepare(self.seed, self.state.clock.world[rows])
+        for mine, other in [(copy.state, self.state), (copy.views, self.views), (copy.final_views, self.final_views)]:
+            for target, source in zip(mine, other, strict=True):
+                target[...] = source[rows]
+        return copy
+
+
+def sample_masked(rng: np.random.Generator, masks: NDArray[np.int8], sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Draw each part of an action uniformly among its legal choices.
+
+    Args:
+        rng: Source of randomness.
+        masks: (..., sum(sizes)), parts side by side.
+        sizes: Choices per part.
+
+    Returns:
+        (..., len(sizes)) int64.
+    """
+    parts = np.split(masks, np.cumsum(sizes)[:-1], axis=-1)
+    draws = [np.where(part == 1, rng.random(part.shape), -1.0).argmax(axis=-1) for part in parts]
+    return np.stack(draws, axis=-1)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int | np.integer) or not low <= value < high:
+        raise ValueError(f"{name}: {value!r}, expected an integer with {low} <= {name} < {high}")
