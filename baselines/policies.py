@@ -91,7 +91,7 @@ class Enumeration:
         total, running = np.zeros(len(sequences)), np.ones(len(sequences), bool)
         for slot in range(world.scenario.episode.slots):
             copies.step(steps[sequences[:, slot]][:, None, :])
-            total += np.where(running, copies.state.devices.reward[:, 0] + copies.state.providers.reward.sum(axis=1), 0.0)
+            total += np.where(running, copies.state.devices.reward[:, 0], 0.0)
             running &= ~copies.state.clock.over
         best: Ints = steps[sequences[total.argmax()]]
         return best

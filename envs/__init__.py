@@ -1,0 +1,37 @@
+"""Environments: importing this package registers the `edge_experts/...` ids with PettingZoo and Gymnasium."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .registry import register_all
+
+if TYPE_CHECKING:
+    from .parallel import EdgeEnv as EdgeEnv
+    from .scenario import Scenario as Scenario
+    from .scenario import ScenarioError as ScenarioError
+    from .scenario import load_scenario as load_scenario
+    from .scenario import shipped_ids as shipped_ids
+    from .tables import ExpertTable as ExpertTable
+    from .tables import QualityTable as QualityTable
+    from .tables import TableError as TableError
+    from .views import SingleAgentEnv as SingleAgentEnv
+    from .world import Views as Views
+    from .world import World as World
+
+_HOME = {
+    "EdgeEnv": "parallel", "SingleAgentEnv": "views", "World": "world", "Views": "world",
+    "Scenario": "scenario", "ScenarioError": "scenario", "load_scenario": "scenario", "shipped_ids": "scenario",
+    "QualityTable": "tables", "ExpertTable": "tables", "TableError": "tables",
+}
+__all__ = sorted(_HOME)
+
+register_all()
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: the kernel's compiler is not needed to list environments."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -45,7 +45,7 @@ def build_constants(s: Scenario, seed: int) -> Any:
         fading_correlation=1.0 if still else jakes_correlation(s.mobility.speed_mps, radio.carrier_hz, s.episode.slot_s),
         mobility=MODELS[s.mobility.model], step_m=s.mobility.speed_mps * s.episode.slot_s, area_m=s.mobility.area_m,
         churn=devices.churn, battery_j=devices.battery_j,
-        has_local=bool(devices.local_expert), local_budget=devices.local_budget_units,
+        has_local=bool(devices.local_expert), may_wait=devices.may_wait, local_budget=devices.local_budget_units,
         default_price=providers.default_price, default_speed=providers.default_speed,
         default_bandwidth=providers.default_bandwidth,
         memory_gb=providers.memory_gb, load_gb_per_s=providers.load_gb_per_s,

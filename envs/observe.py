@@ -79,13 +79,13 @@ def observe_device(u: int, seen: bool, w: Worlds, c: Any, f: Figures, out: Any, 
 
 @jit
 def mask_device(u: int, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
-    """Legal experts, then legal power levels; *wait* is always legal, and all there is without a request."""
+    """Legal experts, then legal power levels; *wait* is all there is without a request."""
     can_place = False
     for e in range(c.E + 1):
         legal = may_place(u, e, w, c)
         mask[e] = legal
         can_place = can_place or legal
-    mask[c.E + 1] = 1
+    mask[c.E + 1] = c.may_wait or not can_place
     for level in range(len(f.device_power_w)):
         mask[c.E + 2 + level] = level == 0 or can_place
 

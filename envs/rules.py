@@ -29,6 +29,15 @@ def may_place(u: int, expert: int, w: Worlds, c: Any) -> bool:
 
 
 @jit
+def can_place(u: int, w: Worlds, c: Any) -> bool:
+    """Whether a device may place a segment anywhere."""
+    for e in range(c.E + 1):
+        if may_place(u, e, w, c):
+            return True
+    return False
+
+
+@jit
 def may_load(p: int, place: int, w: Worlds, c: Any) -> bool:
     """Whether a provider may start to load the expert at a place (1..C) of its catalogue."""
     expert = (place - 1) * c.P + p

@@ -151,6 +151,8 @@ class Devices:
     """Number of devices."""
     act: bool = True
     """Whether devices are agents; otherwise they wait."""
+    may_wait: bool = True
+    """Whether a device that could place a segment may wait instead."""
     power_levels_w: tuple[Positive, ...] = (0.01, 0.05, 0.1, 0.2)
     """Transmit power levels, watts (the highest is that of LTE and NR user equipment, 23 dBm)."""
     churn: Share = 0.0

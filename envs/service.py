@@ -7,7 +7,7 @@ from typing import Any
 from . import radio
 from .jit import jit
 from .requests import record_segment
-from .rules import may_place, price_of, provider_of, seconds_of
+from .rules import can_place, may_place, price_of, provider_of, seconds_of
 from .state import PRESENT, Figures, Ints, Worlds
 
 
@@ -25,7 +25,7 @@ def choose_experts(actions: Ints, w: Worlds, c: Any) -> None:
                 device.placed = expert
             else:
                 device.invalid = True
-        elif power > 0 and not device.open:
+        elif power > 0 and not device.open or not c.may_wait and can_place(u, w, c):
             device.invalid = True
 
 

@@ -128,7 +128,7 @@ CONSTANTS = record(
     ("carrier_hz bandwidth_hz noise_w_hz provider_power_w max_tx_s backhaul_bps cloud_rtt_s fading_correlation", float),
     ("mobility", int),
     ("step_m area_m churn battery_j local_budget", float),
-    ("has_local", bool),
+    ("has_local may_wait", bool),
     ("default_price default_speed default_bandwidth", int),
     ("memory_gb load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty", float),
     ("queue_limit_s energy_weight latency_weight team", float),

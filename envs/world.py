@@ -153,6 +153,10 @@ class World:
             sample_masked(rng, self.views.provider_masks, action_sizes("provider", self.sizes)),
         )
 
+    def default_actions(self, role: str) -> NDArray[np.int64]:
+        """What a role does when nobody tells it: devices wait, providers keep their defaults. (B, agents, parts)."""
+        return self._defaults[role].copy()
+
     @property
     def live_devices(self) -> NDArray[np.bool_]:
         """(B, U): which devices are there now."""

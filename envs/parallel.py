@@ -1,0 +1,231 @@
+"""`EdgeEnv`: one world as a PettingZoo parallel environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from pettingzoo import ParallelEnv
+
+from .fields import ROLES
+from .scenario import Scenario, load_scenario
+from .spaces import RoleSpaces
+from .state import DEVICE_TERMS, ENDINGS, PROVIDER_TERMS
+from .world import World
+
+Observation = dict[str, np.ndarray]
+TERMS = {"device": DEVICE_TERMS, "provider": PROVIDER_TERMS}
+
+
+class EdgeEnv(ParallelEnv):  # type: ignore[misc]
+    """A market of edge experts, one agent a device and one a provider.
+
+    Description:
+        Service providers host generative models; user devices place the segments of their requests on them. Devices
+        share the air, queue at the experts and pay; quality comes from recorded tables. The rules stand in README.md
+        and, to the letter, in `kernel.step_world`.
+
+    Action space:
+        As `edge_experts.envs.fields.ACTION_PARTS`: a device chooses an expert and a transmit-power level, a provider a
+        price level, a speed level, a bandwidth policy and an expert to load. Parts with one choice are left out.
+
+    Observation space:
+        `{"observation": Box, "action_mask": MultiBinary}`, as `edge_experts.envs.fields.OBS_FIELDS`.
+        `edge-experts describe ID` prints both tables with their sizes. A masked action that is played all the same means
+        *wait* (device) or *keep* (provider) and sets `info["invalid"]`.
+
+    Starting state:
+        Devices and providers at random places, empty queues, every provider's first experts loaded, defaults in force.
+
+    Reward:
+        Device: value x quality if in time, less payments, energy and latency. Provider: payments less electricity,
+        loading and penalties for late service. `rewards.team` mixes in the mean of all. Credits (0.001 US dollar).
+
+    Episode end:
+        Truncated after `episode.slots`. A device is terminated when it leaves (`devices.churn`) or has had its requests
+        (`episode.requests_per_device`); all are terminated when every device has left.
+
+    Info:
+        For each agent its reward terms by name and `invalid`; for devices also `placed`, `refused`, `ended`, and
+        `quality` and `latency_s` of a request composed in the slot.
+
+    Args:
+        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        scenario: Dotted scenario fields to change, as `{"devices.count": 32}`.
+        seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
+        render_mode: `"ansi"` or `"rgb_array"` (needs `edge-experts[plot]`).
+
+    Raises:
+        ScenarioError: if the scenario is not valid.
+        TableError: if a table is not valid.
+
+    Version history:
+        v0: first version.
+    """
+
+    metadata = {"name": "edge_experts", "render_modes": ["ansi", "rgb_array"], "is_parallelizable": True, "render_fps": 2}
+
+    def __init__(
+        self,
+        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Mapping[str, Any] | None = None,
+        *,
+        seed: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode: {render_mode!r}, expected one of {self.metadata['render_modes']} or None")
+        self.render_mode = render_mode
+        self.scenario = load_scenario(base, scenario)
+        self.metadata = {**self.metadata, "name": self.scenario.id}
+        self._seed = seed
+        self._began = False
+        self.world = World(self.scenario, seed=0)
+        self._spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
+        counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U}
+        acting = {"provider": self.scenario.providers.act, "device": self.scenario.devices.act}
+        self._places = {f"{role}_{i}": (role, i) for role in counts if acting[role] for i in range(counts[role])}
+        self.possible_agents = list(self._places)
+        self.agents: list[str] = []
+        self._device_actions = np.zeros((1, self.world.sizes.U, 2), np.int64)
+        self._provider_actions = np.zeros((1, self.world.sizes.P, 4), np.int64)
+
+    @property
+    def observation_spaces(self) -> dict[str, gymnasium.Space[Any]]:
+        """Observation space of every possible agent."""
+        return {agent: self.observation_space(agent) for agent in self.possible_agents}
+
+    @property
+    def action_spaces(self) -> dict[str, gymnasium.Space[Any]]:
+        """Action space of every possible agent."""
+        return {agent: self.action_space(agent) for agent in self.possible_agents}
+
+    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self._spaces[self._place(agent)[0]].observation
+
+    def action_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self._spaces[self._place(agent)[0]].action
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Observation], dict[str, dict[str, Any]]]:
+        """Begin an episode: the first one of a seed if it is given, else the next one of the present seed."""
+        if seed is not None or self._seed is None or not self._began:
+            self._seed = seed if seed is not None else self._seed
+            if self._seed is None:
+                self._seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+            self.world.reset(seed=self._seed)
+        elif self.agents or self.world.state.clock.slot[0] > 0:  # in the middle of an episode
+            self.world.reset(episode=int(self.world.state.clock.episode[0]) + 1)
+        self._began = True
+        self.agents = self._present()
+        return self._observe(self.agents, final=False), {agent: {} for agent in self.agents}
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Play one slot.
+
+        Args:
+            actions: One action for every agent in `agents`.
+
+        Raises:
+            ValueError: if an action is missing, out of range, or for an agent that is not there.
+        """
+        self._take(actions)
+        acted = self.agents
+        self.world.step(self._device_actions, self._provider_actions)
+        over = bool(self.world.state.clock.over[0])
+        present = [] if over else self._present()
+        shown = acted + [agent for agent in present if agent not in acted]
+        rewards, terminated, truncated, infos = {}, {}, {}, {}
+        records = {"device": self.world.state.devices[0], "provider": self.world.state.providers[0]}
+        columns = {role: {name: table[name].tolist() for name in _REPORTED[role]} for role, table in records.items()}
+        for agent in shown:
+            role, i = self._places[agent]
+            column = columns[role]
+            rewards[agent] = column["reward"][i]
+            terminated[agent], truncated[agent] = column["terminated"][i], column["truncated"][i]
+            infos[agent] = {name: column[name][i] for name in _INFO[role]}
+            if role == "device":
+                infos[agent]["ended"] = ENDINGS[column["ended"][i]]
+        observations = self._observe(shown, final=over)
+        self.agents = [agent for agent in present if not terminated[agent]]
+        return observations, rewards, terminated, truncated, infos
+
+    def state(self) -> np.ndarray:
+        """Global state: the observations of all providers, then of all devices, as one float32 vector."""
+        return np.concatenate([self.world.views.providers[0].ravel(), self.world.views.devices[0].ravel()])
+
+    def render(self) -> str | np.ndarray | None:
+        """A picture of the market as `render_mode` asks: text, or an RGB array (height, width, 3) uint8."""
+        from .render import draw, write
+
+        if self.render_mode == "ansi":
+            return write(self.world)
+        return draw(self.world) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _place(self, agent: str) -> tuple[str, int]:
+        try:
+            return self._places[agent]
+        except KeyError:
+            raise ValueError(f"agent: {agent!r} is not one of {self.possible_agents}") from None
+
+    def _present(self) -> list[str]:
+        live = self.world.live_devices[0]
+        return [agent for agent, (role, i) in self._places.items() if role == "provider" or live[i]]
+
+    def _take(self, actions: Mapping[str, Any]) -> None:
+        if not self.agents:
+            raise ValueError("step: the episode is over or has not begun; call reset()")
+        for agent in actions:
+            if agent not in self.agents:
+                raise ValueError(f"actions: {agent!r} is not in the present agents {self.agents}")
+        self._device_actions[0] = (self.world.sizes.E + 1, 0)
+        for agent in self.agents:
+            role, i = self._places[agent]
+            spaces = self._spaces[role]
+            if agent not in actions:
+                raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
+            action = np.asarray(actions[agent])
+            if action.shape != spaces.action.shape or action.dtype.kind not in "iu":
+                raise ValueError(f"actions: {agent!r} plays {actions[agent]!r}, which is not in {spaces.action}")
+            target = self._device_actions if role == "device" else self._provider_actions
+            target[0, i] = spaces.to_world(action)
+        if not self.scenario.providers.act:
+            self._provider_actions[:] = self.world.default_actions("provider")
+
+    def _observe(self, agents: list[str], final: bool) -> dict[str, Observation]:
+        views = self.world.final_views if final else self.world.views
+        arrays = {
+            "device": (views.devices[0].copy(), views.device_masks[0][:, self._spaces["device"].mask_columns]),
+            "provider": (views.providers[0].copy(), views.provider_masks[0][:, self._spaces["provider"].mask_columns]),
+        }
+        seen = {}
+        for agent in agents:
+            role, i = self._places[agent]
+            seen[agent] = {"observation": arrays[role][0][i], "action_mask": arrays[role][1][i]}
+        return seen
+
+
+_INFO = {
+    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s"),
+    "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),
+}
+_REPORTED = {
+    "device": ("reward", "terminated", "truncated", "ended", *_INFO["device"]),
+    "provider": ("reward", "terminated", "truncated", *_INFO["provider"]),
+}
+
+
+def parallel_env(**kwargs: Any) -> EdgeEnv:
+    """Entry point of `pettingzoo.make("parallel", id)`; arguments as `EdgeEnv`."""
+    return EdgeEnv(**kwargs)

@@ -1,0 +1,113 @@
+"""Pictures of one world of a `World`: as text, or as an RGB array drawn with matplotlib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .state import ENDINGS, ON_TIME, PRESENT
+from .world import World
+
+BAR = 20  # characters
+
+
+def _waits(world: World, b: int) -> NDArray[np.float64]:
+    """Seconds of work queued at each expert, at the announced speeds."""
+    hosts = np.arange(world.sizes.E) % world.sizes.P
+    speed = world.figures.speed_levels[world.state.providers.speed[b]][hosts]
+    seconds: NDArray[np.float64] = world.figures.machines.seconds_per_unit[:-1] / speed
+    return np.asarray(world.state.experts.backlog[b] * seconds)
+
+
+def _label(world: World, expert: int) -> str:
+    if expert < 0:
+        return "-"
+    return world.scenario.experts[expert] if expert < world.sizes.E else f"local {world.scenario.devices.local_expert}"
+
+
+def write(world: World, b: int = 0) -> str:
+    """One world as text: queues and prices of the experts, then the devices."""
+    state, limit = world.state, world.scenario.queue_limit_s
+    waits, providers = _waits(world, b), state.providers[b]
+    lines = [f"{world.scenario.id}  slot {state.clock.slot[b]} of {world.scenario.episode.slots}", ""]
+    for e, name in enumerate(world.scenario.experts):
+        p = e % world.sizes.P
+        bar = "#" * round(BAR * min(1.0, waits[e] / limit))
+        status = "loaded " if state.experts.loaded[b, e] else "loading" if providers.loading[p] == e else "on disk"
+        price = world.figures.price_levels[providers.price[p]]
+        lines.append(f"{name:20s} provider {p}  {status}  price x{price:<5g} queue {waits[e]:5.1f} s |{bar:<{BAR}s}|")
+    lines.append("")
+    for u, device in enumerate(state.devices[b]):
+        if device.presence != PRESENT:
+            continue
+        request = f"{device.done}/{world.scenario.requests.subtasks} segments" if device.open else "idle"
+        ended = ENDINGS[device.ended] + (f" quality {device.quality:.2f}" if device.ended == ON_TIME else "")
+        lines.append(f"device {u:<3d} {request:14s} placed on {_label(world, device.placed):24s} "
+                     f"reward {device.reward:6.2f}  {ended if device.ended else ''}".rstrip())
+    return "\n".join(lines)
+
+
+def draw(world: World, b: int = 0) -> NDArray[np.uint8]:
+    """One world as a picture: the cell with links coloured by expert, queue bars, prices and the last qualities.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib import colormaps
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("drawing needs matplotlib: pip install 'edge-experts[plot]'") from None
+    figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    cell, queues = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    colors = colormaps["tab10" if world.sizes.E <= 10 else "tab20"]
+    _draw_cell(cell, world, b, colors)
+    _draw_queues(queues, world, b, colors)
+    figure.suptitle(f"{world.scenario.id}, slot {world.state.clock.slot[b]} of {world.scenario.episode.slots}", fontsize=11)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_cell(axes: Any, world: World, b: int, colors: Any) -> None:
+    devices, providers = world.state.devices[b], world.state.providers[b]
+    here = devices.presence == PRESENT
+    for device in devices[here]:
+        if 0 <= device.placed < world.sizes.E:
+            host = providers[device.placed % world.sizes.P]
+            axes.plot([device.x_m, host.x_m], [device.y_m, host.y_m], color=colors(device.placed), lw=2, alpha=0.8, zorder=1)
+    face = [colors(e) if 0 <= e < world.sizes.E else "white" for e in devices.placed[here]]
+    edge = ["black" if held else "0.7" for held in devices.open[here]]
+    axes.scatter(devices.x_m[here], devices.y_m[here], s=70, c=face, edgecolors=edge, linewidths=1.5, zorder=2)
+    done = here & (devices.ended == ON_TIME)
+    for device in devices[done]:
+        axes.annotate(f"{device.quality:.2f}", (device.x_m, device.y_m), xytext=(6, 5), textcoords="offset points", fontsize=8)
+    axes.scatter(providers.x_m, providers.y_m, s=190, marker="^", c="0.25", zorder=3)
+    for p, provider in enumerate(providers):
+        axes.annotate(f"P{p}", (provider.x_m, provider.y_m), xytext=(-4, -18), textcoords="offset points", fontsize=9)
+    side = world.scenario.mobility.area_m
+    axes.set(xlim=(0, side), ylim=(0, side), aspect="equal", xlabel="metres",
+             title="devices and the provider of their segment\n(numbers: quality of requests just composed)")
+    axes.title.set_fontsize(9)
+
+
+def _draw_queues(axes: Any, world: World, b: int, colors: Any) -> None:
+    E, waits, providers = world.sizes.E, _waits(world, b), world.state.providers[b]
+    loaded = world.state.experts.loaded[b]
+    axes.barh(range(E), waits, color=[colors(e) if loaded[e] else "0.85" for e in range(E)])
+    limit = world.scenario.queue_limit_s
+    axes.axvline(limit, color="0.4", ls=":", lw=1)
+    labels = []
+    for e, name in enumerate(world.scenario.experts):
+        price = world.figures.price_levels[providers.price[e % world.sizes.P]]
+        labels.append(f"{name}\nP{e % world.sizes.P}, price x{price:g}" + ("" if loaded[e] else ", not loaded"))
+    axes.set_yticks(range(E), labels, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.6 * limit), xlabel="queued work, seconds (dotted: a longer queue refuses)")
+    axes.xaxis.label.set_fontsize(8)

@@ -1,0 +1,69 @@
+"""Gymnasium spaces of a role, built from the tables in `fields`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .fields import ACTION_PARTS, OBS_FIELDS, Sizes, action_sizes
+
+Array = NDArray[Any]
+
+
+class MaskedMultiDiscrete(gymnasium.spaces.MultiDiscrete):
+    """A `MultiDiscrete` whose `sample` also takes the flat mask that observations carry, parts side by side."""
+
+    def sample(self, mask: Any = None, probability: Any = None) -> Array:
+        """Draw each part uniformly, among the legal choices if a mask is given.
+
+        Args:
+            mask: Flat 0/1 vector of length `nvec.sum()`, or a tuple of one vector a part.
+            probability: As in Gymnasium.
+        """
+        if isinstance(mask, np.ndarray):
+            if mask.shape != (self.nvec.sum(),):
+                raise ValueError(f"mask: shape {mask.shape}, expected ({self.nvec.sum()},)")
+            mask = tuple(np.split(mask.astype(np.int8), np.cumsum(self.nvec)[:-1]))
+        return super().sample(mask=mask, probability=probability)
+
+
+class RoleSpaces:
+    """Spaces of one role, and the way between an agent's action and the world's.
+
+    Parts of an action with a single choice are left out; a single part left is a plain `Discrete`.
+
+    Attributes:
+        observation: `Dict` of `observation` (Box) and `action_mask` (MultiBinary), parts of the action side by side.
+        action: `Discrete` or `MultiDiscrete`.
+        parts: Names of the parts an agent chooses.
+    """
+
+    def __init__(self, role: str, sizes: Sizes) -> None:
+        counts = action_sizes(role, sizes)
+        self._kept = [i for i, count in enumerate(counts) if count > 1]
+        self._width = len(counts)
+        self.parts = tuple(ACTION_PARTS[role][i][0] for i in self._kept)
+        self.nvec = np.array([counts[i] for i in self._kept])
+        edges = np.concatenate([[0], np.cumsum(counts)])
+        self.mask_columns = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in self._kept])
+        low, high = (np.concatenate([np.full(item.size(sizes), getattr(item, bound)) for item in OBS_FIELDS[role]])
+                     for bound in ("low", "high"))
+        self.observation = gymnasium.spaces.Dict({
+            "observation": gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32),
+            "action_mask": gymnasium.spaces.MultiBinary(int(self.nvec.sum())),
+        })
+        self.action: gymnasium.Space[Any] = (
+            gymnasium.spaces.Discrete(int(self.nvec[0])) if len(self.nvec) == 1 else MaskedMultiDiscrete(self.nvec)
+        )
+
+    def to_world(self, actions: ArrayLike) -> NDArray[np.int64]:
+        """Agents' actions (..., parts), or (...) if there is one part, as the world takes them: (..., all parts)."""
+        given = np.asarray(actions, dtype=np.int64)
+        if len(self.nvec) == 1:
+            given = given[..., None]
+        full = np.zeros((*given.shape[:-1], self._width), np.int64)
+        full[..., self._kept] = given
+        return full
