@@ -84,7 +84,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self._seed = seed
         self._began = False
         self.world = World(self.scenario, seed=0)
-        self._spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
+        self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
         counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U}
         acting = {"provider": self.scenario.providers.act, "device": self.scenario.devices.act}
         self._places = {f"{role}_{i}": (role, i) for role in counts if acting[role] for i in range(counts[role])}
@@ -105,11 +105,11 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
-        return self._spaces[self._place(agent)[0]].observation
+        return self.role_spaces[self._place(agent)[0]].observation
 
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
-        return self._spaces[self._place(agent)[0]].action
+        return self.role_spaces[self._place(agent)[0]].action
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -192,7 +192,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self._device_actions[0] = (self.world.sizes.E + 1, 0)
         for agent in self.agents:
             role, i = self._places[agent]
-            spaces = self._spaces[role]
+            spaces = self.role_spaces[role]
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
             action = np.asarray(actions[agent])
@@ -206,8 +206,8 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
     def _observe(self, agents: list[str], final: bool) -> dict[str, Observation]:
         views = self.world.final_views if final else self.world.views
         arrays = {
-            "device": (views.devices[0].copy(), views.device_masks[0][:, self._spaces["device"].mask_columns]),
-            "provider": (views.providers[0].copy(), views.provider_masks[0][:, self._spaces["provider"].mask_columns]),
+            "device": (views.devices[0].copy(), views.device_masks[0][:, self.role_spaces["device"].mask_columns]),
+            "provider": (views.providers[0].copy(), views.provider_masks[0][:, self.role_spaces["provider"].mask_columns]),
         }
         seen = {}
         for agent in agents:

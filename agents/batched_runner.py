@@ -1,0 +1,322 @@
+"""An RLlib EnvRunner over `World`: one forward pass per slot and module for all worlds and agents.
+
+RLlib's stock multi-agent runner handles one agent's step at a time. Here the worlds step together on arrays, advantages
+are computed on arrays, and the learner gets ready-made batches. Episode callbacks are not called, as there are no
+episode objects; `on_sample_end` is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    NUM_MODULE_STEPS_SAMPLED,
+    NUM_MODULE_STEPS_SAMPLED_LIFETIME,
+)
+
+from edge_experts.envs.world import Views, World
+
+from .advantages import generalised_advantages
+
+Array = NDArray[Any]
+EVALUATION_SEED = 2**40  # added to the seed of evaluation runners: their episodes are never trained on
+
+
+@dataclass(frozen=True)
+class Group:
+    """Agents of one role that share a module."""
+
+    module: str
+    role: str
+    agents: NDArray[np.int64]
+    names: tuple[str, ...]
+
+
+class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
+    """Samples a `World` of `num_envs_per_env_runner` worlds and returns one `MultiAgentBatch` with advantages."""
+
+    def make_env(self) -> None:
+        """Build one stock environment, which tells the spaces, and the worlds that are sampled."""
+        wanted, config = self.config.num_envs_per_env_runner, self.config
+        self.config = config.copy(copy_frozen=False).env_runners(num_envs_per_env_runner=1)
+        super().make_env()
+        self.config, self.num_envs = config, wanted
+        env = self.env.envs[0].unwrapped.env
+        seed = config.seed if config.seed is not None else int(np.random.SeedSequence().generate_state(1)[0])
+        if config.in_evaluation:
+            seed += EVALUATION_SEED
+        self.world = World(env.scenario, wanted, seed, first_world=(self.worker_index or 0) * wanted)
+        self._spaces = env.role_spaces
+        self._groups = group_agents(env.possible_agents, config.policy_mapping_fn)
+        self._live: dict[str, Array] | None = None
+        self._thinning = np.random.default_rng(seed)
+
+    def make_module(self) -> None:
+        """Build the modules with their value heads: advantages are computed here."""
+        env = self.env.unwrapped if self.env is not None else None
+        spec = self.config.get_multi_rl_module_spec(env=env, spaces=self.get_spaces(), inference_only=False)
+        self.module = spec.build()
+        for _, module in self.module.items():
+            if module.is_stateful():
+                raise ValueError(f"runner: {type(module).__name__} is recurrent, which the batched runner does not handle; "
+                                 "use --runner stock")
+
+    def _sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[MultiAgentBatch]:
+        if self._live is None or force_reset or num_episodes is not None:
+            self._begin(staggered=num_episodes is None)
+        rollout = Rollout(self._groups)
+        finished = 0
+        while True:
+            over = self._play(rollout, explore, random_actions)
+            finished += int(over.sum())
+            steps = rollout.slots * self.num_envs
+            if num_timesteps is not None and steps >= num_timesteps:
+                break
+            if num_episodes is not None and finished >= num_episodes:
+                break
+        self._log(steps, finished, rollout)
+        if num_episodes is not None:  # evaluation: only the metrics are wanted
+            return [MultiAgentBatch({}, env_steps=steps)]
+        return [self._finish(rollout, steps)]
+
+    def _begin(self, staggered: bool) -> None:
+        """Begin new episodes; staggered ones end at different times, so that every batch sees all parts of an episode."""
+        fresh = self._live is None
+        self.world.reset(episode=0 if fresh else int(self.world.state.clock.episode.max()) + 1)
+        self._is_whole = np.ones(self.num_envs, bool)
+        if staggered:
+            late = np.arange(self.num_envs) * self.world.scenario.episode.slots // self.num_envs
+            self.world.state.clock.slot[:] = late
+            self._is_whole = late == 0
+        self._live = self._present()
+        self._agent_returns = {g.module + g.role: np.zeros((self.num_envs, len(g.agents))) for g in self._groups}
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._finished: list[tuple[int, dict[str, Array]]] = []
+
+    def _present(self) -> dict[str, Array]:
+        providers = np.ones((self.num_envs, self.world.sizes.P), bool)
+        return {"device": self.world.live_devices, "provider": providers}
+
+    def _play(self, rollout: Rollout, explore: bool, random_actions: bool) -> Array:
+        """One slot of all worlds; returns which episodes ended."""
+        actions = {role: self.world.default_actions(role) for role in ("device", "provider")}
+        assert self._live is not None
+        for group in self._groups:
+            seen = self._observe(group, self.world.views)
+            with torch.inference_mode():
+                chosen = self._choose(group, seen, explore, random_actions)
+            rollout.append(group, {**chosen, **seen, "live": self._live[group.role][:, group.agents].copy()})
+            played = chosen[Columns.ACTIONS].reshape(self.num_envs, len(group.agents), *chosen[Columns.ACTIONS].shape[1:])
+            actions[group.role][:, group.agents] = self._spaces[group.role].to_world(played)
+        self.world.step(actions["device"], actions["provider"])
+        over: Array = self.world.state.clock.over.copy()
+        self._record(rollout, over)
+        self._live = self._present()
+        rollout.slots += 1
+        return over
+
+    def _observe(self, group: Group, views: Views) -> dict[str, Array]:
+        """Observations and masks of a group as rows (B x agents, ...)."""
+        observation, mask = (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
+        columns = self._spaces[group.role].mask_columns
+        return {
+            "observation": observation[:, group.agents].reshape(-1, observation.shape[-1]),
+            "action_mask": mask[:, group.agents][..., columns].reshape(-1, len(columns)),
+        }
+
+    def _choose(self, group: Group, seen: dict[str, Array], explore: bool, random_actions: bool) -> dict[str, Array]:
+        module = self.module[group.module]
+        observation = {key: torch.from_numpy(value) for key, value in seen.items()}
+        out = module.forward_train({Columns.OBS: observation})
+        inputs = out[Columns.ACTION_DIST_INPUTS]
+        if random_actions:
+            inputs = torch.where(observation["action_mask"].bool(), torch.zeros_like(inputs), inputs)
+        distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
+        actions = (distribution if explore else distribution.to_deterministic()).sample()
+        return {
+            Columns.ACTIONS: actions.numpy(),
+            Columns.ACTION_LOGP: distribution.logp(actions).numpy(),
+            Columns.ACTION_DIST_INPUTS: inputs.numpy(),
+            Columns.VF_PREDS: module.compute_values({Columns.OBS: observation}, out.get(Columns.EMBEDDINGS)).numpy(),
+        }
+
+    def _values(self, group: Group, views: Views) -> Array:
+        with torch.inference_mode():
+            observation = {key: torch.from_numpy(value) for key, value in self._observe(group, views).items()}
+            values: Array = self.module[group.module].compute_values({Columns.OBS: observation}).numpy()
+        return values.reshape(self.num_envs, len(group.agents))
+
+    def _record(self, rollout: Rollout, over: Array) -> None:
+        """Rewards and ends of the slot just played."""
+        self._lengths += 1
+        records = {"device": self.world.state.devices, "provider": self.world.state.providers}
+        for group in self._groups:
+            record = records[group.role]
+            reward, terminated = record.reward[:, group.agents], record.terminated[:, group.agents].copy()
+            truncated = record.truncated[:, group.agents].copy()
+            bootstrap = np.where(over[:, None], self._values(group, self.world.final_views), 0.0) if truncated.any() else None
+            rollout.append(group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated})
+            rollout.bootstrap(group, bootstrap)
+            self._agent_returns[group.module + group.role] += reward
+        for b in np.flatnonzero(over & self._is_whole):
+            returns = {key: value[b].copy() for key, value in self._agent_returns.items()}
+            self._finished.append((int(self._lengths[b]), returns))
+        for value in self._agent_returns.values():
+            value[over] = 0.0
+        self._lengths[over] = 0
+        self._is_whole |= over
+
+    def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
+        """Advantages and value targets; rows of agents that were not there are dropped."""
+        parts: dict[str, list[dict[str, Array]]] = {}
+        for group in self._groups:
+            data = rollout.stacked(group)
+            T, shape = rollout.slots, (rollout.slots, self.num_envs, len(group.agents))
+            values = data.pop(Columns.VF_PREDS).reshape(shape)
+            following = np.empty_like(values)
+            following[:-1] = values[1:]
+            following[-1] = self._values(group, self.world.views)
+            for t, last in rollout.last_values(group).items():
+                following[t] = np.where(data["truncated"][t], last, following[t])
+            config = self.config.get_config_for_module(group.module)
+            advantages = generalised_advantages(
+                data.pop("reward"), values, following, data.pop("terminated"), data.pop("truncated"),
+                config.gamma, config.lambda_)
+            keep = data.pop("live").reshape(-1) & self._is_wanted(group, data["action_mask"])
+            flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
+            flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
+            flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
+            parts.setdefault(group.module, []).append(flat)
+            assert T == len(values)
+        batches = {}
+        for module, chunks in parts.items():
+            joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+            observation = {key: joined.pop(key) for key in ("action_mask", "observation")}
+            batches[module] = SampleBatch({Columns.OBS: observation, **joined})
+        return MultiAgentBatch(batches, env_steps=steps)
+
+    def _is_wanted(self, group: Group, masks: Array) -> Array:
+        """Rows the learner gets: all with a choice, and a share of those without.
+
+        Where one action is legal its probability is 1, so the row cannot teach the policy; the value function, which
+        also passes through such rows, needs few of them.
+        """
+        nvec = self._spaces[group.role].nvec
+        forced = masks.reshape(-1, masks.shape[-1]).sum(axis=-1) == len(nvec)
+        return ~forced | (self._thinning.random(len(forced)) < self.config.forced_share)
+
+    def _log(self, steps: int, finished: int, rollout: Rollout) -> None:
+        """The stock runner's metrics."""
+        self.num_env_steps_sampled_lifetime += steps
+        self._count(NUM_ENV_STEPS_SAMPLED, NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, throughput=True)
+        self._count(NUM_EPISODES, NUM_EPISODES_LIFETIME, finished)
+        for group in self._groups:
+            live = rollout.live_steps(group)
+            for name, count in zip(group.names, live, strict=True):
+                self._count((NUM_AGENT_STEPS_SAMPLED, name), (NUM_AGENT_STEPS_SAMPLED_LIFETIME, name), int(count))
+            self._count((NUM_MODULE_STEPS_SAMPLED, group.module), (NUM_MODULE_STEPS_SAMPLED_LIFETIME, group.module), int(live.sum()))
+        for length, returns in self._finished[-self.config.metrics_num_episodes_for_smoothing:]:
+            agents, modules, total = {}, dict.fromkeys((g.module for g in self._groups), 0.0), 0.0
+            for group in self._groups:
+                own = returns[group.module + group.role]
+                agents.update(zip(group.names, own.tolist(), strict=True))
+                modules[group.module] += float(own.sum())
+                total += float(own.sum())
+            self._log_episode_metrics(length, total, 0.0, agents, modules, dict.fromkeys(agents, length))
+        self._finished.clear()
+
+    def _count(self, now: Any, lifetime: Any, value: int, throughput: bool = False) -> None:
+        self.metrics.log_value(now, value, reduce="sum")
+        self.metrics.log_value(lifetime, value, reduce="lifetime_sum", with_throughput=throughput)
+
+
+class Rollout:
+    """Columns of all groups, slot by slot."""
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.slots = 0
+        self._columns: dict[str, dict[str, list[Array]]] = {g.module + g.role: {} for g in groups}
+        self._last: dict[str, dict[int, Array]] = {g.module + g.role: {} for g in groups}
+
+    def append(self, group: Group, columns: dict[str, Array]) -> None:
+        """Add a slot's values to a group's columns."""
+        mine = self._columns[group.module + group.role]
+        for name, value in columns.items():
+            mine.setdefault(name, []).append(value)
+
+    def bootstrap(self, group: Group, values: Array | None) -> None:
+        """Keep the values of the last observations of the present slot."""
+        if values is not None:
+            self._last[group.module + group.role][self.slots] = values
+
+    def last_values(self, group: Group) -> dict[int, Array]:
+        """Values of last observations by slot."""
+        return self._last[group.module + group.role]
+
+    def stacked(self, group: Group) -> dict[str, Array]:
+        """Columns as arrays (T, B x agents, ...) or (T, B, agents)."""
+        return {name: np.stack(values) for name, values in self._columns[group.module + group.role].items()}
+
+    def live_steps(self, group: Group) -> Array:
+        """Slots played by each agent of a group."""
+        return np.stack(self._columns[group.module + group.role]["live"]).sum(axis=(0, 1))
+
+
+def group_agents(agents: list[str], mapping: Any) -> list[Group]:
+    """Agents by module and role, in order."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for agent in agents:
+        role = agent.rpartition("_")[0]
+        found.setdefault((mapping(agent, None), role), []).append(agent)
+    return [
+        Group(module, role, np.array([int(name.rpartition("_")[2]) for name in names]), tuple(names))
+        for (module, role), names in found.items()
+    ]
+
+
+def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any]]:
+    """Sample from all runners and join their batches as tensors, advantages standardised for each module."""
+    batches, results = synchronous_parallel_sample(
+        worker_set=runners, max_env_steps=config.total_train_batch_size, sample_timeout_s=config.sample_timeout_s,
+        _uses_new_env_runners=True, _return_metrics=True)
+    if not batches:
+        return None, results
+    joined = {}
+    for module in batches[0].policy_batches:
+        columns = _join([dict(batch.policy_batches[module]) for batch in batches])
+        advantages = columns[Postprocessing.ADVANTAGES]
+        columns[Postprocessing.ADVANTAGES] = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
+        joined[module] = SampleBatch(columns)
+    return MultiAgentBatch(joined, env_steps=sum(batch.env_steps() for batch in batches)), results
+
+
+def _join(parts: list[Any]) -> Any:
+    if isinstance(parts[0], dict):
+        return {key: _join([part[key] for part in parts]) for key in parts[0]}
+    return torch.from_numpy(np.concatenate(parts) if len(parts) > 1 else parts[0])
+
+
+__all__ = ["BatchedEnvRunner", "collect", "group_agents"]

@@ -1,0 +1,61 @@
+"""Branches: the parallel sub-networks of a mixture."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .routers import TopKRouter
+
+
+class Branches(nn.Module):
+    """Equal multi-layer perceptrons with independent weights, computed together as batched matrix products.
+
+    Args:
+        inputs: Size of the input.
+        hidden: Width of each layer.
+        count: Number of branches.
+    """
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], count: int) -> None:
+        super().__init__()
+        sizes = (inputs, *hidden)
+        self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in hidden)
+        with torch.no_grad():
+            for weight in self.weights:
+                for branch in weight:
+                    nn.init.orthogonal_(branch, math.sqrt(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs) to (count, batch, hidden[-1])."""
+        y = x.unsqueeze(0).expand(len(self.weights[0]), -1, -1)
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            y = torch.tanh(torch.baddbmm(bias, y, weight))
+        return y
+
+
+class Mixture(nn.Module):
+    """Branches weighed by a router; one branch is a plain network.
+
+    Args:
+        inputs: Size of the input.
+        hidden: Width of each layer of a branch.
+        branches: Number of branches.
+        top_k: How many of them an input uses.
+    """
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], branches: int, top_k: int) -> None:
+        super().__init__()
+        self.branches = Branches(inputs, hidden, branches)
+        self.router = TopKRouter(inputs, branches, top_k) if branches > 1 else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Mixed output (batch, hidden[-1]), and the router's weights and probabilities (batch, branches)."""
+        y = self.branches(x)
+        if self.router is None:
+            return y[0], None, None
+        weights, probabilities = self.router(x)
+        return torch.einsum("nb,bnh->nh", weights, y), weights, probabilities

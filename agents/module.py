@@ -1,0 +1,93 @@
+"""The MoE-PPO network as an RLModule: one mixture shared by policy and value, masks made exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from torch import Tensor, nn
+
+from .branches import Mixture
+from .distributions import MASKED, distribution_for, mask_logits
+
+ROUTER_WEIGHTS = "router_weights"  # (batch, branches), zero outside the top k
+ROUTER_PROBABILITIES = "router_probabilities"  # (batch, branches), full softmax
+LOG_STD_RANGE = (-5.0, 2.0)
+
+
+class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
+    """Mixture of branches, with a policy head and a value head on top.
+
+    Observations may be any space that flattens; of a `Dict` with an `action_mask` the mask also enters the network.
+
+    Model config:
+        branches: Number of branches; 1 is a plain network.
+        top_k: How many branches an input uses.
+        hidden: Width of each layer of a branch.
+    """
+
+    def setup(self) -> None:
+        """Build the network for the module's spaces."""
+        options = self.model_config
+        hidden = tuple(options["hidden"])
+        self.has_mask = isinstance(self.observation_space, gymnasium.spaces.Dict) and "action_mask" in self.observation_space.spaces
+        self.action_dist_cls, outputs = distribution_for(self.action_space)
+        self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
+        inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
+        self.mixture = Mixture(inputs, hidden, options["branches"], options["top_k"])
+        self.policy = nn.Linear(hidden[-1], outputs)
+        self.value = nn.Linear(hidden[-1], 1)
+        nn.init.orthogonal_(self.policy.weight, 0.01)
+        nn.init.orthogonal_(self.value.weight, 1.0)
+        nn.init.zeros_(self.policy.bias)
+        nn.init.zeros_(self.value.bias)
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        mixed, _, _ = self.mixture(self._flatten(batch[Columns.OBS]))
+        return {Columns.ACTION_DIST_INPUTS: self._distribution_inputs(mixed, batch[Columns.OBS])}
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        mixed, weights, probabilities = self.mixture(self._flatten(batch[Columns.OBS]))
+        outputs = {
+            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(mixed, batch[Columns.OBS]),
+            Columns.EMBEDDINGS: mixed,
+        }
+        if weights is not None:
+            outputs[ROUTER_WEIGHTS], outputs[ROUTER_PROBABILITIES] = weights, probabilities
+        return outputs
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
+        """Value of each observation: (batch,)."""
+        if embeddings is None:
+            embeddings = self.mixture(self._flatten(batch[Columns.OBS]))[0]
+        return self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
+
+    def _distribution_inputs(self, mixed: Tensor, observation: Any) -> Tensor:
+        outputs = self.policy(mixed)
+        mask = observation["action_mask"] if self.has_mask else None
+        if not self.is_box:
+            return outputs if mask is None else mask_logits(outputs, mask)
+        mean, log_std = outputs.chunk(2, dim=-1)
+        mask = torch.ones_like(mean) if mask is None else mask.to(mean.dtype)
+        return torch.cat([mean, log_std.clamp(*LOG_STD_RANGE), mask], dim=-1)
+
+    def _flatten(self, observation: Any) -> Tensor:
+        """Nested observations as one vector a row, in the order of the space; integers as one-hot."""
+        return _flatten(self.observation_space, observation)
+
+
+def _flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:
+    if isinstance(space, gymnasium.spaces.Dict):
+        return torch.cat([_flatten(inner, value[key]) for key, inner in space.spaces.items()], dim=-1)
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return torch.cat([_flatten(inner, value[i]) for i, inner in enumerate(space.spaces)], dim=-1)
+    if isinstance(space, gymnasium.spaces.Discrete) and value.dim() == 1:
+        return nn.functional.one_hot(value.long() - int(space.start), int(space.n)).float()
+    return value.reshape(len(value), -1).float()  # type: ignore[no-any-return]
+
+
+__all__ = ["MASKED", "ROUTER_PROBABILITIES", "ROUTER_WEIGHTS", "MoEModule"]

@@ -1,0 +1,74 @@
+"""Play any checkpoint, of any algorithm, in the environment it was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+from ray.rllib.env.env_context import EnvContext
+from tqdm import tqdm
+
+from .checkpoint import MODULE, CheckpointError, read_description
+from .policies import PolicyMapping
+from .rllib_env import PettingZooEnv, find_env
+
+
+def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
+    """Play whole episodes with the most likely actions and print their returns.
+
+    Args:
+        folder: A checkpoint of `rllib train`.
+        episodes: How many.
+        render: Print or report each step of the first episode.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be played.
+    """
+    about = read_description(folder)
+    if about["env"] is None:
+        raise CheckpointError(f"checkpoint: '{folder}' was trained on an environment without a name; evaluate it from Python")
+    config = dict(about["env_config"])
+    if render:
+        config["render_mode"] = "ansi"
+    env = find_env(about["env"])(EnvContext(config, worker_index=0))
+    modules = MultiRLModule.from_checkpoint(str((folder / MODULE).resolve()))
+    single = not isinstance(env, PettingZooEnv)
+    mapping = PolicyMapping(about["policies"] or "per_role")
+    returns = []
+    for episode in tqdm(range(episodes), desc="episodes", disable=None):
+        total = 0.0
+        observations, _ = env.reset(seed=episode)
+        running = True
+        while running:
+            seen = {"agent": observations} if single else observations
+            actions = {agent: _act(modules["default_policy" if single else mapping(agent)], value) for agent, value in seen.items()}
+            observations, rewards, terminated, truncated, _ = env.step(actions["agent"] if single else actions)
+            total += float(rewards) if single else float(sum(rewards.values()))
+            running = not (terminated or truncated) if single else not (terminated["__all__"] or truncated["__all__"])
+            if not single:
+                observations = {agent: value for agent, value in observations.items() if agent in env.agents}
+            if render and episode == 0:
+                tqdm.write(str(env.render()) + "\n")
+        returns.append(total)
+    spread = f" +- {np.std(returns, ddof=1):.4g} (standard deviation)" if episodes > 1 else ""
+    print(f"{about['algo']} on {about['env']}: mean return {np.mean(returns):.4g}{spread} over {episodes} episodes")
+    return returns
+
+
+def _act(module: Any, observation: Any) -> Any:
+    with torch.inference_mode():
+        out = module.forward_inference({Columns.OBS: _batch(observation)})
+        if Columns.ACTIONS in out:
+            return out[Columns.ACTIONS][0].numpy()
+        distribution = module.get_inference_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+        return distribution.to_deterministic().sample()[0].numpy()
+
+
+def _batch(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _batch(item) for key, item in value.items()}
+    return torch.as_tensor(np.asarray(value))[None]

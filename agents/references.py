@@ -1,0 +1,30 @@
+"""Stored floor and bound of the shipped scenarios, so that training can show a normalised score as it goes."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from edge_experts.envs import Scenario
+
+FILE = "references.json"
+
+
+@cache
+def _stored() -> dict[str, Any]:
+    text = resources.files("edge_experts.configs").joinpath(FILE).read_text("utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def normalise(scenario: Scenario, score: float) -> float | None:
+    """`(score - random) / (clairvoyant - random)` of a mean episode score; `None` for a scenario without references.
+
+    References belong to a scenario's hash: a scenario with a changed field has none.
+    """
+    entry = _stored().get(scenario.hash())
+    if entry is None:
+        return None
+    floor, bound = entry["random"], entry["clairvoyant"]
+    return (score - floor) / (bound - floor)  # type: ignore[no-any-return]

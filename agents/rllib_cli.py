@@ -1,0 +1,263 @@
+"""The `rllib` command: train, evaluate and list, on RLlib's new API stack."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .policies import SCHEMES
+
+RUNNERS = ("auto", "stock", "batched")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="rllib", description="Train and evaluate with RLlib, new API stack.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser(
+        "train", help="train an algorithm on an environment",
+        usage="rllib train file X.py|X.yaml [options]\n       rllib train --algo NAME --env ID [options]")
+    train.add_argument("source", nargs="*", metavar="file PATH", help="a Python file with `config` (and `stop`), or a YAML file")
+    train.add_argument("--algo", "--run", help="algorithm, see `rllib list`")
+    train.add_argument("--env", help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env")
+    train.add_argument("--config", default="{}", metavar="JSON", help="settings of the algorithm")
+    train.add_argument("--stop", default=None, metavar="JSON", help='as {"env_steps": 1000000}; replaces the file\'s')
+    train.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32")
+    train.add_argument("--policies", default="per_role", choices=SCHEMES, help="which agents share a policy")
+    train.add_argument("--runner", default="auto", choices=RUNNERS, help="how environments are sampled")
+    train.add_argument("--num-env-runners", type=int, metavar="N", help="remote sampling processes (0: in this one)")
+    train.add_argument("--seed", type=int, help="seed of weights, sampling and environments")
+    train.add_argument("--checkpoint-freq", type=int, default=0, metavar="N", help="iterations between checkpoints (0: at the end)")
+    train.add_argument("--restore", type=Path, metavar="CKPT", help="begin from a checkpoint, in a new results directory")
+    train.add_argument("--resume", action="store_true", help="continue the last run of this name from its last checkpoint")
+    train.add_argument("--local-dir", type=Path, default=Path("runs"), metavar="D", help="where results directories go")
+    train.add_argument("--name", help="name of the results directory")
+    evaluate = commands.add_parser("evaluate", help="play a checkpoint")
+    evaluate.add_argument("checkpoint", type=Path)
+    evaluate.add_argument("--episodes", type=int, default=10)
+    evaluate.add_argument("--render", action="store_true", help="print the world after every step of the first episode")
+    commands.add_parser("list", help="list environments, algorithms and policy schemes")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2: the input is not valid)."""
+    arguments = build_parser().parse_args(argv)
+    _quieten()
+    # from here on, so that `rllib --help` answers at once
+    from edge_experts.envs import ScenarioError, TableError
+
+    from .algorithms import SetupError
+    from .checkpoint import CheckpointError
+    from .rllib_env import EnvError
+
+    try:
+        return {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command](arguments)
+    except (SetupError, EnvError, ScenarioError, TableError, CheckpointError) as error:
+        print(f"rllib: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _quieten() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module="gymnasium")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .algorithms import SetupError, set_up
+    from .training import CURVE, RESULTS, Run, check_stop, latest_checkpoint
+
+    config, stop, name = _read_source(arguments)
+    stop = check_stop(_parse_json("--stop", arguments.stop) if arguments.stop is not None else stop)
+    if not stop:
+        raise SetupError('stop: no criterion; give --stop \'{"env_steps": 1000000}\', or `stop` in the file')
+    if arguments.set:
+        config.environment(env_config=_with_overrides(dict(config.env_config), arguments.set))
+    if arguments.num_env_runners is not None:
+        if arguments.num_env_runners < 0:
+            raise SetupError(f"--num-env-runners: {arguments.num_env_runners} must not be negative")
+        config.env_runners(num_env_runners=arguments.num_env_runners)
+    if arguments.seed is not None:
+        config.debugging(seed=arguments.seed)
+    set_up(config, arguments.policies, arguments.runner)
+    try:
+        config.validate()
+    except (ValueError, NotImplementedError) as error:
+        raise SetupError(f"config: {' '.join(str(error).split())}") from None
+    folder, restore = _place(arguments, name)
+    _start_ray()
+    run = Run(config, stop, folder, arguments.checkpoint_freq, restore)
+    last = run.train()
+    print(f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}\nTensorBoard tensorboard --logdir {folder}")
+    if (folder / CURVE).exists():
+        print(f"curve       {folder / CURVE}")
+    summary = {key: last.get(key) for key in ("training_iteration", "env_steps", "time_total_s", "episode_return_mean", "normalised_score")}
+    print("  ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in summary.items() if value is not None))
+    return 0
+
+
+def _start_ray() -> None:
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+
+
+def _place(arguments: argparse.Namespace, name: str) -> tuple[Path, Path | None]:
+    """Results directory and the checkpoint to begin from."""
+    from .algorithms import SetupError
+    from .checkpoint import read_description
+    from .training import latest_checkpoint
+
+    base = arguments.local_dir / (arguments.name or name)
+    taken = sorted((p for p in base.parent.glob(f"{base.name}*") if p.is_dir() and _number(p, base) is not None),
+                   key=lambda p: _number(p, base) or 0)
+    if arguments.resume:
+        found = latest_checkpoint(taken[-1]) if taken else None
+        if found is None:
+            raise SetupError(f"--resume: there is no run with a checkpoint under '{base}'; start it without --resume")
+        return taken[-1], found
+    if arguments.restore is not None:
+        read_description(arguments.restore)
+    last = _number(taken[-1], base) if taken else None
+    return (base if last is None else base.with_name(f"{base.name}-{last + 1}")), arguments.restore
+
+
+def _number(path: Path, base: Path) -> int | None:
+    """1 for `base` itself, n for `base-n`, None for another name."""
+    if path.name == base.name:
+        return 1
+    rest = path.name.removeprefix(f"{base.name}-")
+    return int(rest) if rest.isdigit() and rest != path.name else None
+
+
+def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], str]:
+    """Configuration, stop criteria and name of the run."""
+    from .algorithms import SetupError, new_config, update_config
+    from .rllib_env import find_env
+
+    source = arguments.source
+    if source:
+        if len(source) != 2 or source[0] != "file":
+            raise SetupError(f"train: {' '.join(source)!r} is not understood; write: rllib train file X.py, or rllib train --algo NAME --env ID")
+        path = Path(source[1])
+        if not path.is_file():
+            raise SetupError(f"train file: there is no file '{path}'")
+        config, stop = _read_yaml(path) if path.suffix in (".yaml", ".yml") else _read_python(path)
+        update_config(config, _parse_json("--config", arguments.config))
+        return config, stop, path.stem
+    if not arguments.algo or not arguments.env:
+        raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
+    find_env(arguments.env)
+    config = new_config(arguments.algo).environment(arguments.env)
+    update_config(config, _parse_json("--config", arguments.config))
+    return config, {}, f"{arguments.algo}_{Path(arguments.env.replace(':', '_')).name}"
+
+
+def _read_python(path: Path) -> tuple[Any, dict[str, Any]]:
+    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+    from .algorithms import SetupError
+
+    if path.suffix != ".py":
+        raise SetupError(f"train file: '{path}' must end in .py or .yaml")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SetupError(f"{path}: {type(error).__name__}: {error}") from None
+    config = getattr(module, "config", None)
+    if not isinstance(config, AlgorithmConfig):
+        raise SetupError(f"{path}: must define `config`, an AlgorithmConfig; it is {type(config).__name__}")
+    return config, getattr(module, "stop", {})
+
+
+def _read_yaml(path: Path) -> tuple[Any, dict[str, Any]]:
+    from .algorithms import SetupError, new_config, update_config
+
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict) or len(data) != 1 or not isinstance(next(iter(data.values())), dict):
+        raise SetupError(f"{path}: expected one experiment: a name, and under it run, env, stop, config")
+    experiment = next(iter(data.values()))
+    for key in experiment:
+        if key not in ("run", "env", "stop", "config"):
+            raise SetupError(f"{path}: unknown key '{key}'; the keys are run, env, stop, config")
+    for key in ("run", "env"):
+        if key not in experiment:
+            raise SetupError(f"{path}: '{key}' is missing")
+    config = new_config(experiment["run"]).environment(experiment["env"])
+    update_config(config, experiment.get("config", {}))
+    return config, experiment.get("stop", {})
+
+
+def _parse_json(option: str, text: str) -> dict[str, Any]:
+    from .algorithms import SetupError
+
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SetupError(f"{option}: {text!r} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise SetupError(f"{option}: {text!r} must be a JSON object, as '{{\"lr\": 0.001}}'")
+    return value
+
+
+def _with_overrides(env_config: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+    from .algorithms import SetupError
+
+    scenario = dict(env_config.get("scenario", {}))
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise SetupError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
+        scenario[name] = yaml.safe_load(value)
+    return {**env_config, "scenario": scenario}
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from .algorithms import SetupError
+    from .playing import play_checkpoint
+
+    if arguments.episodes < 1:
+        raise SetupError(f"--episodes: {arguments.episodes} must be 1 or more")
+    play_checkpoint(arguments.checkpoint, arguments.episodes, arguments.render)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from edge_experts.envs import shipped_ids
+
+    from .algorithms import algorithm_names
+
+    print("environments (and any Gymnasium id, module:Class, file.py:Class, scenario .yaml)")
+    print("\n".join(f"  {name}" for name in shipped_ids()))
+    print("algorithms")
+    print("\n".join(f"  {name}" for name in algorithm_names()))
+    print("policies")
+    print("\n".join(f"  {name:12s} {text}" for name, text in SCHEMES.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

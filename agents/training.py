@@ -1,0 +1,237 @@
+"""One training run: iterate, show progress, write results and checkpoints, stop or resume cleanly."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from tqdm import tqdm
+
+from edge_experts.envs import Scenario, load_scenario
+
+from .algorithms import SetupError
+from .checkpoint import describe_checkpoint
+from .curves import draw_curve
+from .references import normalise
+from .rllib_env import is_ours
+
+RESULTS, CURVE = "results.jsonl", "learning_curve.png"
+# stop criteria by name, and where RLlib's results hold them
+CRITERIA = {
+    "training_iteration": ("training_iteration",),
+    "env_steps": ("env_runners", "num_env_steps_sampled_lifetime"),
+    "num_env_steps_sampled_lifetime": ("env_runners", "num_env_steps_sampled_lifetime"),
+    "episode_return_mean": ("env_runners", "episode_return_mean"),
+    "time_total_s": ("time_total_s",),
+    "normalised_score": ("normalised_score",),
+}
+
+
+def check_stop(stop: Mapping[str, Any]) -> dict[str, float]:
+    """Validate stop criteria; RLlib's own long names, as `env_runners/episode_return_mean`, are taken too.
+
+    Raises:
+        SetupError: for an unknown criterion or a value that is not a number.
+    """
+    checked = {}
+    for name, value in stop.items():
+        short = str(name).rpartition("/")[2]
+        if short not in CRITERIA:
+            near = get_close_matches(short, CRITERIA, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(CRITERIA)}"
+            raise SetupError(f"stop.{name}: unknown criterion; {hint}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SetupError(f"stop.{name}: {value!r} is not a number")
+        checked[short] = float(value)
+    return checked
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    """The newest complete checkpoint of a run."""
+    found = sorted(run.glob("checkpoint_" + "[0-9]" * 6))
+    return found[-1] if found else None
+
+
+class Run:
+    """A training run in a directory of its own.
+
+    Args:
+        config: A configuration that `algorithms.set_up` has completed.
+        stop: Criteria as `check_stop` returns them; the run ends when one is met.
+        folder: Results directory.
+        checkpoint_freq: Iterations between checkpoints; 0: only at the end.
+        restore: Checkpoint to begin from.
+    """
+
+    def __init__(
+        self, config: AlgorithmConfig, stop: dict[str, float], folder: Path, checkpoint_freq: int = 0, restore: Path | None = None
+    ) -> None:
+        self.config, self.stop, self.folder = config, stop, folder
+        self.checkpoint_freq, self.restore = checkpoint_freq, restore
+        self.scenario = _scenario_of(config)
+        self.rows: list[dict[str, Any]] = []
+
+    def train(self) -> dict[str, Any]:
+        """Train until a stop criterion is met or the run is interrupted; returns the last row of results."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        algorithm = self.config.build_algo()
+        try:
+            if self.restore is not None:
+                algorithm.restore_from_path(str(self.restore.resolve()))
+                self._keep_rows(algorithm.iteration)
+            self._loop(algorithm)
+        finally:
+            algorithm.stop()
+        return self.rows[-1] if self.rows else {}
+
+    def _loop(self, algorithm: Any) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        before_s = self.rows[-1]["time_total_s"] if self.rows else 0.0
+        started = time.perf_counter()
+        with (
+            SummaryWriter(str(self.folder), purge_step=None) as writer,
+            open(self.folder / RESULTS, "a", encoding="utf-8") as log,
+            _Progress(self.stop, self.rows) as progress,
+            _interruptible() as interrupted,
+        ):
+            while not self._is_done():
+                result = algorithm.train()
+                row = self._row(algorithm.iteration, result, before_s + time.perf_counter() - started)
+                self.rows.append(row)
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                for name, value in _scalars(result):
+                    writer.add_scalar(name, value, row["env_steps"])
+                if "normalised_score" in row:
+                    writer.add_scalar("normalised_score", row["normalised_score"], row["env_steps"])
+                progress.show(row)
+                if self.checkpoint_freq and algorithm.iteration % self.checkpoint_freq == 0:
+                    self._save(algorithm)
+                if interrupted():
+                    break
+            self._save(algorithm)
+        draw_curve(self.rows, self.folder / CURVE, f"{self.config.algo_class.__name__} on {self.config.env}")
+
+    def _is_done(self) -> bool:
+        if not self.rows:
+            return False
+        row = self.rows[-1]
+        return any(row.get(_ROW_NAMES.get(name, name)) is not None and row[_ROW_NAMES.get(name, name)] >= limit
+                   for name, limit in self.stop.items())
+
+    def _row(self, iteration: int, result: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
+        runners = result.get("env_runners", {})
+        mean = runners.get("episode_return_mean")
+        known = mean is not None and math.isfinite(float(mean))
+        row = {
+            "training_iteration": iteration,
+            "env_steps": int(runners.get("num_env_steps_sampled_lifetime", 0)),
+            "time_total_s": round(elapsed_s, 3),
+            "episode_return_mean": float(mean) if known else None,
+            "module_returns": {key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()},
+        }
+        score = normalise(self.scenario, float(mean)) if known and self.scenario is not None else None
+        return {**row, "normalised_score": score} if score is not None else row
+
+    def _keep_rows(self, iteration: int) -> None:
+        """Rows of a resumed run up to the checkpoint; what was done after it is done again."""
+        path = self.folder / RESULTS
+        if path.exists():
+            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            self.rows = [row for row in rows if row["training_iteration"] <= iteration]
+            part = path.with_suffix(".part")
+            part.write_text("".join(json.dumps(row) + "\n" for row in self.rows), "utf-8")
+            os.replace(part, path)
+
+    def _save(self, algorithm: Any) -> None:
+        """Write a checkpoint under a temporary name, then rename it: a checkpoint that exists is complete."""
+        final = self.folder / f"checkpoint_{algorithm.iteration:06d}"
+        if final.exists():
+            return
+        part = self.folder / f".{final.name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        algorithm.save_to_path(str(part.resolve()))
+        describe_checkpoint(part, self.config)
+        os.replace(part, final)
+
+
+_ROW_NAMES = {"num_env_steps_sampled_lifetime": "env_steps"}
+
+
+class _Progress:
+    """A bar on the terminal: iteration, steps per second, return or score, remaining time; nothing elsewhere."""
+
+    def __init__(self, stop: dict[str, float], rows: list[dict[str, Any]]) -> None:
+        steps = stop.get("env_steps", stop.get("num_env_steps_sampled_lifetime"))
+        self._key = "env_steps" if steps else "training_iteration"
+        total = steps or stop.get("training_iteration")
+        done = rows[-1][self._key] if rows else 0
+        unit = "step" if steps else "it"
+        self._bar = tqdm(total=int(total) if total else None, initial=done, unit=unit, unit_scale=bool(steps),
+                         disable=None, dynamic_ncols=True, smoothing=0.1)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def show(self, row: dict[str, Any]) -> None:
+        """Advance to a row of results."""
+        shown = {"it": row["training_iteration"], "steps": row["env_steps"]}
+        if row.get("normalised_score") is not None:
+            shown["score"] = f"{row['normalised_score']:.3f}"
+        elif row["episode_return_mean"] is not None:
+            shown["return"] = f"{row['episode_return_mean']:.2f}"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(row[self._key] - self._bar.n)
+
+
+@contextmanager
+def _interruptible() -> Any:
+    """Let the first Ctrl-C or SIGTERM finish the iteration; the second one stops at once."""
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        if len(caught) > 1:
+            raise KeyboardInterrupt
+        tqdm.write("finishing the iteration and saving a checkpoint; once more stops at once")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _scalars(value: Any, prefix: str = "") -> Any:
+    """Numbers of a nested result by path."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in ("config", "fault_tolerance"):
+                yield from _scalars(inner, f"{prefix}/{key}" if prefix else str(key))
+    else:
+        with suppress(TypeError, ValueError):
+            number = float(value)
+            if math.isfinite(number) and not isinstance(value, str | bool):
+                yield prefix, number
+
+
+def _scenario_of(config: AlgorithmConfig) -> Scenario | None:
+    if isinstance(config.env, str) and is_ours(config.env):
+        return load_scenario(config.env, config.env_config.get("scenario"))
+    return None

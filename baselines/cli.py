@@ -1,0 +1,183 @@
+"""The `edge-experts` command: evaluate, list, describe, play, calibrate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge_experts.envs import ScenarioError, TableError, World, load_scenario, shipped_ids
+from edge_experts.envs.fields import ROLES, describe
+
+from .files import write_text
+from .policies import POLICIES
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="edge-experts", description="Markets of edge experts: evaluate, look at, describe.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    evaluate = commands.add_parser("evaluate", help="measure a policy or a checkpoint, with its floor and bound")
+    evaluate.add_argument("policies", nargs="+", metavar="POLICY|CHECKPOINT", help="names (see `edge-experts list`) or checkpoint folders")
+    _add_env(evaluate)
+    evaluate.add_argument("--episodes", type=int, default=100, metavar="N")
+    evaluate.add_argument("--seed", type=int, default=0, metavar="S", help="key of the episodes; never that of a training run")
+    evaluate.add_argument("--split", choices=("train", "heldout", "all"), help="prompts to draw from (the scenario's own by default)")
+    evaluate.add_argument("--json", type=Path, metavar="F", help="write the result (a list, if there are several) to a file")
+    evaluate.add_argument("--explore", action="store_true", help="let checkpoints draw their actions instead of taking the likeliest")
+    commands.add_parser("list", help="list environments and policies")
+    page = commands.add_parser("describe", help="print a scenario's page: fields, observations, actions")
+    page.add_argument("env", metavar="ID|YAML")
+    page.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    play = commands.add_parser("play", help="watch a policy for one episode")
+    play.add_argument("env", metavar="ID|YAML")
+    play.add_argument("--policy", default="coordinated", metavar="POLICY|CHECKPOINT")
+    play.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    play.add_argument("--seed", type=int, default=0)
+    play.add_argument("--slots", type=int, metavar="N", help="stop after so many slots")
+    play.add_argument("--save", type=Path, metavar="FILE", help="write a .png of the last slot, or a .gif of all, instead of text")
+    calibrate = commands.add_parser("calibrate", help="measure the floor, the bound and all heuristics of scenarios")
+    calibrate.add_argument("envs", nargs="*", metavar="ID|YAML", help="all shipped scenarios by default")
+    calibrate.add_argument("--episodes", type=int, default=200, metavar="N")
+    calibrate.add_argument("--references", type=Path, metavar="F", help="also store floor and bound for `rllib train`, here")
+    return parser
+
+
+def _add_env(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--env", required=True, metavar="ID|YAML", help="a shipped id or a scenario file")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2: the input is not valid)."""
+    arguments = build_parser().parse_args(argv)
+    commands = {"evaluate": _evaluate, "list": _list, "describe": _describe, "play": _play, "calibrate": _calibrate}
+    try:
+        commands[arguments.command](arguments)
+    except (ScenarioError, TableError, ValueError, ImportError) as error:
+        print(f"edge-experts: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _overrides(fields: list[str]) -> dict[str, Any]:
+    changes = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise ScenarioError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
+        changes[name] = yaml.safe_load(value)
+    return changes
+
+
+def _find_policy(name: str, world: World, explore: bool = False) -> Any:
+    """A policy's name as it is, or the policy of a checkpoint."""
+    from .policies import make_policy
+
+    if Path(name).is_dir():
+        from edge_experts.agents.checkpoint import CheckpointPolicy
+
+        return CheckpointPolicy(name, explore=explore)
+    make_policy(name, world)  # fails here if there is none
+    return name
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from .evaluation import evaluate
+    from .report import score_table
+
+    changes = _overrides(arguments.set)
+    world = World(load_scenario(arguments.env, changes))
+    if arguments.episodes < 1:
+        raise ValueError(f"--episodes: {arguments.episodes} must be 1 or more")
+    policies = [_find_policy(name, world, arguments.explore) for name in arguments.policies]
+    results = [
+        evaluate(policy, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, label=name, progress=True)
+        for name, policy in zip(arguments.policies, policies, strict=True)
+    ]
+    print(score_table(results))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
+        print(f"wrote {arguments.json}")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    print("environments")
+    for name in shipped_ids():
+        print(f"  {name:28s} {load_scenario(name).title}")
+    print("policies (of `edge-experts evaluate` and `play`)")
+    for name, (_, text) in POLICIES.items():
+        print(f"  {name:28s} {text}")
+    print(f"  {'fixed:EXPERT':28s} always the same expert (`fixed:local`: the device's own)")
+    print(f"  {'CHECKPOINT':28s} a checkpoint folder of `rllib train`")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    world = World(load_scenario(arguments.env, _overrides(arguments.set)))
+    scenario = world.scenario
+    print(f"# {scenario.id}\n\n{scenario.title}\n\nscenario hash {scenario.hash()}\n")
+    acting = {"device": scenario.devices.act, "provider": scenario.providers.act}
+    for role in ROLES:
+        if acting[role]:
+            print(f"## {role}\n\n{describe(role, world.sizes)}\n")
+    print(f"## scenario\n\n```yaml\n{scenario.to_yaml()}```")
+
+
+def _play(arguments: argparse.Namespace) -> None:
+    from edge_experts.envs.render import draw, write
+
+    from .policies import make_policy
+
+    world = World(load_scenario(arguments.env, _overrides(arguments.set)), seed=arguments.seed)
+    found = _find_policy(arguments.policy, world)
+    policy = make_policy(found, world, arguments.seed) if isinstance(found, str) else found
+    if arguments.save and arguments.save.suffix not in (".png", ".gif"):
+        raise ValueError(f"--save: '{arguments.save}' must end in .png or .gif")
+    frames = []
+    world.reset()
+    slots = min(arguments.slots or world.scenario.episode.slots, world.scenario.episode.slots)
+    for slot in range(1, slots + 1):
+        world.step(*policy.act(world))
+        if world.state.clock.over[0]:
+            break  # the next episode has begun already
+        if not arguments.save:
+            print(write(world), end="\n\n")
+        elif arguments.save.suffix == ".gif" or slot == slots:
+            frames.append(draw(world))
+    if arguments.save:
+        _save(frames or [draw(world)], arguments.save)
+
+
+def _save(frames: list[Any], path: Path) -> None:
+    from PIL import Image
+
+    images = [Image.fromarray(frame) for frame in frames]
+    part = path.with_name(f".{path.name}.part")
+    images[0].save(part, format=path.suffix[1:].upper(), save_all=len(images) > 1, append_images=images[1:], duration=500, loop=0)
+    part.replace(path)
+    print(f"wrote {path}")
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from .calibration import calibrate, reference_of
+    from .report import score_table
+
+    references = {}
+    for env in arguments.envs or shipped_ids():
+        results = calibrate(env, arguments.episodes)
+        print(f"{env}\n{score_table(results)}\n")
+        references.update(reference_of(results))
+    if arguments.references:
+        write_text(arguments.references, json.dumps(references, indent=1) + "\n")
+        print(f"wrote {arguments.references}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Play a policy over whole episodes and measure everything that is reported of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edge_experts.envs import Scenario, World, load_scenario
+from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
+
+from .policies import Policy, make_policy
+from .provenance import provenance
+from .statistics import Interval, jain_index, mean_interval, normalised_interval
+
+MAX_WORLDS = 64  # stepped together
+TEST_SEED = 2**41  # added to the seed given: no training run uses these streams
+
+
+@dataclass
+class Record:
+    """What was measured over n episodes; arrays have one entry an episode unless they say otherwise."""
+
+    score: NDArray[np.float64]  # return of all acting agents together
+    device_return: NDArray[np.float64]  # of all devices
+    provider_return: NDArray[np.float64]  # of all providers
+    jain: NDArray[np.float64]  # fairness among the devices' returns
+    terms: dict[str, NDArray[np.float64]]  # each named reward term, summed over agents
+    quality: NDArray[np.float64]  # of every request composed in time
+    latency_s: NDArray[np.float64]  # of every request composed
+    endings: dict[str, int]  # how requests ended
+    placements: dict[str, int]  # segments by expert
+    utilisation: dict[str, float]  # share of time each expert computed
+    energy_j: NDArray[np.float64]
+    refused: int = 0
+    invalid: int = 0
+    wall_s: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def play(policy: str | Policy, scenario: Scenario, episodes: int, seed: int, progress: bool = False) -> Record:
+    """Play whole episodes and measure them.
+
+    Args:
+        policy: A policy, or the name of one.
+        scenario: Where.
+        episodes: How many; the first `n` of a seed are the same whatever `episodes` is.
+        seed: Key of the episodes, apart from all training seeds.
+        progress: Show a bar.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes: {episodes}, expected 1 or more")
+    started = time.perf_counter()
+    parts: list[Record] = []
+    label = policy if isinstance(policy, str) else type(policy).__name__
+    with tqdm(total=episodes, desc=f"evaluate {label}", unit="ep", disable=None if progress else True) as bar:
+        for first in range(0, episodes, MAX_WORLDS):
+            count = min(MAX_WORLDS, episodes - first)
+            world = World(scenario, count, seed + TEST_SEED, first_world=first)
+            player = make_policy(policy, world, seed=seed + first) if isinstance(policy, str) else policy
+            parts.append(_play_batch(player, world))
+            bar.update(count)
+    record = _merge(parts)
+    record.wall_s = time.perf_counter() - started
+    return record
+
+
+def _play_batch(policy: Policy, world: World) -> Record:
+    """One episode in every world."""
+    B, scenario = world.n_worlds, world.scenario
+    devices, providers, clock = world.state.devices, world.state.providers, world.state.clock
+    returns = {"device": np.zeros((B, world.sizes.U)), "provider": np.zeros((B, world.sizes.P))}
+    terms = {name: np.zeros(B) for name in (*DEVICE_TERMS, *PROVIDER_TERMS)}
+    endings, placements = np.zeros(len(ENDINGS), int), np.zeros(world.sizes.E + 1, int)
+    busy, slots, energy = np.zeros(world.sizes.E), 0, np.zeros(B)
+    quality, latency, refused, invalid = [], [], 0, 0
+    world.reset()
+    running = np.ones(B, bool)
+    while running.any():
+        world.step(*policy.act(world))
+        returns["device"] += devices.reward * running[:, None]
+        returns["provider"] += providers.reward * running[:, None]
+        for name in DEVICE_TERMS:
+            terms[name] += devices[name].sum(axis=1) * running
+        for name in PROVIDER_TERMS:
+            terms[name] += providers[name].sum(axis=1) * running
+        mine = devices[running]
+        endings += np.bincount(mine.ended.ravel(), minlength=len(ENDINGS))
+        quality.append(mine.quality[mine.ended == ON_TIME])
+        latency.append(mine.latency_s[(mine.ended == ON_TIME) | (mine.ended == LATE)])
+        placements += np.bincount(mine.placed[mine.placed >= 0].ravel(), minlength=len(placements))
+        busy += world.state.experts.busy_s[running].sum(axis=0)
+        energy += clock.energy_j * running
+        refused, invalid = refused + int(mine.refused.sum()), invalid + int(mine.invalid.sum() + providers.invalid[running].sum())
+        slots += int(running.sum())
+        running &= ~clock.over
+    acting = {"device": scenario.devices.act, "provider": scenario.providers.act}
+    names = [*scenario.experts, *(["local"] if scenario.devices.local_expert else [])]
+    return Record(
+        score=np.asarray(sum(returns[role].sum(axis=1) for role in returns if acting[role])),
+        device_return=returns["device"].sum(axis=1), provider_return=returns["provider"].sum(axis=1),
+        jain=np.array([jain_index(row) for row in returns["device"]]), terms=terms,
+        quality=np.concatenate(quality), latency_s=np.concatenate(latency),
+        endings={name: int(n) for i, (name, n) in enumerate(zip(ENDINGS, endings, strict=True)) if i != NONE},
+        placements={name: int(n) for name, n in zip(names, placements, strict=False)},
+        utilisation={name: float(b) for name, b in zip(scenario.experts, busy / (slots * scenario.episode.slot_s), strict=True)},
+        energy_j=energy, refused=refused, invalid=invalid,
+    )
+
+
+def _merge(parts: list[Record]) -> Record:
+    def joined(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    weights = [len(part.score) for part in parts]
+    return Record(
+        **{name: joined(name) for name in ("score", "device_return", "provider_return", "jain", "quality", "latency_s", "energy_j")},
+        terms={name: np.concatenate([part.terms[name] for part in parts]) for name in parts[0].terms},
+        endings={name: sum(part.endings[name] for part in parts) for name in parts[0].endings},
+        placements={name: sum(part.placements[name] for part in parts) for name in parts[0].placements},
+        utilisation={name: float(np.average([part.utilisation[name] for part in parts], weights=weights))
+                     for name in parts[0].utilisation},
+        refused=sum(part.refused for part in parts), invalid=sum(part.invalid for part in parts),
+    )
+
+
+def evaluate(
+    policy: str | Policy,
+    env: str | Path | Mapping[str, Any] | Scenario,
+    episodes: int = 100,
+    seed: int = 0,
+    split: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    label: str | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Evaluate a policy and its floor and bound on the same episodes: the result as plain data.
+
+    Args:
+        policy: A policy, or the name of one.
+        env: A shipped id, a scenario file, plain data, or a scenario.
+        episodes: Number of episodes.
+        seed: Key of the episodes.
+        split: `train`, `heldout` or `all` prompts; the scenario's own by default.
+        overrides: Dotted scenario fields to change.
+        label: What the result calls the policy.
+        progress: Show a bar.
+
+    Raises:
+        ScenarioError: if the scenario is not valid.
+        ValueError: if the policy is not known.
+    """
+    changes = {**(overrides or {}), **({"tables.split": split} if split else {})}
+    scenario = load_scenario(env, changes)
+    record = play(policy, scenario, episodes, seed, progress)
+    floor = record if policy == "random" else play("random", scenario, episodes, seed, progress)
+    bound = record if policy == "clairvoyant" else play("clairvoyant", scenario, episodes, seed, progress)
+    name = label or (policy if isinstance(policy, str) else type(policy).__name__)
+    return {
+        "policy": name,
+        "env": scenario.id,
+        "episodes": episodes,
+        "seed": seed,
+        "split": scenario.tables.split,
+        **summarise(record, scenario),
+        "normalised_score": _plain(normalised_interval(record.score.tolist(), floor.score.tolist(), bound.score.tolist())),
+        "floor": {"policy": "random", "score": _plain(mean_interval(floor.score))},
+        "bound": {"policy": "clairvoyant", "score": _plain(mean_interval(bound.score))},
+        "per_episode": {
+            "score": record.score.tolist(), "device_return": record.device_return.tolist(),
+            "provider_return": record.provider_return.tolist(),
+        },
+        "wall_s": record.wall_s,
+        "provenance": provenance(scenario),
+    }
+
+
+def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
+    """The measures of a record by name, in natural units."""
+    episodes, ended = len(record.score), max(1, sum(record.endings.values()))
+    p50, p95, p99 = np.percentile(record.latency_s, [50, 95, 99]) if len(record.latency_s) else [float("nan")] * 3
+    return {
+        "score": _plain(mean_interval(record.score)),
+        "returns": {"device": _plain(mean_interval(record.device_return / scenario.devices.count)),
+                    "provider": _plain(mean_interval(record.provider_return / scenario.providers.count))},
+        "welfare": _plain(mean_interval(record.device_return + record.provider_return)),
+        "jain_index": float(record.jain.mean()),
+        "terms": {name: float(values.mean()) for name, values in record.terms.items()},
+        "quality": float(record.quality.mean()) if len(record.quality) else float("nan"),
+        "latency_s": {"p50": float(p50), "p95": float(p95), "p99": float(p99)},
+        "deadline_miss_rate": (record.endings["late"] + record.endings["expired"]) / ended,
+        "requests": {name: count / episodes for name, count in record.endings.items()},
+        "refusals": record.refused / episodes,
+        "invalid_actions": record.invalid / episodes,
+        "energy_j": float(record.energy_j.mean()),
+        "payments": -float(record.terms["payment"].mean()),
+        "placements": {name: count / episodes for name, count in record.placements.items()},
+        "utilisation": record.utilisation,
+    }
+
+
+def _plain(interval: Interval) -> dict[str, float]:
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high}

@@ -1,0 +1,47 @@
+"""Where a result comes from: versions, commit, tables, scenario, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from edge_experts.envs import Scenario
+from edge_experts.envs.tables import ExpertTable, QualityTable
+
+PACKAGES = ("edge-experts", "numpy", "numba", "gymnasium", "pettingzoo", "ray", "torch")
+
+
+def provenance(scenario: Scenario) -> dict[str, Any]:
+    """What must be known to obtain a result again."""
+    experts = ExpertTable.load(scenario.tables.experts)
+    quality = QualityTable.load(scenario.tables.quality, experts)
+    return {
+        "scenario": scenario.to_dict(),
+        "scenario_hash": scenario.hash(),
+        "tables": {quality.path.name: quality.sha256, experts.path.name: experts.sha256},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "commit": _commit(),
+        "machine": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The git commit this package runs from, marked if there are changes; `None` outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+        changes = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("-dirty" if changes.stdout.strip() else "")

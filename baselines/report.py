@@ -1,0 +1,36 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+COLUMNS = ("policy", "normalised score", "95 % interval", "score", "device", "provider", "quality", "p95 latency s", "missed", "Jain")
+
+
+def score_table(results: Sequence[dict[str, Any]]) -> str:
+    """One row a result, as a Markdown table: normalised score, score, mean return by role, and service measures."""
+    rows = [_row(result) for result in results]
+    widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
+    lines = [_line(COLUMNS, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
+    return "\n".join(lines + [_line(row, widths) for row in rows])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+
+def _row(result: dict[str, Any]) -> tuple[str, ...]:
+    score = result["normalised_score"]
+    return (
+        result["policy"],
+        f"{score['mean']:.3f}",
+        f"{score['low']:.3f} to {score['high']:.3f}",
+        f"{result['score']['mean']:.2f}",
+        f"{result['returns']['device']['mean']:.2f}",
+        f"{result['returns']['provider']['mean']:.2f}",
+        f"{result['quality']:.3f}",
+        f"{result['latency_s']['p95']:.1f}",
+        f"{100 * result['deadline_miss_rate']:.1f} %",
+        f"{result['jain_index']:.2f}",
+    )
