@@ -39,22 +39,23 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
         inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
         self.mixture = Mixture(inputs, hidden, options["branches"], options["top_k"])
-        self.policy = nn.Linear(hidden[-1], outputs)
-        self.value = nn.Linear(hidden[-1], 1)
+        # the heads also see the input: what is linear in it need not pass through the branches
+        self.policy = nn.Linear(hidden[-1] + inputs, outputs)
+        self.value = nn.Linear(hidden[-1] + inputs, 1)
         nn.init.orthogonal_(self.policy.weight, 0.01)
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.policy.bias)
         nn.init.zeros_(self.value.bias)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        mixed, _, _ = self.mixture(self._flatten(batch[Columns.OBS]))
-        return {Columns.ACTION_DIST_INPUTS: self._distribution_inputs(mixed, batch[Columns.OBS])}
+        features, _, _ = self._features(batch)
+        return {Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, batch[Columns.OBS])}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        mixed, weights, probabilities = self.mixture(self._flatten(batch[Columns.OBS]))
+        features, weights, probabilities = self._features(batch)
         outputs = {
-            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(mixed, batch[Columns.OBS]),
-            Columns.EMBEDDINGS: mixed,
+            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, batch[Columns.OBS]),
+            Columns.EMBEDDINGS: features,
         }
         if weights is not None:
             outputs[ROUTER_WEIGHTS], outputs[ROUTER_PROBABILITIES] = weights, probabilities
@@ -63,11 +64,17 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
         """Value of each observation: (batch,)."""
         if embeddings is None:
-            embeddings = self.mixture(self._flatten(batch[Columns.OBS]))[0]
+            embeddings = self._features(batch)[0]
         return self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
 
-    def _distribution_inputs(self, mixed: Tensor, observation: Any) -> Tensor:
-        outputs = self.policy(mixed)
+    def _features(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """What the heads see, and the router's weights and probabilities."""
+        x = self._flatten(batch[Columns.OBS])
+        mixed, weights, probabilities = self.mixture(x)
+        return torch.cat([mixed, x], dim=-1), weights, probabilities
+
+    def _distribution_inputs(self, features: Tensor, observation: Any) -> Tensor:
+        outputs = self.policy(features)
         mask = observation["action_mask"] if self.has_mask else None
         if not self.is_box:
             return outputs if mask is None else mask_logits(outputs, mask)

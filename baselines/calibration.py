@@ -22,7 +22,7 @@ def calibrate(env: str | Path | Scenario, episodes: int) -> list[dict[str, Any]]
     """
     scenario = load_scenario(env)
     fixed = [f"fixed:{expert}" for expert in scenario.experts] + (["fixed:local"] if scenario.devices.local_expert else [])
-    return [evaluate(name, scenario, episodes, SEED, progress=True) for name in [*POLICIES, *fixed]]
+    return evaluate([*POLICIES, *fixed], scenario, episodes, SEED, progress=True)
 
 
 def reference_of(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -97,11 +97,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     world = World(load_scenario(arguments.env, changes))
     if arguments.episodes < 1:
         raise ValueError(f"--episodes: {arguments.episodes} must be 1 or more")
-    policies = [_find_policy(name, world, arguments.explore) for name in arguments.policies]
-    results = [
-        evaluate(policy, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, label=name, progress=True)
-        for name, policy in zip(arguments.policies, policies, strict=True)
-    ]
+    policies = {name: _find_policy(name, world, arguments.explore) for name in arguments.policies}
+    results = evaluate(policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True)
     print(score_table(results))
     if arguments.json:
         write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")

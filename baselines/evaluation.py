@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .policies import Policy, make_policy
 from .provenance import provenance
 from .statistics import Interval, jain_index, mean_interval, normalised_interval
 
+ENDS = {"random": "random", "clairvoyant": "clairvoyant"}  # floor and bound
 MAX_WORLDS = 64  # stepped together
 TEST_SEED = 2**41  # added to the seed given: no training run uses these streams
 
@@ -41,7 +42,6 @@ class Record:
     refused: int = 0
     invalid: int = 0
     wall_s: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def play(policy: str | Policy, scenario: Scenario, episodes: int, seed: int, progress: bool = False) -> Record:
@@ -131,25 +131,23 @@ def _merge(parts: list[Record]) -> Record:
 
 
 def evaluate(
-    policy: str | Policy,
+    policies: Mapping[str, str | Policy] | Sequence[str],
     env: str | Path | Mapping[str, Any] | Scenario,
     episodes: int = 100,
     seed: int = 0,
     split: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    label: str | None = None,
     progress: bool = False,
-) -> dict[str, Any]:
-    """Evaluate a policy and its floor and bound on the same episodes: the result as plain data.
+) -> list[dict[str, Any]]:
+    """Evaluate policies, their floor and their bound on the same episodes: a result for each, as plain data.
 
     Args:
-        policy: A policy, or the name of one.
+        policies: Names of policies, or policies by the name that the result gives them.
         env: A shipped id, a scenario file, plain data, or a scenario.
         episodes: Number of episodes.
         seed: Key of the episodes.
         split: `train`, `heldout` or `all` prompts; the scenario's own by default.
         overrides: Dotted scenario fields to change.
-        label: What the result calls the policy.
         progress: Show a bar.
 
     Raises:
@@ -158,14 +156,20 @@ def evaluate(
     """
     changes = {**(overrides or {}), **({"tables.split": split} if split else {})}
     scenario = load_scenario(env, changes)
-    record = play(policy, scenario, episodes, seed, progress)
-    floor = record if policy == "random" else play("random", scenario, episodes, seed, progress)
-    bound = record if policy == "clairvoyant" else play("clairvoyant", scenario, episodes, seed, progress)
-    name = label or (policy if isinstance(policy, str) else type(policy).__name__)
+    named = dict(policies) if isinstance(policies, Mapping) else {name: name for name in policies}
+    records = {name: play(policy, scenario, episodes, seed, progress) for name, policy in {**ENDS, **named}.items()}
+    floor, bound = (records[name] for name in ENDS)
+    origin = provenance(scenario)
+    return [_result(name, records[name], floor, bound, scenario, seed, origin) for name in named]
+
+
+def _result(
+    name: str, record: Record, floor: Record, bound: Record, scenario: Scenario, seed: int, origin: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "policy": name,
         "env": scenario.id,
-        "episodes": episodes,
+        "episodes": len(record.score),
         "seed": seed,
         "split": scenario.tables.split,
         **summarise(record, scenario),
@@ -177,7 +181,7 @@ def evaluate(
             "provider_return": record.provider_return.tolist(),
         },
         "wall_s": record.wall_s,
-        "provenance": provenance(scenario),
+        "provenance": origin,
     }
 
 

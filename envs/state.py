@@ -138,16 +138,17 @@ CONSTANTS = record(
 def allocate(identities: Ints, c: Any) -> Worlds:
     """Zeroed state of B worlds; `identities` are their places in the random stream."""
     B, P, U, E = len(identities), int(c.P), int(c.U), int(c.E)
+    def records(kind: np.dtype[Any], *shape: int) -> Any:
+        return np.zeros(shape, kind).view(np.recarray)
+
     worlds = Worlds(
-        clock=np.recarray(B, CLOCK),
-        providers=np.recarray((B, P), PROVIDER),
-        experts=np.recarray((B, E), EXPERT),
-        devices=np.recarray((B, U), DEVICE),
-        links=np.recarray((B, U, P), LINK),
+        clock=records(CLOCK, B),
+        providers=records(PROVIDER, B, P),
+        experts=records(EXPERT, B, E),
+        devices=records(DEVICE, B, U),
+        links=records(LINK, B, U, P),
         gate=np.zeros((B, U, E + 1)),
         order=np.zeros((B, U), np.int64),
     )
-    for array in worlds:
-        array.view(np.ndarray)[...] = np.zeros((), array.dtype)
     worlds.clock.world[:] = identities
     return worlds

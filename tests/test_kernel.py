@@ -1,0 +1,125 @@
+"""The compiled kernel against a plain reference, on random scenarios."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import Reference, read_world
+
+from edge_experts.envs import World
+
+EXPERTS = ["gemma-7b-it", "reka-edge", "reka-flash", "qwen1.5-72b-chat", "phi-3-mini-128k", "gemma-2b-it", "gpt-3.5-turbo-0125", "reka-core"]
+
+
+@st.composite
+def scenarios(draw: Any) -> dict[str, Any]:
+    count = draw(st.integers(2, 8))
+    local = draw(st.sampled_from(["", "gemma-2b-it"]))
+    return {
+        "experts": EXPERTS[:count],
+        "providers.count": draw(st.integers(1, min(count, 4))),
+        "providers.memory_gb": draw(st.sampled_from([18.0, 25.0])),
+        "devices.count": draw(st.integers(1, 6)),
+        "devices.churn": draw(st.sampled_from([0.0, 0.1])),
+        "devices.battery_j": draw(st.sampled_from([3.0, 2000.0])),
+        "devices.may_wait": draw(st.booleans()),
+        "devices.local_expert": local,
+        "devices.local_budget_units": 150.0 if local else 0.0,
+        "mobility.model": draw(st.sampled_from(["static", "waypoint", "highway"])),
+        "arrivals.process": draw(st.sampled_from(["saturated", "poisson", "bursty", "trace_conv", "trace_code"])),
+        "arrivals.rate_per_s": 0.2,
+        "queue_limit_s": draw(st.sampled_from([2.0, 10.0])),
+        "requests.subtasks": draw(st.integers(1, 4)),
+        "requests.deadline_slots": draw(st.integers(2, 5)),
+        "radio.bandwidth_hz": draw(st.sampled_from([2e4, 5e6])),
+        "episode.requests_per_device": draw(st.sampled_from([0, 3])),
+        "episode.slot_s": draw(st.sampled_from([2.5, 5.0])),
+        "rewards.team": draw(st.sampled_from([0.0, 0.4, 1.0])),
+        "episode.slots": 1000,
+    }
+
+
+@given(overrides=scenarios(), seed=st.integers(0, 2**40))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_kernel_equals_the_plain_reference(overrides: dict[str, Any], seed: int) -> None:
+    world = World("text-v0", n_worlds=2, seed=seed, overrides=overrides)
+    world.reset()
+    reference = Reference(world)
+    rng = np.random.default_rng(seed)
+    limits = {role: world._limits[role] for role in ("device", "provider")}
+    for _ in range(12):
+        legal = world.sample_actions(rng)
+        # one in five actions is anything at all, legal or not
+        devices, providers = (np.where(rng.random((*a.shape[:-1], 1)) < 0.2, rng.integers(0, limits[role], a.shape), a)
+                              for role, a in zip(("device", "provider"), legal, strict=True))
+        plain = read_world(world, 1)
+        expected = reference.step(plain, devices[1], providers[1])
+        world.step(devices, providers)
+        if world.state.clock.over[1]:
+            break
+        compare(world, plain, expected)
+
+
+def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> None:
+    devices, providers = world.state.devices[1], world.state.providers[1]
+    for name in ("placed", "refused", "ended", "terminated", "joined", "arrived"):
+        assert devices[name].tolist() == expected[name], name
+    assert devices.invalid.tolist() == expected["device_invalid"] and providers.invalid.tolist() == expected["provider_invalid"]
+    for name in ("quality", "latency_s", "segment_latency_s", "earned", "payment", "energy", "latency"):
+        np.testing.assert_allclose(devices[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    for name in ("revenue", "electricity", "loading_cost", "late_cost"):
+        np.testing.assert_allclose(providers[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(devices.reward, expected["device_reward"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(providers.reward, expected["provider_reward"], rtol=1e-9, atol=1e-12)
+    now = read_world(world, 1)
+    assert now["order"] == plain["order"]
+    for device, other in zip(now["devices"], plain["devices"], strict=True):
+        for name in ("presence", "open", "requests", "battery_j", "local_backlog", "x_m", "y_m", "last_latency_s"):
+            assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
+        if device["open"]:
+            for name in ("prompt", "age", "done", "last_expert", "value", "context_bits", "score_sum", "finish_s", "local_budget"):
+                assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
+    for expert, other in zip(now["experts"], plain["experts"], strict=True):
+        assert expert["loaded"] == other["loaded"] and expert["backlog"] == pytest.approx(other["backlog"], rel=1e-9, abs=1e-9)
+    for link, other in zip(sum(now["links"], []), sum(plain["links"], []), strict=True):
+        assert link["gain"] == pytest.approx(other["gain"], rel=1e-9)
+    np.testing.assert_allclose(now["gate"], plain["gate"], rtol=1e-12)
+
+
+INTERPRETED = """
+import sys, numpy as np
+from edge_experts.envs import World
+world = World("text-v0", n_worlds=2, seed=5, overrides={"devices.count": 4, "devices.churn": 0.1, "episode.slots": 6})
+rng = np.random.default_rng(0)
+world.reset()
+total = []
+for _ in range(9):
+    world.step(*world.sample_actions(rng))
+    total += [world.state.devices.reward.sum(), world.state.providers.reward.sum(), world.state.links.gain.sum() * 1e9, world.views.devices.sum(), world.views.providers.sum()]
+print(" ".join(repr(float(x)) for x in total))
+"""
+
+
+def test_interpreted_functions_give_the_same_numbers() -> None:
+    """NUMBA_DISABLE_JIT=1 runs the same functions as plain Python: the debugger's view must not differ."""
+    def run(**env: str) -> list[float]:
+        done = subprocess.run([sys.executable, "-c", INTERPRETED], capture_output=True, text=True, check=True, env={**os.environ, **env})
+        return [float(x) for x in done.stdout.split()]
+
+    assert run(NUMBA_DISABLE_JIT="1") == pytest.approx(run(), rel=1e-9)
+
+
+def test_compiled_code_is_stamped_with_all_sources() -> None:
+    """An edit of any kernel file must invalidate the cached machine code, not only one of the entry point's file."""
+    from edge_experts.envs import jit, kernel
+
+    stamp = kernel.step_worlds._cache._cache_file._source_stamp
+    assert stamp == jit._fingerprint(__import__("pathlib").Path(kernel.__file__).parent)
+    assert len(stamp) == 64
