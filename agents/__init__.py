@@ -1,0 +1,1 @@
+"""RLlib code: MoE-PPO, the batched runner, and the `rllib` command."""

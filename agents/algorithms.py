@@ -56,8 +56,10 @@ def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
     for key in settings:
         if key not in known:
             near = get_close_matches(key, known, n=1)
-            raise SetupError(f"config.{key}: unknown key of {config.algo_class.__name__}"
-                             + (f"; did you mean '{near[0]}'?" if near else ""))
+            raise SetupError(
+                f"config.{key}: unknown key of {config.algo_class.__name__}"
+                + (f"; did you mean '{near[0]}'?" if near else "")
+            )
     try:
         config.update_from_dict(dict(settings))
     except (TypeError, ValueError, AttributeError) as error:
@@ -114,6 +116,8 @@ def _set_policies(config: AlgorithmConfig, env: PettingZooEnv, policies: str) ->
     for agent in env.possible_agents:
         own = (env.observation_spaces[agent], env.action_spaces[agent])
         if spaces.setdefault(mapping(agent), own) != own:
-            raise SetupError(f"policies: '{policies}' gives agents with different spaces the policy '{mapping(agent)}': "
-                             "use per_role or independent")
+            raise SetupError(
+                f"policies: '{policies}' gives agents with different spaces the policy '{mapping(agent)}': "
+                "use per_role or independent"
+            )
     config.multi_agent(policies=set(spaces), policy_mapping_fn=mapping)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from edge_experts.envs.world import Views, World
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
@@ -28,8 +29,6 @@ from ray.rllib.utils.metrics import (
     NUM_MODULE_STEPS_SAMPLED,
     NUM_MODULE_STEPS_SAMPLED_LIFETIME,
 )
-
-from edge_experts.envs.world import Views, World
 
 from .advantages import generalised_advantages
 
@@ -73,8 +72,10 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self.module = spec.build()
         for _, module in self.module.items():
             if module.is_stateful():
-                raise ValueError(f"runner: {type(module).__name__} is recurrent, which the batched runner does not handle; "
-                                 "use --runner stock")
+                raise ValueError(
+                    f"runner: {type(module).__name__} is recurrent, which the batched runner does not handle; "
+                    "use --runner stock"
+                )
 
     def _sample(
         self,
@@ -129,7 +130,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             with torch.inference_mode():
                 chosen = self._choose(group, seen, explore, random_actions)
             rollout.append(group, {**chosen, **seen, "live": self._live[group.role][:, group.agents].copy()})
-            played = chosen[Columns.ACTIONS].reshape(self.num_envs, len(group.agents), *chosen[Columns.ACTIONS].shape[1:])
+            played = chosen[Columns.ACTIONS].reshape(
+                self.num_envs, len(group.agents), *chosen[Columns.ACTIONS].shape[1:]
+            )
             actions[group.role][:, group.agents] = self._spaces[group.role].to_world(played)
         self.world.step(actions["device"], actions["provider"])
         over: Array = self.world.state.clock.over.copy()
@@ -138,13 +141,15 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         rollout.slots += 1
         return over
 
-    def _observe(self, group: Group, views: Views) -> dict[str, Array]:
-        """Observations and masks of a group as rows (B x agents, ...)."""
-        observation, mask = (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
+    def _observe(self, group: Group, views: Views, worlds: Any = slice(None)) -> dict[str, Array]:
+        """Observations and masks of a group in some worlds, as rows (worlds x agents, ...)."""
+        observation, mask = (
+            (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
+        )
         columns = self._spaces[group.role].mask_columns
         return {
-            "observation": observation[:, group.agents].reshape(-1, observation.shape[-1]),
-            "action_mask": mask[:, group.agents][..., columns].reshape(-1, len(columns)),
+            "observation": observation[worlds][:, group.agents].reshape(-1, observation.shape[-1]),
+            "action_mask": mask[worlds][:, group.agents][..., columns].reshape(-1, len(columns)),
         }
 
     def _choose(self, group: Group, seen: dict[str, Array], explore: bool, random_actions: bool) -> dict[str, Array]:
@@ -163,11 +168,12 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             Columns.VF_PREDS: module.compute_values({Columns.OBS: observation}, out.get(Columns.EMBEDDINGS)).numpy(),
         }
 
-    def _values(self, group: Group, views: Views) -> Array:
+    def _values(self, group: Group, views: Views, worlds: Any = slice(None)) -> Array:
+        """Values of what a group sees: (worlds, agents)."""
         with torch.inference_mode():
-            observation = {key: torch.from_numpy(value) for key, value in self._observe(group, views).items()}
+            observation = {key: torch.from_numpy(value) for key, value in self._observe(group, views, worlds).items()}
             values: Array = self.module[group.module].compute_values({Columns.OBS: observation}).numpy()
-        return values.reshape(self.num_envs, len(group.agents))
+        return values.reshape(-1, len(group.agents))
 
     def _record(self, rollout: Rollout, over: Array) -> None:
         """Rewards and ends of the slot just played."""
@@ -177,9 +183,13 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             record = records[group.role]
             reward, terminated = record.reward[:, group.agents], record.terminated[:, group.agents].copy()
             truncated = record.truncated[:, group.agents].copy()
-            bootstrap = np.where(over[:, None], self._values(group, self.world.final_views), 0.0) if truncated.any() else None
-            rollout.append(group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated})
-            rollout.bootstrap(group, bootstrap)
+            if truncated.any():
+                last = np.zeros(reward.shape, np.float32)
+                last[over] = self._values(group, self.world.final_views, over)
+                rollout.bootstrap(group, last)
+            rollout.append(
+                group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated}
+            )
             self._agent_returns[group.module + group.role] += reward
         for b in np.flatnonzero(over & self._is_whole):
             returns = {key: value[b].copy() for key, value in self._agent_returns.items()}
@@ -203,14 +213,20 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                 following[t] = np.where(data["truncated"][t], last, following[t])
             config = self.config.get_config_for_module(group.module)
             advantages = generalised_advantages(
-                data.pop("reward"), values, following, data.pop("terminated"), data.pop("truncated"),
-                config.gamma, config.lambda_)
+                data.pop("reward"),
+                values,
+                following,
+                data.pop("terminated"),
+                data.pop("truncated"),
+                config.gamma,
+                config.lambda_,
+            )
             keep = data.pop("live").reshape(-1) & self._is_wanted(group, data["action_mask"])
             flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
             flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
             flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
             parts.setdefault(group.module, []).append(flat)
-            assert T == len(values)
+            assert len(values) == T
         batches = {}
         for module, chunks in parts.items():
             joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
@@ -237,8 +253,12 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             live = rollout.live_steps(group)
             for name, count in zip(group.names, live, strict=True):
                 self._count((NUM_AGENT_STEPS_SAMPLED, name), (NUM_AGENT_STEPS_SAMPLED_LIFETIME, name), int(count))
-            self._count((NUM_MODULE_STEPS_SAMPLED, group.module), (NUM_MODULE_STEPS_SAMPLED_LIFETIME, group.module), int(live.sum()))
-        for length, returns in self._finished[-self.config.metrics_num_episodes_for_smoothing:]:
+            self._count(
+                (NUM_MODULE_STEPS_SAMPLED, group.module),
+                (NUM_MODULE_STEPS_SAMPLED_LIFETIME, group.module),
+                int(live.sum()),
+            )
+        for length, returns in self._finished[-self.config.metrics_num_episodes_for_smoothing :]:
             agents, modules, total = {}, dict.fromkeys((g.module for g in self._groups), 0.0), 0.0
             for group in self._groups:
                 own = returns[group.module + group.role]
@@ -267,10 +287,9 @@ class Rollout:
         for name, value in columns.items():
             mine.setdefault(name, []).append(value)
 
-    def bootstrap(self, group: Group, values: Array | None) -> None:
+    def bootstrap(self, group: Group, values: Array) -> None:
         """Keep the values of the last observations of the present slot."""
-        if values is not None:
-            self._last[group.module + group.role][self.slots] = values
+        self._last[group.module + group.role][self.slots] = values
 
     def last_values(self, group: Group) -> dict[int, Array]:
         """Values of last observations by slot."""
@@ -300,8 +319,12 @@ def group_agents(agents: list[str], mapping: Any) -> list[Group]:
 def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any]]:
     """Sample from all runners and join their batches as tensors, advantages standardised for each module."""
     batches, results = synchronous_parallel_sample(
-        worker_set=runners, max_env_steps=config.total_train_batch_size, sample_timeout_s=config.sample_timeout_s,
-        _uses_new_env_runners=True, _return_metrics=True)
+        worker_set=runners,
+        max_env_steps=config.total_train_batch_size,
+        sample_timeout_s=config.sample_timeout_s,
+        _uses_new_env_runners=True,
+        _return_metrics=True,
+    )
     if not batches:
         return None, results
     joined = {}

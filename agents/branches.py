@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ class Branches(nn.Module):
     def __init__(self, inputs: int, hidden: tuple[int, ...], count: int) -> None:
         super().__init__()
         sizes = (inputs, *hidden)
-        self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in pairwise(sizes))
         self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in hidden)
         with torch.no_grad():
             for weight in self.weights:
@@ -33,7 +34,7 @@ class Branches(nn.Module):
         """(batch, inputs) to (count, batch, hidden[-1])."""
         y = x.unsqueeze(0).expand(len(self.weights[0]), -1, -1)
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            y = torch.tanh(torch.baddbmm(bias, y, weight))
+            y = torch.relu(torch.baddbmm(bias, y, weight))
         return y
 
 

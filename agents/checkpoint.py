@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from edge_experts.envs import World
+from edge_experts.envs.spaces import RoleSpaces
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
-
-from edge_experts.envs import World
-from edge_experts.envs.spaces import RoleSpaces
 
 from .batched_runner import Group, group_agents
 from .module import MoEModule
@@ -51,7 +50,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"checkpoint: there is no folder '{folder}'")
     if not file.is_file() or not (folder / MODULE).is_dir():
-        raise CheckpointError(f"checkpoint: '{folder}' is not a checkpoint of rllib train ({DESCRIPTION} or {MODULE} is missing)")
+        raise CheckpointError(
+            f"checkpoint: '{folder}' is not a checkpoint of rllib train ({DESCRIPTION} or {MODULE} is missing)"
+        )
     try:
         return json.loads(file.read_text("utf-8"))  # type: ignore[no-any-return]
     except json.JSONDecodeError as error:
@@ -77,11 +78,15 @@ class CheckpointPolicy:
         try:
             self.modules = MultiRLModule.from_checkpoint(str((self.folder / MODULE).resolve()))
         except Exception as error:  # whatever a damaged file raises
-            raise CheckpointError(f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}") from None
+            raise CheckpointError(
+                f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
+            ) from None
         for name, module in self.modules.items():
             if not isinstance(module.unwrapped(), MoEModule):
-                raise CheckpointError(f"checkpoint: module '{name}' of '{self.folder}' is a {type(module.unwrapped()).__name__}; "
-                                      "use rllib evaluate for algorithms other than MoEPPO")
+                raise CheckpointError(
+                    f"checkpoint: module '{name}' of '{self.folder}' is a {type(module.unwrapped()).__name__}; "
+                    "use rllib evaluate for algorithms other than MoEPPO"
+                )
 
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         """Actions of all agents of all worlds."""
@@ -98,16 +103,22 @@ class CheckpointPolicy:
 
     def _choose(self, group: Group, spaces: RoleSpaces, world: World) -> NDArray[np.int64]:
         views = world.views
-        observation, mask = (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
+        observation, mask = (
+            (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
+        )
         module = self.modules[group.module].unwrapped()
         expected = module.observation_space["observation"].shape[0]
         if expected != observation.shape[-1]:
-            raise CheckpointError(f"checkpoint: '{self.folder}' was trained on observations of {expected} entries, "
-                                  f"{world.scenario.id} shows {observation.shape[-1]}: evaluate it on the scenario it was trained on")
+            raise CheckpointError(
+                f"checkpoint: '{self.folder}' was trained on observations of {expected} entries, "
+                f"{world.scenario.id} shows {observation.shape[-1]}: evaluate it on the scenario it was trained on"
+            )
         rows = observation[:, group.agents].reshape(-1, observation.shape[-1])
         masks = mask[:, group.agents][..., spaces.mask_columns].reshape(len(rows), -1)
         with torch.inference_mode():
-            out = module.forward_inference({Columns.OBS: {"observation": torch.from_numpy(rows), "action_mask": torch.from_numpy(masks)}})
+            out = module.forward_inference(
+                {Columns.OBS: {"observation": torch.from_numpy(rows), "action_mask": torch.from_numpy(masks)}}
+            )
             inputs = out[Columns.ACTION_DIST_INPUTS]
             distribution = module.get_inference_action_dist_cls().from_logits(inputs)
             chosen = (distribution if self.explore else distribution.to_deterministic()).sample().numpy()

@@ -35,7 +35,7 @@ class Minibatches:
                 part = {}
                 for module, rows in self._rows.items():
                     edges = np.linspace(0, rows, self.count + 1).astype(int)
-                    chosen = order[module][edges[i]: edges[i + 1]]
+                    chosen = order[module][edges[i] : edges[i + 1]]
                     part[module] = SampleBatch(_take(dict(self._batch.policy_batches[module]), chosen))
                 yield MultiAgentBatch(part, self._batch.env_steps() // self.count)
 

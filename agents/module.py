@@ -34,7 +34,9 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         """Build the network for the module's spaces."""
         options = self.model_config
         hidden = tuple(options["hidden"])
-        self.has_mask = isinstance(self.observation_space, gymnasium.spaces.Dict) and "action_mask" in self.observation_space.spaces
+        self.has_mask = (
+            isinstance(self.observation_space, gymnasium.spaces.Dict) and "action_mask" in self.observation_space.spaces
+        )
         self.action_dist_cls, outputs = distribution_for(self.action_space)
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
         inputs = gymnasium.spaces.utils.flatdim(self.observation_space)

@@ -63,8 +63,13 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
     ) -> MoEPPOConfig:
         """Set the mixture's settings and any of PPO's."""
         super().training(**kwargs)
-        given = {"branches": branches, "top_k": top_k, "hidden": hidden, "balance_coeff": balance_coeff,
-                 "forced_share": forced_share}
+        given = {
+            "branches": branches,
+            "top_k": top_k,
+            "hidden": hidden,
+            "balance_coeff": balance_coeff,
+            "forced_share": forced_share,
+        }
         for name, value in given.items():
             if value is not NotProvided:
                 setattr(self, name, value)
@@ -103,7 +108,9 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
 class MoEPPOLearner(PPOTorchLearner):  # type: ignore[misc]
     """PPO's loss plus the load-balancing loss; logs what the router does."""
 
-    def compute_loss_for_module(self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]) -> Any:
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Any:
         """PPO's loss plus `balance_coeff` times the load-balancing loss."""
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
         if ROUTER_WEIGHTS not in fwd_out:

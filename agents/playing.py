@@ -30,7 +30,9 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
     """
     about = read_description(folder)
     if about["env"] is None:
-        raise CheckpointError(f"checkpoint: '{folder}' was trained on an environment without a name; evaluate it from Python")
+        raise CheckpointError(
+            f"checkpoint: '{folder}' was trained on an environment without a name; evaluate it from Python"
+        )
     config = dict(about["env_config"])
     if render:
         config["render_mode"] = "ansi"
@@ -45,7 +47,10 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
         running = True
         while running:
             seen = {"agent": observations} if single else observations
-            actions = {agent: _act(modules["default_policy" if single else mapping(agent)], value) for agent, value in seen.items()}
+            actions = {
+                agent: _act(modules["default_policy" if single else mapping(agent)], value)
+                for agent, value in seen.items()
+            }
             observations, rewards, terminated, truncated, _ = env.step(actions["agent"] if single else actions)
             total += float(rewards) if single else float(sum(rewards.values()))
             running = not (terminated or truncated) if single else not (terminated["__all__"] or truncated["__all__"])

@@ -25,21 +25,36 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rllib", description="Train and evaluate with RLlib, new API stack.")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser(
-        "train", help="train an algorithm on an environment",
-        usage="rllib train file X.py|X.yaml [options]\n       rllib train --algo NAME --env ID [options]")
-    train.add_argument("source", nargs="*", metavar="file PATH", help="a Python file with `config` (and `stop`), or a YAML file")
+        "train",
+        help="train an algorithm on an environment",
+        usage="rllib train file X.py|X.yaml [options]\n       rllib train --algo NAME --env ID [options]",
+    )
+    train.add_argument(
+        "source", nargs="*", metavar="file PATH", help="a Python file with `config` (and `stop`), or a YAML file"
+    )
     train.add_argument("--algo", "--run", help="algorithm, see `rllib list`")
-    train.add_argument("--env", help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env")
+    train.add_argument(
+        "--env",
+        help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env",
+    )
     train.add_argument("--config", default="{}", metavar="JSON", help="settings of the algorithm")
     train.add_argument("--stop", default=None, metavar="JSON", help='as {"env_steps": 1000000}; replaces the file\'s')
-    train.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32"
+    )
     train.add_argument("--policies", default="per_role", choices=SCHEMES, help="which agents share a policy")
     train.add_argument("--runner", default="auto", choices=RUNNERS, help="how environments are sampled")
     train.add_argument("--num-env-runners", type=int, metavar="N", help="remote sampling processes (0: in this one)")
     train.add_argument("--seed", type=int, help="seed of weights, sampling and environments")
-    train.add_argument("--checkpoint-freq", type=int, default=0, metavar="N", help="iterations between checkpoints (0: at the end)")
-    train.add_argument("--restore", type=Path, metavar="CKPT", help="begin from a checkpoint, in a new results directory")
-    train.add_argument("--resume", action="store_true", help="continue the last run of this name from its last checkpoint")
+    train.add_argument(
+        "--checkpoint-freq", type=int, default=0, metavar="N", help="iterations between checkpoints (0: at the end)"
+    )
+    train.add_argument(
+        "--restore", type=Path, metavar="CKPT", help="begin from a checkpoint, in a new results directory"
+    )
+    train.add_argument(
+        "--resume", action="store_true", help="continue the last run of this name from its last checkpoint"
+    )
     train.add_argument("--local-dir", type=Path, default=Path("runs"), metavar="D", help="where results directories go")
     train.add_argument("--name", help="name of the results directory")
     evaluate = commands.add_parser("evaluate", help="play a checkpoint")
@@ -86,7 +101,7 @@ def _train(arguments: argparse.Namespace) -> int:
     config, stop, name = _read_source(arguments)
     stop = check_stop(_parse_json("--stop", arguments.stop) if arguments.stop is not None else stop)
     if not stop:
-        raise SetupError('stop: no criterion; give --stop \'{"env_steps": 1000000}\', or `stop` in the file')
+        raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
     if arguments.set:
         config.environment(env_config=_with_overrides(dict(config.env_config), arguments.set))
     if arguments.num_env_runners is not None:
@@ -104,11 +119,22 @@ def _train(arguments: argparse.Namespace) -> int:
     _start_ray()
     run = Run(config, stop, folder, arguments.checkpoint_freq, restore)
     last = run.train()
-    print(f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}\nTensorBoard tensorboard --logdir {folder}")
+    print(
+        f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}\nTensorBoard tensorboard --logdir {folder}"
+    )
     if (folder / CURVE).exists():
         print(f"curve       {folder / CURVE}")
-    summary = {key: last.get(key) for key in ("training_iteration", "env_steps", "time_total_s", "episode_return_mean", "normalised_score")}
-    print("  ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in summary.items() if value is not None))
+    summary = {
+        key: last.get(key)
+        for key in ("training_iteration", "env_steps", "time_total_s", "episode_return_mean", "normalised_score")
+    }
+    print(
+        "  ".join(
+            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in summary.items()
+            if value is not None
+        )
+    )
     return 0
 
 
@@ -126,8 +152,10 @@ def _place(arguments: argparse.Namespace, name: str) -> tuple[Path, Path | None]
     from .training import latest_checkpoint
 
     base = arguments.local_dir / (arguments.name or name)
-    taken = sorted((p for p in base.parent.glob(f"{base.name}*") if p.is_dir() and _number(p, base) is not None),
-                   key=lambda p: _number(p, base) or 0)
+    taken = sorted(
+        (p for p in base.parent.glob(f"{base.name}*") if p.is_dir() and _number(p, base) is not None),
+        key=lambda p: _number(p, base) or 0,
+    )
     if arguments.resume:
         found = latest_checkpoint(taken[-1]) if taken else None
         if found is None:
@@ -155,7 +183,9 @@ def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], st
     source = arguments.source
     if source:
         if len(source) != 2 or source[0] != "file":
-            raise SetupError(f"train: {' '.join(source)!r} is not understood; write: rllib train file X.py, or rllib train --algo NAME --env ID")
+            raise SetupError(
+                f"train: {' '.join(source)!r} is not understood; write: rllib train file X.py, or --algo NAME --env ID"
+            )
         path = Path(source[1])
         if not path.is_file():
             raise SetupError(f"train file: there is no file '{path}'")

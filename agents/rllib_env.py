@@ -13,9 +13,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from ray.rllib.env.multi_agent_env import MultiAgentEnv
-
 from edge_experts.envs import EdgeEnv, ScenarioError, shipped_ids
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 
 class EnvError(ValueError):
@@ -56,7 +55,9 @@ class PettingZooEnv(MultiAgentEnv):  # type: ignore[misc]
         """The scenario, for the batched runner (only of `EdgeEnv`)."""
         return self.env.scenario
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin an episode."""
         observations, infos = self.env.reset(seed=seed, options=options)
         self.agents = list(self.env.agents)

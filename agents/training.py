@@ -15,10 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from edge_experts.envs import Scenario, load_scenario
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from tqdm import tqdm
-
-from edge_experts.envs import Scenario, load_scenario
 
 from .algorithms import SetupError
 from .checkpoint import describe_checkpoint
@@ -75,7 +74,12 @@ class Run:
     """
 
     def __init__(
-        self, config: AlgorithmConfig, stop: dict[str, float], folder: Path, checkpoint_freq: int = 0, restore: Path | None = None
+        self,
+        config: AlgorithmConfig,
+        stop: dict[str, float],
+        folder: Path,
+        checkpoint_freq: int = 0,
+        restore: Path | None = None,
     ) -> None:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.restore = checkpoint_freq, restore
@@ -128,8 +132,10 @@ class Run:
         if not self.rows:
             return False
         row = self.rows[-1]
-        return any(row.get(_ROW_NAMES.get(name, name)) is not None and row[_ROW_NAMES.get(name, name)] >= limit
-                   for name, limit in self.stop.items())
+        return any(
+            row.get(_ROW_NAMES.get(name, name)) is not None and row[_ROW_NAMES.get(name, name)] >= limit
+            for name, limit in self.stop.items()
+        )
 
     def _row(self, iteration: int, result: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
         runners = result.get("env_runners", {})
@@ -140,7 +146,9 @@ class Run:
             "env_steps": int(runners.get("num_env_steps_sampled_lifetime", 0)),
             "time_total_s": round(elapsed_s, 3),
             "episode_return_mean": float(mean) if known else None,
-            "module_returns": {key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()},
+            "module_returns": {
+                key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()
+            },
         }
         score = normalise(self.scenario, float(mean)) if known and self.scenario is not None else None
         return {**row, "normalised_score": score} if score is not None else row
@@ -179,8 +187,15 @@ class _Progress:
         total = steps or stop.get("training_iteration")
         done = rows[-1][self._key] if rows else 0
         unit = "step" if steps else "it"
-        self._bar = tqdm(total=int(total) if total else None, initial=done, unit=unit, unit_scale=bool(steps),
-                         disable=None, dynamic_ncols=True, smoothing=0.1)
+        self._bar = tqdm(
+            total=int(total) if total else None,
+            initial=done,
+            unit=unit,
+            unit_scale=bool(steps),
+            disable=None,
+            dynamic_ncols=True,
+            smoothing=0.1,
+        )
 
     def __enter__(self) -> _Progress:
         return self

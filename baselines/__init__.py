@@ -1,0 +1,1 @@
+"""Heuristics, bounds, evaluation and the `edge-experts` command."""

@@ -21,14 +21,21 @@ def calibrate(env: str | Path | Scenario, episodes: int) -> list[dict[str, Any]]
         episodes: Episodes of each policy.
     """
     scenario = load_scenario(env)
-    fixed = [f"fixed:{expert}" for expert in scenario.experts] + (["fixed:local"] if scenario.devices.local_expert else [])
+    fixed = [f"fixed:{expert}" for expert in scenario.experts] + (
+        ["fixed:local"] if scenario.devices.local_expert else []
+    )
     return evaluate([*POLICIES, *fixed], scenario, episodes, SEED, progress=True)
 
 
 def reference_of(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Floor and bound of a scenario by its hash, as `rllib train` reads them."""
     first = results[0]
-    return {first["provenance"]["scenario_hash"]: {
-        "env": first["env"], "split": first["split"], "episodes": first["episodes"],
-        "random": first["floor"]["score"]["mean"], "clairvoyant": first["bound"]["score"]["mean"],
-    }}
+    return {
+        first["provenance"]["scenario_hash"]: {
+            "env": first["env"],
+            "split": first["split"],
+            "episodes": first["episodes"],
+            "random": first["floor"]["score"]["mean"],
+            "clairvoyant": first["bound"]["score"]["mean"],
+        }
+    }

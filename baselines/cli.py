@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from edge_experts.envs import ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.fields import ROLES, describe
 
@@ -20,16 +19,28 @@ from .policies import POLICIES
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="edge-experts", description="Markets of edge experts: evaluate, look at, describe.")
+    parser = argparse.ArgumentParser(
+        prog="edge-experts", description="Markets of edge experts: evaluate, look at, describe."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     evaluate = commands.add_parser("evaluate", help="measure a policy or a checkpoint, with its floor and bound")
-    evaluate.add_argument("policies", nargs="+", metavar="POLICY|CHECKPOINT", help="names (see `edge-experts list`) or checkpoint folders")
+    evaluate.add_argument(
+        "policies", nargs="+", metavar="POLICY|CHECKPOINT", help="names (see `edge-experts list`) or checkpoint folders"
+    )
     _add_env(evaluate)
     evaluate.add_argument("--episodes", type=int, default=100, metavar="N")
-    evaluate.add_argument("--seed", type=int, default=0, metavar="S", help="key of the episodes; never that of a training run")
-    evaluate.add_argument("--split", choices=("train", "heldout", "all"), help="prompts to draw from (the scenario's own by default)")
-    evaluate.add_argument("--json", type=Path, metavar="F", help="write the result (a list, if there are several) to a file")
-    evaluate.add_argument("--explore", action="store_true", help="let checkpoints draw their actions instead of taking the likeliest")
+    evaluate.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="key of the episodes; never that of a training run"
+    )
+    evaluate.add_argument(
+        "--split", choices=("train", "heldout", "all"), help="prompts to draw from (the scenario's own by default)"
+    )
+    evaluate.add_argument(
+        "--json", type=Path, metavar="F", help="write the result (a list, if there are several) to a file"
+    )
+    evaluate.add_argument(
+        "--explore", action="store_true", help="let checkpoints draw their actions instead of taking the likeliest"
+    )
     commands.add_parser("list", help="list environments and policies")
     page = commands.add_parser("describe", help="print a scenario's page: fields, observations, actions")
     page.add_argument("env", metavar="ID|YAML")
@@ -40,17 +51,23 @@ def build_parser() -> argparse.ArgumentParser:
     play.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     play.add_argument("--seed", type=int, default=0)
     play.add_argument("--slots", type=int, metavar="N", help="stop after so many slots")
-    play.add_argument("--save", type=Path, metavar="FILE", help="write a .png of the last slot, or a .gif of all, instead of text")
+    play.add_argument(
+        "--save", type=Path, metavar="FILE", help="write a .png of the last slot, or a .gif of all, instead of text"
+    )
     calibrate = commands.add_parser("calibrate", help="measure the floor, the bound and all heuristics of scenarios")
     calibrate.add_argument("envs", nargs="*", metavar="ID|YAML", help="all shipped scenarios by default")
     calibrate.add_argument("--episodes", type=int, default=200, metavar="N")
-    calibrate.add_argument("--references", type=Path, metavar="F", help="also store floor and bound for `rllib train`, here")
+    calibrate.add_argument(
+        "--references", type=Path, metavar="F", help="also store floor and bound for `rllib train`, here"
+    )
     return parser
 
 
 def _add_env(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", required=True, metavar="ID|YAML", help="a shipped id or a scenario file")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +115,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.episodes < 1:
         raise ValueError(f"--episodes: {arguments.episodes} must be 1 or more")
     policies = {name: _find_policy(name, world, arguments.explore) for name in arguments.policies}
-    results = evaluate(policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True)
+    results = evaluate(
+        policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True
+    )
     print(score_table(results))
     if arguments.json:
         write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
@@ -157,7 +176,9 @@ def _save(frames: list[Any], path: Path) -> None:
 
     images = [Image.fromarray(frame) for frame in frames]
     part = path.with_name(f".{path.name}.part")
-    images[0].save(part, format=path.suffix[1:].upper(), save_all=len(images) > 1, append_images=images[1:], duration=500, loop=0)
+    images[0].save(
+        part, format=path.suffix[1:].upper(), save_all=len(images) > 1, append_images=images[1:], duration=500, loop=0
+    )
     part.replace(path)
     print(f"wrote {path}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
-
 from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
+from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .policies import Policy, make_policy
 from .provenance import provenance
@@ -97,20 +97,30 @@ def _play_batch(policy: Policy, world: World) -> Record:
         placements += np.bincount(mine.placed[mine.placed >= 0].ravel(), minlength=len(placements))
         busy += world.state.experts.busy_s[running].sum(axis=0)
         energy += clock.energy_j * running
-        refused, invalid = refused + int(mine.refused.sum()), invalid + int(mine.invalid.sum() + providers.invalid[running].sum())
+        refused, invalid = (
+            refused + int(mine.refused.sum()),
+            invalid + int(mine.invalid.sum() + providers.invalid[running].sum()),
+        )
         slots += int(running.sum())
         running &= ~clock.over
     acting = {"device": scenario.devices.act, "provider": scenario.providers.act}
     names = [*scenario.experts, *(["local"] if scenario.devices.local_expert else [])]
     return Record(
         score=np.asarray(sum(returns[role].sum(axis=1) for role in returns if acting[role])),
-        device_return=returns["device"].sum(axis=1), provider_return=returns["provider"].sum(axis=1),
-        jain=np.array([jain_index(row) for row in returns["device"]]), terms=terms,
-        quality=np.concatenate(quality), latency_s=np.concatenate(latency),
+        device_return=returns["device"].sum(axis=1),
+        provider_return=returns["provider"].sum(axis=1),
+        jain=np.array([jain_index(row) for row in returns["device"]]),
+        terms=terms,
+        quality=np.concatenate(quality),
+        latency_s=np.concatenate(latency),
         endings={name: int(n) for i, (name, n) in enumerate(zip(ENDINGS, endings, strict=True)) if i != NONE},
         placements={name: int(n) for name, n in zip(names, placements, strict=False)},
-        utilisation={name: float(b) for name, b in zip(scenario.experts, busy / (slots * scenario.episode.slot_s), strict=True)},
-        energy_j=energy, refused=refused, invalid=invalid,
+        utilisation={
+            name: float(b) for name, b in zip(scenario.experts, busy / (slots * scenario.episode.slot_s), strict=True)
+        },
+        energy_j=energy,
+        refused=refused,
+        invalid=invalid,
     )
 
 
@@ -120,13 +130,19 @@ def _merge(parts: list[Record]) -> Record:
 
     weights = [len(part.score) for part in parts]
     return Record(
-        **{name: joined(name) for name in ("score", "device_return", "provider_return", "jain", "quality", "latency_s", "energy_j")},
+        **{
+            name: joined(name)
+            for name in ("score", "device_return", "provider_return", "jain", "quality", "latency_s", "energy_j")
+        },
         terms={name: np.concatenate([part.terms[name] for part in parts]) for name in parts[0].terms},
         endings={name: sum(part.endings[name] for part in parts) for name in parts[0].endings},
         placements={name: sum(part.placements[name] for part in parts) for name in parts[0].placements},
-        utilisation={name: float(np.average([part.utilisation[name] for part in parts], weights=weights))
-                     for name in parts[0].utilisation},
-        refused=sum(part.refused for part in parts), invalid=sum(part.invalid for part in parts),
+        utilisation={
+            name: float(np.average([part.utilisation[name] for part in parts], weights=weights))
+            for name in parts[0].utilisation
+        },
+        refused=sum(part.refused for part in parts),
+        invalid=sum(part.invalid for part in parts),
     )
 
 
@@ -173,11 +189,14 @@ def _result(
         "seed": seed,
         "split": scenario.tables.split,
         **summarise(record, scenario),
-        "normalised_score": _plain(normalised_interval(record.score.tolist(), floor.score.tolist(), bound.score.tolist())),
+        "normalised_score": _plain(
+            normalised_interval(record.score.tolist(), floor.score.tolist(), bound.score.tolist())
+        ),
         "floor": {"policy": "random", "score": _plain(mean_interval(floor.score))},
         "bound": {"policy": "clairvoyant", "score": _plain(mean_interval(bound.score))},
         "per_episode": {
-            "score": record.score.tolist(), "device_return": record.device_return.tolist(),
+            "score": record.score.tolist(),
+            "device_return": record.device_return.tolist(),
             "provider_return": record.provider_return.tolist(),
         },
         "wall_s": record.wall_s,
@@ -188,16 +207,18 @@ def _result(
 def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
     """The measures of a record by name, in natural units."""
     episodes, ended = len(record.score), max(1, sum(record.endings.values()))
-    p50, p95, p99 = np.percentile(record.latency_s, [50, 95, 99]) if len(record.latency_s) else [float("nan")] * 3
+    p50, p95, p99 = np.percentile(record.latency_s, [50, 95, 99]).tolist() if len(record.latency_s) else [None] * 3
     return {
         "score": _plain(mean_interval(record.score)),
-        "returns": {"device": _plain(mean_interval(record.device_return / scenario.devices.count)),
-                    "provider": _plain(mean_interval(record.provider_return / scenario.providers.count))},
+        "returns": {
+            "device": _plain(mean_interval(record.device_return / scenario.devices.count)),
+            "provider": _plain(mean_interval(record.provider_return / scenario.providers.count)),
+        },
         "welfare": _plain(mean_interval(record.device_return + record.provider_return)),
         "jain_index": float(record.jain.mean()),
         "terms": {name: float(values.mean()) for name, values in record.terms.items()},
-        "quality": float(record.quality.mean()) if len(record.quality) else float("nan"),
-        "latency_s": {"p50": float(p50), "p95": float(p95), "p99": float(p99)},
+        "quality": float(record.quality.mean()) if len(record.quality) else None,
+        "latency_s": {"p50": p50, "p95": p95, "p99": p99},
         "deadline_miss_rate": (record.endings["late"] + record.endings["expired"]) / ended,
         "requests": {name: count / episodes for name, count in record.endings.items()},
         "refusals": record.refused / episodes,
@@ -209,5 +230,6 @@ def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _plain(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+def _plain(interval: Interval) -> dict[str, float | None]:
+    ends = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return {name: value if math.isfinite(value) else None for name, value in ends.items()}

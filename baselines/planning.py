@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-
 from edge_experts.envs import market
 from edge_experts.envs.jit import entry, jit
 from edge_experts.envs.kernel import row
@@ -29,7 +28,7 @@ def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, spread: Floats)
         w = row(b, worlds)
         share = min(1.0, c.P / c.U)  # an average share of a band
         for u in range(c.U):
-            best, plans[b, u] = 0.0, c.E + 1
+            best, plans[b, u] = 0.0 if c.may_wait else -np.inf, c.E + 1
             for e in range(c.E + 1):
                 if may_place(u, e, w, c):
                     worth = expected_worth(u, e, w.experts[min(e, c.E - 1)].backlog, share, spread, w, c, f)
@@ -47,7 +46,7 @@ def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, spread: Fl
             backlog[e] = w.experts[e].backlog
         users[:] = 0.0
         for u in w.order:
-            best, plans[b, u] = 0.0, c.E + 1
+            best, plans[b, u] = 0.0 if c.may_wait else -np.inf, c.E + 1
             for e in range(c.E + 1):
                 if may_place(u, e, w, c):
                     share = 1.0 / (1.0 + users[provider_of(e, c)])
@@ -61,7 +60,9 @@ def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, spread: Fl
 
 
 @jit
-def expected_worth(u: int, e: int, backlog: float, share: float, spread: Floats, w: Worlds, c: Any, f: Figures) -> float:
+def expected_worth(
+    u: int, e: int, backlog: float, share: float, spread: Floats, w: Worlds, c: Any, f: Figures
+) -> float:
     """A device's expected reward of placing its next segment, from the gate's reading and the training-split means.
 
     The rest of the request is taken to go as well as this segment, one slot each. The length of the answer is not known
@@ -130,7 +131,7 @@ def improve(u: int, plan: Ints, scratch: Floats, congestion: float, w: Worlds, c
 @jit
 def slot_welfare(plan: Ints, scratch: Floats, congestion: float, w: Worlds, c: Any, f: Figures) -> float:
     """What a plan is worth to everybody: value, energy, latency, electricity, penalties, and the backlog left behind."""
-    backlog, users = scratch[: c.E], scratch[c.E:]
+    backlog, users = scratch[: c.E], scratch[c.E :]
     users[:] = 0.0
     for e in range(c.E):
         backlog[e] = w.experts[e].backlog
@@ -162,7 +163,9 @@ def remote_welfare(u: int, e: int, wait_s: float, share: float, w: Worlds, c: An
     power_w = f.device_power_w.max()
     up_s = uplink_s(u, e, share, power_w, w, c)
     compute_s = score.work * seconds_of(e, w, c, f)
-    latency_s = up_s + wait_s + compute_s + backhaul_s(u, e, score.bits, w, c, f) + downlink_s(u, e, share, score.bits, w, c)
+    latency_s = (
+        up_s + wait_s + compute_s + backhaul_s(u, e, score.bits, w, c, f) + downlink_s(u, e, share, score.bits, w, c)
+    )
     speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
     cost = market.electricity(market.compute_power_w(machine.power_w, speed) * compute_s, c.usd_per_kwh)
     if device.age * c.slot_s + latency_s > c.deadline_slots * c.slot_s:
@@ -175,7 +178,9 @@ def local_welfare(u: int, w: Worlds, c: Any, f: Figures) -> float:
     """Welfare of one segment on the device's own expert."""
     machine, work = f.machines[c.E], f.scores[w.devices[u].prompt, c.E].work
     latency_s = (w.devices[u].local_backlog + work) * machine.seconds_per_unit
-    return segment_value(u, c.E, latency_s, w, c, f) - c.energy_weight * machine.power_w * work * machine.seconds_per_unit
+    return (
+        segment_value(u, c.E, latency_s, w, c, f) - c.energy_weight * machine.power_w * work * machine.seconds_per_unit
+    )
 
 
 @jit

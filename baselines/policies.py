@@ -8,9 +8,8 @@ from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-
 from edge_experts.envs.world import World
+from numpy.typing import NDArray
 
 from .planning import plan_clairvoyant, plan_coordinated, plan_myopic
 
@@ -47,10 +46,14 @@ class Ranking:
         self._score = score
 
     def act(self, world: World) -> Actions:
-        """Highest score among the legal experts at full power; waits where there is none."""
-        E = world.sizes.E
-        scores = np.where(world.views.device_masks[..., : E + 1] == 1, self._score(world), -np.inf)
-        return place(world, np.where(np.isfinite(scores).any(axis=-1), scores.argmax(axis=-1), E + 1)), None
+        """Highest score among the legal experts, at full power.
+
+        Where there is none it waits, or takes the first legal expert if waiting is not legal.
+        """
+        E, masks = world.sizes.E, world.views.device_masks
+        scores = np.where(masks[..., : E + 1] == 1, self._score(world), -np.inf)
+        otherwise = np.where(masks[..., E + 1] == 1, E + 1, masks[..., : E + 1].argmax(axis=-1))
+        return place(world, np.where(np.isfinite(scores).any(axis=-1), scores.argmax(axis=-1), otherwise)), None
 
 
 class Planner:
@@ -167,13 +170,28 @@ def _fixed(expert: int) -> Callable[[World], NDArray[np.float64]]:
 POLICIES: dict[str, tuple[Callable[[World], Policy], str]] = {
     "random": (lambda world: RandomPolicy(), "uniformly random legal actions of both roles"),
     "nearest": (lambda world: Ranking(_nearest), "the nearest provider, its expert of the best gate reading"),
-    "best_snr": (lambda world: Ranking(_best_snr), "the provider of the strongest link, its expert of the best gate reading"),
+    "best_snr": (
+        lambda world: Ranking(_best_snr),
+        "the provider of the strongest link, its expert of the best gate reading",
+    ),
     "cheapest": (lambda world: Ranking(_cheapest), "the expert of the lowest quote"),
-    "best_prior": (lambda world: Ranking(_best_prior), "the expert of the highest mean quality in the request's category"),
+    "best_prior": (
+        lambda world: Ranking(_best_prior),
+        "the expert of the highest mean quality in the request's category",
+    ),
     "shortest_queue": (lambda world: Ranking(_shortest_queue), "the expert that would be done first"),
-    "myopic": (lambda world: Planner(plan_myopic, _work_spread(world)), "the best expected private reward, as if nobody else chose"),
-    "coordinated": (lambda world: Planner(plan_coordinated, _work_spread(world)), "the same knowledge, devices placed one after another"),
-    "clairvoyant": (lambda world: Planner(plan_clairvoyant, SWEEPS, CONGESTION), "upper bound: knows recorded quality and channels"),
+    "myopic": (
+        lambda world: Planner(plan_myopic, _work_spread(world)),
+        "the best expected private reward, as if nobody else chose",
+    ),
+    "coordinated": (
+        lambda world: Planner(plan_coordinated, _work_spread(world)),
+        "the same knowledge, devices placed one after another",
+    ),
+    "clairvoyant": (
+        lambda world: Planner(plan_clairvoyant, SWEEPS, CONGESTION),
+        "upper bound: knows recorded quality and channels",
+    ),
 }
 
 
@@ -192,7 +210,9 @@ def make_policy(name: str, world: World, seed: int = 0) -> Policy:
         expert = name.removeprefix("fixed:")
         names = [*world.scenario.experts, "local"]
         if expert not in names:
-            raise ValueError(f"policy: '{expert}' is not an expert of {world.scenario.id}; choose from {', '.join(names)}")
+            raise ValueError(
+                f"policy: '{expert}' is not an expert of {world.scenario.id}; choose from {', '.join(names)}"
+            )
         return Ranking(_fixed(names.index(expert)))
     if name not in POLICIES:
         near = get_close_matches(name, POLICIES, n=1)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-COLUMNS = ("policy", "normalised score", "95 % interval", "score", "device", "provider", "quality", "p95 latency s", "missed", "Jain")
+COLUMNS = (
+    "policy",
+    "normalised score",
+    "95 % interval",
+    "score",
+    "device",
+    "provider",
+    "quality",
+    "p95 latency s",
+    "missed",
+    "Jain",
+)
 
 
 def score_table(results: Sequence[dict[str, Any]]) -> str:
@@ -29,8 +40,8 @@ def _row(result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['score']['mean']:.2f}",
         f"{result['returns']['device']['mean']:.2f}",
         f"{result['returns']['provider']['mean']:.2f}",
-        f"{result['quality']:.3f}",
-        f"{result['latency_s']['p95']:.1f}",
+        "-" if result["quality"] is None else f"{result['quality']:.3f}",
+        "-" if result["latency_s"]["p95"] is None else f"{result['latency_s']['p95']:.1f}",
         f"{100 * result['deadline_miss_rate']:.1f} %",
         f"{result['jain_index']:.2f}",
     )

@@ -47,8 +47,9 @@ def normalised_interval(policy: Sequence[float], floor: Sequence[float], bound: 
     mean = float(score(x, low, high))
     if len(x) < 2 or np.ptp(x - low) == 0.0 or np.ptp(x - high) == 0.0:
         return Interval(mean, mean, mean)  # the floor and the bound themselves
-    result = stats.bootstrap((x, low, high), score, paired=True, n_resamples=2000, method="percentile",
-                             rng=np.random.default_rng(0))
+    result = stats.bootstrap(
+        (x, low, high), score, paired=True, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
+    )
     return Interval(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 

@@ -1,0 +1,1 @@
+"""Scenarios, training configurations and reference scores."""

@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     from .world import World as World
 
 _HOME = {
-    "EdgeEnv": "parallel", "SingleAgentEnv": "views", "World": "world", "Views": "world",
-    "Scenario": "scenario", "ScenarioError": "scenario", "load_scenario": "scenario", "shipped_ids": "scenario",
-    "QualityTable": "tables", "ExpertTable": "tables", "TableError": "tables",
+    "EdgeEnv": "parallel",
+    "SingleAgentEnv": "views",
+    "World": "world",
+    "Views": "world",
+    "Scenario": "scenario",
+    "ScenarioError": "scenario",
+    "load_scenario": "scenario",
+    "shipped_ids": "scenario",
+    "QualityTable": "tables",
+    "ExpertTable": "tables",
+    "TableError": "tables",
 }
 __all__ = sorted(_HOME)
 

@@ -47,8 +47,17 @@ class Sizes:
     @classmethod
     def of(cls, c: Any, f: Figures) -> Sizes:
         """The sizes of a world; `prompts` is 0 unless devices see which prompt they hold."""
-        return cls(int(c.P), int(c.U), int(c.E), int(c.C), len(f.device_power_w), len(f.price_levels), len(f.speed_levels),
-                   len(f.priors), len(f.category) if c.show_prompt else 0)
+        return cls(
+            int(c.P),
+            int(c.U),
+            int(c.E),
+            int(c.C),
+            len(f.device_power_w),
+            len(f.price_levels),
+            len(f.speed_levels),
+            len(f.priors),
+            len(f.category) if c.show_prompt else 0,
+        )
 
 
 DEVICE_FIELDS = (
@@ -60,14 +69,23 @@ DEVICE_FIELDS = (
     Field("deadline_left", lambda n: 1, 0, 1, "requests.deadline_slots", "slots until the request expires"),
     Field("context", lambda n: 1, 0, 4, "requests.context_tokens", "bits to upload with every segment"),
     Field("battery", lambda n: 1, 0, 1, "devices.battery_j", "energy left"),
-    Field("local_budget", lambda n: 1, 0, 1, "devices.local_budget_units", "work the local expert may still do for this request"),
+    Field(
+        "local_budget",
+        lambda n: 1,
+        0,
+        1,
+        "devices.local_budget_units",
+        "work the local expert may still do for this request",
+    ),
     Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the device"),
     Field("last_latency", lambda n: 1, 0, 4, "deadline", "latency of the last composed request"),
     Field("turn", lambda n: 1, 0, 1, "devices.count", "place in this slot's order of service (0: first)"),
     Field("last_expert", lambda n: n.E + 1, 0, 1, "one-hot", "expert of the previous segment (last: local)"),
     Field("gate", lambda n: n.E + 1, 0, 1, "quality", "the gate's reading of each expert's quality (last: local)"),
     Field("compute", lambda n: n.E + 1, 0, 4, "slot", "expected seconds to compute a segment at the announced speed"),
-    Field("quote", lambda n: n.E, 0, 4, "requests.value_high", "expected payment for a whole request at the posted price"),
+    Field(
+        "quote", lambda n: n.E, 0, 4, "requests.value_high", "expected payment for a whole request at the posted price"
+    ),
     Field("backlog", lambda n: n.E, 0, 4, "queue_limit_s", "seconds of work queued at each expert"),
     Field("available", lambda n: n.E, 0, 1, "flag", "the expert is loaded"),
     Field("link", lambda n: n.P, -1, 2, "30 dB", "signal-to-noise ratio to each provider, highest power, whole band"),
@@ -125,8 +143,11 @@ def action_sizes(role: str, sizes: Sizes) -> tuple[int, ...]:
 def describe(role: str, sizes: Sizes) -> str:
     """The observation and action of a role as Markdown tables."""
     lines = ["| field | entries | range | 1 stands for | meaning |", "|---|---|---|---|---|"]
-    lines += [f"| {i.name} | {i.size(sizes)} | {i.low:g} to {i.high:g} | {i.unit} | {i.meaning} |" for i in OBS_FIELDS[role]
-              if i.size(sizes)]
+    lines += [
+        f"| {i.name} | {i.size(sizes)} | {i.low:g} to {i.high:g} | {i.unit} | {i.meaning} |"
+        for i in OBS_FIELDS[role]
+        if i.size(sizes)
+    ]
     lines += ["", "| action part | choices | meaning |", "|---|---|---|"]
     lines += [f"| {name} | {size(sizes)} | {meaning} |" for name, size, meaning in ACTION_PARTS[role]]
     return "\n".join(lines)

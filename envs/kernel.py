@@ -57,8 +57,15 @@ def reset_worlds(worlds: Worlds, c: Any, f: Figures, views: Any) -> None:
 @inline
 def row(b: int, worlds: Worlds) -> Worlds:
     """One world of many."""
-    return Worlds(worlds.clock[b], worlds.providers[b], worlds.experts[b], worlds.devices[b], worlds.links[b],
-                  worlds.gate[b], worlds.order[b])
+    return Worlds(
+        worlds.clock[b],
+        worlds.providers[b],
+        worlds.experts[b],
+        worlds.devices[b],
+        worlds.links[b],
+        worlds.gate[b],
+        worlds.order[b],
+    )
 
 
 @jit
@@ -69,15 +76,19 @@ def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
 
 @jit
 def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
-    """One slot: providers steer, devices choose, the air is shared, experts serve, and the world moves on."""
+    """One slot: devices choose, the air is shared, experts serve, providers steer, and the world moves on.
+
+    Providers decide together with the devices, but what they decide holds from the next slot on: what devices were shown
+    is what they get and what they pay.
+    """
     begin_slot(w, c)
-    steer_providers(provider_actions, w, c, f)
     choose_experts(device_actions, w, c)
     share_bands(device_actions, w, c, f)
     serve_segments(device_actions, w, c, f)
     expire_requests(w, c)
     drain_queues(w, c, f)
     finish_loading(w, c)
+    steer_providers(provider_actions, w, c, f)
     pay_rewards(w, c)
 
     w.clock.slot += 1

@@ -99,7 +99,9 @@ def observe_provider(p: int, w: Worlds, c: Any, f: Figures, out: Any, mask: Any)
     for place in range(C):
         e = place * c.P + p
         hosted = e < c.E
-        out[i + place] = clip(w.experts[e].backlog * seconds_of(e, w, c, f) / c.queue_limit_s, 0.0, 4.0) if hosted else 0.0
+        out[i + place] = (
+            clip(w.experts[e].backlog * seconds_of(e, w, c, f) / c.queue_limit_s, 0.0, 4.0) if hosted else 0.0
+        )
         out[i + C + place] = 1.0 if hosted and w.experts[e].loaded else 0.0
         loading = hosted and provider.loading == e
         out[i + 2 * C + place] = provider.loading_s * c.load_gb_per_s / f.machines[e].memory_gb if loading else 0.0

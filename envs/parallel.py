@@ -66,7 +66,12 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         v0: first version.
     """
 
-    metadata = {"name": "edge_experts", "render_modes": ["ansi", "rgb_array"], "is_parallelizable": True, "render_fps": 2}
+    metadata = {
+        "name": "edge_experts",
+        "render_modes": ["ansi", "rgb_array"],
+        "is_parallelizable": True,
+        "render_fps": 2,
+    }
 
     def __init__(
         self,
@@ -207,7 +212,10 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         views = self.world.final_views if final else self.world.views
         arrays = {
             "device": (views.devices[0].copy(), views.device_masks[0][:, self.role_spaces["device"].mask_columns]),
-            "provider": (views.providers[0].copy(), views.provider_masks[0][:, self.role_spaces["provider"].mask_columns]),
+            "provider": (
+                views.providers[0].copy(),
+                views.provider_masks[0][:, self.role_spaces["provider"].mask_columns],
+            ),
         }
         seen = {}
         for agent in agents:

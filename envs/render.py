@@ -44,8 +44,10 @@ def write(world: World, b: int = 0) -> str:
             continue
         request = f"{device.done}/{world.scenario.requests.subtasks} segments" if device.open else "idle"
         ended = ENDINGS[device.ended] + (f" quality {device.quality:.2f}" if device.ended == ON_TIME else "")
-        lines.append(f"device {u:<3d} {request:14s} placed on {_label(world, device.placed):24s} "
-                     f"reward {device.reward:6.2f}  {ended if device.ended else ''}".rstrip())
+        lines.append(
+            f"device {u:<3d} {request:14s} placed on {_label(world, device.placed):24s} "
+            f"reward {device.reward:6.2f}  {ended if device.ended else ''}".rstrip()
+        )
     return "\n".join(lines)
 
 
@@ -70,7 +72,9 @@ def draw(world: World, b: int = 0) -> NDArray[np.uint8]:
     colors = colormaps["tab10" if world.sizes.E <= 10 else "tab20"]
     _draw_cell(cell, world, b, colors)
     _draw_queues(queues, world, b, colors)
-    figure.suptitle(f"{world.scenario.id}, slot {world.state.clock.slot[b]} of {world.scenario.episode.slots}", fontsize=11)
+    figure.suptitle(
+        f"{world.scenario.id}, slot {world.state.clock.slot[b]} of {world.scenario.episode.slots}", fontsize=11
+    )
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -81,19 +85,28 @@ def _draw_cell(axes: Any, world: World, b: int, colors: Any) -> None:
     for device in devices[here]:
         if 0 <= device.placed < world.sizes.E:
             host = providers[device.placed % world.sizes.P]
-            axes.plot([device.x_m, host.x_m], [device.y_m, host.y_m], color=colors(device.placed), lw=2, alpha=0.8, zorder=1)
+            axes.plot(
+                [device.x_m, host.x_m], [device.y_m, host.y_m], color=colors(device.placed), lw=2, alpha=0.8, zorder=1
+            )
     face = [colors(e) if 0 <= e < world.sizes.E else "white" for e in devices.placed[here]]
     edge = ["black" if held else "0.7" for held in devices.open[here]]
     axes.scatter(devices.x_m[here], devices.y_m[here], s=70, c=face, edgecolors=edge, linewidths=1.5, zorder=2)
     done = here & (devices.ended == ON_TIME)
     for device in devices[done]:
-        axes.annotate(f"{device.quality:.2f}", (device.x_m, device.y_m), xytext=(6, 5), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            f"{device.quality:.2f}", (device.x_m, device.y_m), xytext=(6, 5), textcoords="offset points", fontsize=8
+        )
     axes.scatter(providers.x_m, providers.y_m, s=190, marker="^", c="0.25", zorder=3)
     for p, provider in enumerate(providers):
         axes.annotate(f"P{p}", (provider.x_m, provider.y_m), xytext=(-4, -18), textcoords="offset points", fontsize=9)
     side = world.scenario.mobility.area_m
-    axes.set(xlim=(0, side), ylim=(0, side), aspect="equal", xlabel="metres",
-             title="devices and the provider of their segment\n(numbers: quality of requests just composed)")
+    axes.set(
+        xlim=(0, side),
+        ylim=(0, side),
+        aspect="equal",
+        xlabel="metres",
+        title="devices and the provider of their segment\n(numbers: quality of requests just composed)",
+    )
     axes.title.set_fontsize(9)
 
 

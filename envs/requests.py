@@ -72,7 +72,8 @@ def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
             e = 4 * block + i
             if e < c.E or (e == c.E and c.has_local):
                 w.gate[u, e] = quality.gate_reading(
-                    f.priors[category, e].quality, f.scores[prompt, e].quality, c.gate_skill, c.gate_noise * errors[i])
+                    f.priors[category, e].quality, f.scores[prompt, e].quality, c.gate_skill, c.gate_noise * errors[i]
+                )
 
 
 @jit

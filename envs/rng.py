@@ -49,8 +49,14 @@ def stream(seed: int, world: int, episode: int, slot: int) -> Key:
 def uniforms(key: Key, concern: int, index: int) -> Four:
     """Four independent numbers in (0, 1), 32 bits each."""
     k0, k1, world, episode, slot = key
-    a, b, c, d = philox4x32(np.uint64(index), np.uint64(slot) + np.uint64(concern), np.uint64(episode), np.uint64(world),
-                            np.uint64(k0), np.uint64(k1))
+    a, b, c, d = philox4x32(
+        np.uint64(index),
+        np.uint64(slot) + np.uint64(concern),
+        np.uint64(episode),
+        np.uint64(world),
+        np.uint64(k0),
+        np.uint64(k1),
+    )
     scale = 1.0 / 4294967296.0
     return (float(a) + 0.5) * scale, (float(b) + 0.5) * scale, (float(c) + 0.5) * scale, (float(d) + 0.5) * scale
 

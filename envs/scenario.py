@@ -136,7 +136,7 @@ class Mobility:
     """Where devices are."""
 
     model: Literal["static", "waypoint", "highway"] = "waypoint"
-    """`waypoint`: random waypoints in the area; `highway`: along x in both directions, leaving one edge and entering the other."""
+    """`waypoint`: random waypoints; `highway`: along x both ways, out at one edge and in at the other."""
     speed_mps: NonNegative = 1.4
     """Speed of every device (a walk)."""
     area_m: Positive = 300.0
@@ -241,19 +241,41 @@ class Scenario:
     def _consistent(self) -> Scenario:
         _check(len(self.experts) > 0, "experts", self.experts, "name at least one expert")
         _check(len(set(self.experts)) == len(self.experts), "experts", self.experts, "name each expert once")
-        _check(self.requests.value_low <= self.requests.value_high, "requests.value_low", self.requests.value_low,
-               f"must not exceed requests.value_high = {self.requests.value_high}")
+        _check(
+            self.requests.value_low <= self.requests.value_high,
+            "requests.value_low",
+            self.requests.value_low,
+            f"must not exceed requests.value_high = {self.requests.value_high}",
+        )
         for name in ("price", "speed"):
             level, levels = getattr(self.providers, f"default_{name}"), getattr(self.providers, f"{name}_levels")
             _check(len(levels) > 0, f"providers.{name}_levels", levels, "give at least one level")
-            _check(level < len(levels), f"providers.default_{name}", level, f"must be below {len(levels)}, the number of levels")
+            _check(
+                level < len(levels),
+                f"providers.default_{name}",
+                level,
+                f"must be below {len(levels)}, the number of levels",
+            )
         _check(len(self.devices.power_levels_w) > 0, "devices.power_levels_w", (), "give at least one level")
-        _check(self.devices.act or self.providers.act, "devices.act", False, "somebody must act: set one of the roles to true")
-        _check(len(self.experts) >= self.providers.count, "providers.count", self.providers.count,
-               f"must not exceed the number of experts, {len(self.experts)}: every provider hosts one")
+        _check(
+            self.devices.act or self.providers.act,
+            "devices.act",
+            False,
+            "somebody must act: set one of the roles to true",
+        )
+        _check(
+            len(self.experts) >= self.providers.count,
+            "providers.count",
+            self.providers.count,
+            f"must not exceed the number of experts, {len(self.experts)}: every provider hosts one",
+        )
         if self.devices.local_budget_units > 0:
-            _check(bool(self.devices.local_expert), "devices.local_budget_units", self.devices.local_budget_units,
-                   "needs devices.local_expert")
+            _check(
+                bool(self.devices.local_expert),
+                "devices.local_budget_units",
+                self.devices.local_budget_units,
+                "needs devices.local_expert",
+            )
         return self
 
     def replace(self, overrides: Mapping[str, Any]) -> Scenario:
@@ -284,7 +306,9 @@ class Scenario:
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load_scenario(source: Scenario | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Scenario:
+def load_scenario(
+    source: Scenario | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> Scenario:
     """Find and validate a scenario.
 
     Args:
@@ -308,7 +332,9 @@ def load_scenario(source: Scenario | str | Path | Mapping[str, Any], overrides: 
 def shipped_ids() -> list[str]:
     """The ids of the scenarios that come with the package."""
     folder = resources.files(f"{NAMESPACE}.configs.scenarios")
-    return sorted(f"{NAMESPACE}/{file.name.removesuffix('.yaml')}" for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return sorted(
+        f"{NAMESPACE}/{file.name.removesuffix('.yaml')}" for file in folder.iterdir() if file.name.endswith(".yaml")
+    )
 
 
 def from_dict(data: dict[str, Any]) -> Scenario:

@@ -25,7 +25,7 @@ def choose_experts(actions: Ints, w: Worlds, c: Any) -> None:
                 device.placed = expert
             else:
                 device.invalid = True
-        elif power > 0 and not device.open or not c.may_wait and can_place(u, w, c):
+        elif (power > 0 and not device.open) or (not c.may_wait and can_place(u, w, c)):
             device.invalid = True
 
 
@@ -37,8 +37,10 @@ def share_bands(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
         for u in range(c.U):
             device = w.devices[u]
             if uses_provider(device.placed, p, c):
-                spectral = radio.shannon_bps(
-                    c.bandwidth_hz, f.device_power_w[actions[u, 1]], w.links[u, p].gain, c.noise_w_hz) / c.bandwidth_hz
+                spectral = (
+                    radio.shannon_bps(c.bandwidth_hz, f.device_power_w[actions[u, 1]], w.links[u, p].gain, c.noise_w_hz)
+                    / c.bandwidth_hz
+                )
                 device.share = radio.share_weight(w.providers[p].bandwidth, device.context_bits, spectral)
                 total += device.share
         for u in range(c.U):

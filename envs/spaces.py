@@ -49,12 +49,16 @@ class RoleSpaces:
         self.nvec = np.array([counts[i] for i in self._kept])
         edges = np.concatenate([[0], np.cumsum(counts)])
         self.mask_columns = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in self._kept])
-        low, high = (np.concatenate([np.full(item.size(sizes), getattr(item, bound)) for item in OBS_FIELDS[role]])
-                     for bound in ("low", "high"))
-        self.observation = gymnasium.spaces.Dict({
-            "observation": gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32),
-            "action_mask": gymnasium.spaces.MultiBinary(int(self.nvec.sum())),
-        })
+        low, high = (
+            np.concatenate([np.full(item.size(sizes), getattr(item, bound)) for item in OBS_FIELDS[role]])
+            for bound in ("low", "high")
+        )
+        self.observation = gymnasium.spaces.Dict(
+            {
+                "observation": gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32),
+                "action_mask": gymnasium.spaces.MultiBinary(int(self.nvec.sum())),
+            }
+        )
         self.action: gymnasium.Space[Any] = (
             gymnasium.spaces.Discrete(int(self.nvec[0])) if len(self.nvec) == 1 else MaskedMultiDiscrete(self.nvec)
         )

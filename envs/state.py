@@ -138,6 +138,7 @@ CONSTANTS = record(
 def allocate(identities: Ints, c: Any) -> Worlds:
     """Zeroed state of B worlds; `identities` are their places in the random stream."""
     B, P, U, E = len(identities), int(c.P), int(c.U), int(c.E)
+
     def records(kind: np.dtype[Any], *shape: int) -> Any:
         return np.zeros(shape, kind).view(np.recarray)
 

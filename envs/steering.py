@@ -12,7 +12,7 @@ from .state import Figures, Ints, Worlds
 
 @jit
 def steer_providers(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
-    """Levels take effect at once; a load begins if it is legal, else it is counted as invalid."""
+    """Set the levels of the next slot; a load begins if it is legal, else it is counted as invalid."""
     for p in range(c.P):
         provider = w.providers[p]
         provider.price, provider.speed, provider.bandwidth = actions[p, 0], actions[p, 1], actions[p, 2]

@@ -47,15 +47,19 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
     ) -> None:
         self.env = EdgeEnv(base, scenario, render_mode=render_mode)
         if len(self.env.possible_agents) != 1:
-            raise ScenarioError(f"devices.count: {self.env.scenario.id} has {len(self.env.possible_agents)} agents, a Gymnasium "
-                                "environment has one: use pettingzoo.make(\"parallel\", id), or set devices.count to 1 and "
-                                "providers.act to false")
+            raise ScenarioError(
+                f"devices.count: {self.env.scenario.id} has {len(self.env.possible_agents)} agents, a Gymnasium "
+                'environment has one: use pettingzoo.make("parallel", id), or set devices.count to 1 and '
+                "providers.act to false"
+            )
         self.agent = self.env.possible_agents[0]
         self.render_mode = render_mode
         self.observation_space = self.env.observation_space(self.agent)
         self.action_space = self.env.action_space(self.agent)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode."""
         super().reset(seed=seed)
         observations, infos = self.env.reset(seed=seed, options=options)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .fields import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
+from .figures import build_constants, load_figures
 from .kernel import reset_worlds, step_worlds
 from .scenario import Scenario, load_scenario
 from .state import PRESENT, allocate
-from .figures import build_constants, load_figures
 
 
 class Views(NamedTuple):
@@ -137,13 +137,17 @@ class World:
             return expected
         given = np.asarray(actions)
         if given.shape != expected.shape or given.dtype.kind not in "iu":
-            raise ValueError(f"{role} actions: {given.dtype} array of shape {given.shape}, "
-                             f"expected integers of shape {expected.shape}")
+            raise ValueError(
+                f"{role} actions: {given.dtype} array of shape {given.shape}, "
+                f"expected integers of shape {expected.shape}"
+            )
         wrong = (given < 0) | (given >= limits)
         if wrong.any():
             world, agent, part = np.argwhere(wrong)[0]
-            raise ValueError(f"{role} actions: {ACTION_PARTS[role][part][0]} = {given[world, agent, part]} of {role} {agent} "
-                             f"in world {world}, expected 0..{limits[part] - 1}")
+            raise ValueError(
+                f"{role} actions: {ACTION_PARTS[role][part][0]} = {given[world, agent, part]} of {role} {agent} "
+                f"in world {world}, expected 0..{limits[part] - 1}"
+            )
         return np.ascontiguousarray(given, dtype=np.int64)
 
     def sample_actions(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -4,7 +4,6 @@ import hashlib
 
 import numpy as np
 import pytest
-
 from edge_experts.envs import World
 
 

@@ -20,8 +20,13 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
 
     links = [rows(row) for row in state.links[b]]
     return {
-        "clock": rows(state.clock[b: b + 1])[0], "providers": rows(state.providers[b]), "experts": rows(state.experts[b]),
-        "devices": rows(state.devices[b]), "links": links, "gate": state.gate[b].tolist(), "order": state.order[b].tolist(),
+        "clock": rows(state.clock[b : b + 1])[0],
+        "providers": rows(state.providers[b]),
+        "experts": rows(state.experts[b]),
+        "devices": rows(state.devices[b]),
+        "links": links,
+        "gate": state.gate[b].tolist(),
+        "order": state.order[b].tolist(),
     }
 
 
@@ -49,13 +54,24 @@ class Reference:
     def step(self, w: dict[str, Any], device_actions: Any, provider_actions: Any) -> dict[str, Any]:
         """Advance `w` in place and return what happened."""
         out: dict[str, Any] = {
-            "placed": [-1] * self.U, "refused": [False] * self.U, "device_invalid": [False] * self.U, "provider_invalid": [False] * self.P,
-            "ended": [0] * self.U, "quality": [0.0] * self.U, "latency_s": [0.0] * self.U, "segment_latency_s": [0.0] * self.U,
-            "earned": [0.0] * self.U, "payment": [0.0] * self.U, "energy": [0.0] * self.U, "latency": [0.0] * self.U,
-            "revenue": [0.0] * self.P, "electricity": [0.0] * self.P, "loading_cost": [0.0] * self.P, "late_cost": [0.0] * self.P,
+            "placed": [-1] * self.U,
+            "refused": [False] * self.U,
+            "device_invalid": [False] * self.U,
+            "provider_invalid": [False] * self.P,
+            "ended": [0] * self.U,
+            "quality": [0.0] * self.U,
+            "latency_s": [0.0] * self.U,
+            "segment_latency_s": [0.0] * self.U,
+            "earned": [0.0] * self.U,
+            "payment": [0.0] * self.U,
+            "energy": [0.0] * self.U,
+            "latency": [0.0] * self.U,
+            "revenue": [0.0] * self.P,
+            "electricity": [0.0] * self.P,
+            "loading_cost": [0.0] * self.P,
+            "late_cost": [0.0] * self.P,
         }
         acted = [d["presence"] == 1 for d in w["devices"]]
-        self.steer(w, out, provider_actions)
         self.place(w, out, device_actions)
         shares = self.shares(w, out, device_actions)
         for u in w["order"]:
@@ -64,6 +80,7 @@ class Reference:
         self.expire(w, out)
         self.drain(w, out)
         self.finish_loading(w)
+        self.steer(w, out, provider_actions)
         self.reward(out, acted)
         self.move_on(w, out)
         return out
@@ -81,7 +98,9 @@ class Reference:
                 out["provider_invalid"][p] = True
                 continue
             size = float(self.f.machines[wanted].memory_gb)
-            while sum(self.f.machines[e].memory_gb for e in own if w["experts"][e]["loaded"]) + size > providers.memory_gb:
+            while (
+                sum(self.f.machines[e].memory_gb for e in own if w["experts"][e]["loaded"]) + size > providers.memory_gb
+            ):
                 candidates = [e for e in own if w["experts"][e]["loaded"] and self.f.machines[e].memory_gb > 0]
                 w["experts"][min(candidates, key=lambda e: (w["experts"][e]["last_used"], e))]["loaded"] = False
             provider["loading"], provider["loading_s"] = wanted, size / providers.load_gb_per_s
@@ -108,11 +127,20 @@ class Reference:
             e = out["placed"][u]
             if 0 <= e < self.E:
                 link, policy = w["links"][u][e % self.P], w["providers"][e % self.P]["bandwidth"]
-                snr = self.s.devices.power_levels_w[int(actions[u][1])] * link["gain"] / (self.noise_w_hz * self.s.radio.bandwidth_hz)
+                snr = (
+                    self.s.devices.power_levels_w[int(actions[u][1])]
+                    * link["gain"]
+                    / (self.noise_w_hz * self.s.radio.bandwidth_hz)
+                )
                 weights[u] = [1.0, d["context_bits"], math.log2(1 + snr)][policy]
-        total = [sum(weights[u] for u in range(self.U) if 0 <= out["placed"][u] < self.E and out["placed"][u] % self.P == p)
-                 for p in range(self.P)]
-        return [weights[u] / total[out["placed"][u] % self.P] if 0 <= out["placed"][u] < self.E else 0.0 for u in range(self.U)]
+        total = [
+            sum(weights[u] for u in range(self.U) if 0 <= out["placed"][u] < self.E and out["placed"][u] % self.P == p)
+            for p in range(self.P)
+        ]
+        return [
+            weights[u] / total[out["placed"][u] % self.P] if 0 <= out["placed"][u] < self.E else 0.0
+            for u in range(self.U)
+        ]
 
     def serve(self, w: dict[str, Any], out: dict[str, Any], u: int, power: int, share: float) -> None:
         s, d, e = self.s, w["devices"][u], out["placed"][u]
@@ -167,7 +195,9 @@ class Reference:
         if d["done"] < s.requests.subtasks:
             return
         in_time = d["finish_s"] <= s.requests.deadline_slots * s.episode.slot_s
-        out["quality"][u] = d["score_sum"] / d["work_sum"] * s.requests.coherence ** d["switches"] if d["work_sum"] > 0 else 0.0
+        out["quality"][u] = (
+            d["score_sum"] / d["work_sum"] * s.requests.coherence ** d["switches"] if d["work_sum"] > 0 else 0.0
+        )
         out["latency_s"][u] = d["last_latency_s"] = d["finish_s"]
         out["earned"][u] = d["value"] * out["quality"][u] if in_time else 0.0
         self.end(d, out, u, 1 if in_time else 2)
@@ -207,10 +237,14 @@ class Reference:
 
     def reward(self, out: dict[str, Any], acted: list[bool]) -> None:
         devices = [sum(out[name][u] for name in ("earned", "payment", "energy", "latency")) for u in range(self.U)]
-        providers = [sum(out[name][p] for name in ("revenue", "electricity", "loading_cost", "late_cost")) for p in range(self.P)]
+        providers = [
+            sum(out[name][p] for name in ("revenue", "electricity", "loading_cost", "late_cost")) for p in range(self.P)
+        ]
         mean = (sum(devices) + sum(providers)) / (sum(acted) + self.P)
         team = self.s.rewards.team
-        out["device_reward"] = [(1 - team) * r + team * mean if here else 0.0 for r, here in zip(devices, acted, strict=True)]
+        out["device_reward"] = [
+            (1 - team) * r + team * mean if here else 0.0 for r, here in zip(devices, acted, strict=True)
+        ]
         out["provider_reward"] = [(1 - team) * r + team * mean for r in providers]
 
     # the random part --------------------------------------------------------------------------------------------
@@ -263,7 +297,11 @@ class Reference:
             link["shadow"] = kept * link["shadow"] + math.sqrt(1 - kept**2) * shade
             link["fading_re"] = rho * link["fading_re"] + math.sqrt(1 - rho**2) * re
             link["fading_im"] = rho * link["fading_im"] + math.sqrt(1 - rho**2) * im
-            loss = radio.path_loss_db(math.hypot(d["x_m"] - provider["x_m"], d["y_m"] - provider["y_m"]), s.radio.carrier_hz, link["line_of_sight"])
+            loss = radio.path_loss_db(
+                math.hypot(d["x_m"] - provider["x_m"], d["y_m"] - provider["y_m"]),
+                s.radio.carrier_hz,
+                link["line_of_sight"],
+            )
             loss += link["shadow"] * (4.0 if link["line_of_sight"] else 7.82)
             link["gain"] = (link["fading_re"] ** 2 + link["fading_im"] ** 2) / 2 * 10 ** (-loss / 10)
 
@@ -287,12 +325,26 @@ class Reference:
         pick, worth, _, _ = rng.uniforms(key, rng.REQUEST, u)
         length = rng.normals(key, rng.REQUEST, self.U + u)[0]
         spread = s.requests.context_spread
-        d.update(open=True, prompt=int(pick * len(self.f.category)), age=0, done=0, last_expert=-1, switches=0,
-                 value=s.requests.value_low + worth * (s.requests.value_high - s.requests.value_low),
-                 context_bits=s.requests.context_tokens * 32 * math.exp(spread * length - spread**2 / 2),
-                 local_budget=s.devices.local_budget_units, score_sum=0.0, work_sum=0.0, text_bits=0.0, finish_s=0.0)
+        d.update(
+            open=True,
+            prompt=int(pick * len(self.f.category)),
+            age=0,
+            done=0,
+            last_expert=-1,
+            switches=0,
+            value=s.requests.value_low + worth * (s.requests.value_high - s.requests.value_low),
+            context_bits=s.requests.context_tokens * 32 * math.exp(spread * length - spread**2 / 2),
+            local_budget=s.devices.local_budget_units,
+            score_sum=0.0,
+            work_sum=0.0,
+            text_bits=0.0,
+            finish_s=0.0,
+        )
         blocks = -(-(self.E + 1) // 4)
         errors = [z for block in range(blocks) for z in rng.normals(key, rng.GATE, u * blocks + block)]
         for e in range(self.E + bool(s.devices.local_expert)):
-            prior, true = (float(table[e].quality) for table in (self.f.priors[self.f.category[d["prompt"]]], self.f.scores[d["prompt"]]))
+            prior, true = (
+                float(table[e].quality)
+                for table in (self.f.priors[self.f.category[d["prompt"]]], self.f.scores[d["prompt"]])
+            )
             w["gate"][u][e] = min(1.0, max(0.0, prior + s.gate.skill * (true - prior) + s.gate.noise * errors[e]))

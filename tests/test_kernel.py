@@ -9,13 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edge_experts.envs import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import Reference, read_world
 
-from edge_experts.envs import World
-
-EXPERTS = ["gemma-7b-it", "reka-edge", "reka-flash", "qwen1.5-72b-chat", "phi-3-mini-128k", "gemma-2b-it", "gpt-3.5-turbo-0125", "reka-core"]
+EXPERTS = [
+    "gemma-7b-it",
+    "reka-edge",
+    "reka-flash",
+    "qwen1.5-72b-chat",
+    "phi-3-mini-128k",
+    "gemma-2b-it",
+    "gpt-3.5-turbo-0125",
+    "reka-core",
+]
 
 
 @st.composite
@@ -57,8 +65,10 @@ def test_kernel_equals_the_plain_reference(overrides: dict[str, Any], seed: int)
     for _ in range(12):
         legal = world.sample_actions(rng)
         # one in five actions is anything at all, legal or not
-        devices, providers = (np.where(rng.random((*a.shape[:-1], 1)) < 0.2, rng.integers(0, limits[role], a.shape), a)
-                              for role, a in zip(("device", "provider"), legal, strict=True))
+        devices, providers = (
+            np.where(rng.random((*a.shape[:-1], 1)) < 0.2, rng.integers(0, limits[role], a.shape), a)
+            for role, a in zip(("device", "provider"), legal, strict=True)
+        )
         plain = read_world(world, 1)
         expected = reference.step(plain, devices[1], providers[1])
         world.step(devices, providers)
@@ -71,7 +81,10 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
     devices, providers = world.state.devices[1], world.state.providers[1]
     for name in ("placed", "refused", "ended", "terminated", "joined", "arrived"):
         assert devices[name].tolist() == expected[name], name
-    assert devices.invalid.tolist() == expected["device_invalid"] and providers.invalid.tolist() == expected["provider_invalid"]
+    assert (
+        devices.invalid.tolist() == expected["device_invalid"]
+        and providers.invalid.tolist() == expected["provider_invalid"]
+    )
     for name in ("quality", "latency_s", "segment_latency_s", "earned", "payment", "energy", "latency"):
         np.testing.assert_allclose(devices[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
     for name in ("revenue", "electricity", "loading_cost", "late_cost"):
@@ -84,33 +97,48 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
         for name in ("presence", "open", "requests", "battery_j", "local_backlog", "x_m", "y_m", "last_latency_s"):
             assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
         if device["open"]:
-            for name in ("prompt", "age", "done", "last_expert", "value", "context_bits", "score_sum", "finish_s", "local_budget"):
+            for name in (
+                "prompt",
+                "age",
+                "done",
+                "last_expert",
+                "value",
+                "context_bits",
+                "score_sum",
+                "finish_s",
+                "local_budget",
+            ):
                 assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
     for expert, other in zip(now["experts"], plain["experts"], strict=True):
-        assert expert["loaded"] == other["loaded"] and expert["backlog"] == pytest.approx(other["backlog"], rel=1e-9, abs=1e-9)
+        assert expert["loaded"] == other["loaded"] and expert["backlog"] == pytest.approx(
+            other["backlog"], rel=1e-9, abs=1e-9
+        )
     for link, other in zip(sum(now["links"], []), sum(plain["links"], []), strict=True):
         assert link["gain"] == pytest.approx(other["gain"], rel=1e-9)
     np.testing.assert_allclose(now["gate"], plain["gate"], rtol=1e-12)
 
 
 INTERPRETED = """
-import sys, numpy as np
+import numpy as np
 from edge_experts.envs import World
 world = World("text-v0", n_worlds=2, seed=5, overrides={"devices.count": 4, "devices.churn": 0.1, "episode.slots": 6})
 rng = np.random.default_rng(0)
 world.reset()
-total = []
 for _ in range(9):
     world.step(*world.sample_actions(rng))
-    total += [world.state.devices.reward.sum(), world.state.providers.reward.sum(), world.state.links.gain.sum() * 1e9, world.views.devices.sum(), world.views.providers.sum()]
-print(" ".join(repr(float(x)) for x in total))
+    devices, providers = world.state.devices, world.state.providers
+    for values in (devices.reward, providers.reward, world.state.links.gain * 1e9, world.views.devices, world.views.providers):
+        print(repr(float(values.sum())))
 """
 
 
 def test_interpreted_functions_give_the_same_numbers() -> None:
     """NUMBA_DISABLE_JIT=1 runs the same functions as plain Python: the debugger's view must not differ."""
+
     def run(**env: str) -> list[float]:
-        done = subprocess.run([sys.executable, "-c", INTERPRETED], capture_output=True, text=True, check=True, env={**os.environ, **env})
+        done = subprocess.run(
+            [sys.executable, "-c", INTERPRETED], capture_output=True, text=True, check=True, env={**os.environ, **env}
+        )
         return [float(x) for x in done.stdout.split()]
 
     assert run(NUMBA_DISABLE_JIT="1") == pytest.approx(run(), rel=1e-9)

@@ -6,22 +6,25 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special, stats
-
 from edge_experts.envs import arrivals, market, mobility, quality, queues, radio, rng
+from scipy import special, stats
 
 
 def test_shannon_rate() -> None:
     assert radio.shannon_bps(1e6, 1.0, 3e-6, 1e-12) == pytest.approx(1e6 * math.log2(1 + 3))
     halves = 2 * radio.shannon_bps(5e5, 0.5, 1e-9, 1e-15)
-    assert halves == pytest.approx(radio.shannon_bps(1e6, 1.0, 1e-9, 1e-15))  # sharing band and power alike loses nothing
+    assert halves == pytest.approx(
+        radio.shannon_bps(1e6, 1.0, 1e-9, 1e-15)
+    )  # sharing band and power alike loses nothing
 
 
 @pytest.mark.parametrize("speed", [0.5, 1.4, 30.0])
 def test_jakes_correlation_is_bessel_j0(speed: float) -> None:
     for interval in (1e-4, 1e-2, 1.0, 5.0):
         doppler = speed * 3.5e9 / 299_792_458.0
-        assert radio.jakes_correlation(speed, 3.5e9, interval) == pytest.approx(special.j0(2 * math.pi * doppler * interval), abs=1e-9)
+        assert radio.jakes_correlation(speed, 3.5e9, interval) == pytest.approx(
+            special.j0(2 * math.pi * doppler * interval), abs=1e-9
+        )
     assert radio.jakes_correlation(0.0, 3.5e9, 5.0) == 1.0
 
 
@@ -36,7 +39,9 @@ def test_autoregression_keeps_variance_and_correlation() -> None:
 
 def test_path_loss_follows_the_standard() -> None:
     # TR 38.901 UMi street canyon at 3.5 GHz, worked by hand
-    assert radio.path_loss_db(100.0, 3.5e9, True) == pytest.approx(32.4 + 21 * math.log10(math.hypot(100, 8.5)) + 20 * math.log10(3.5))
+    assert radio.path_loss_db(100.0, 3.5e9, True) == pytest.approx(
+        32.4 + 21 * math.log10(math.hypot(100, 8.5)) + 20 * math.log10(3.5)
+    )
     nlos = 22.4 + 35.3 * math.log10(math.hypot(100, 8.5)) + 21.3 * math.log10(3.5)
     assert radio.path_loss_db(100.0, 3.5e9, False) == pytest.approx(nlos)
     breakpoint_m = 4 * 9 * 0.5 * 3.5e9 / radio.LIGHT_MPS
@@ -47,7 +52,11 @@ def test_path_loss_follows_the_standard() -> None:
 
 
 def test_bandwidth_weights() -> None:
-    assert [radio.share_weight(policy, 7.0, 3.0) for policy in (radio.EQUAL, radio.BY_LOAD, radio.BY_CHANNEL)] == [1.0, 7.0, 3.0]
+    assert [radio.share_weight(policy, 7.0, 3.0) for policy in (radio.EQUAL, radio.BY_LOAD, radio.BY_CHANNEL)] == [
+        1.0,
+        7.0,
+        3.0,
+    ]
 
 
 def test_lindley_recursion_gives_the_md1_wait() -> None:
@@ -78,21 +87,29 @@ def test_market_formulas() -> None:
 def test_composed_quality() -> None:
     assert quality.compose_text(0.9 * 100 + 0.3 * 300, 400, 1, 0.98) == pytest.approx(0.45 * 0.98)
     assert quality.compose_text(0.0, 0.0, 0, 0.98) == 0.0
-    assert quality.gate_reading(0.5, 0.9, 0.0, 0.0) == 0.5 and quality.gate_reading(0.5, 0.9, 1.0, 0.0) == pytest.approx(0.9)
+    assert quality.gate_reading(0.5, 0.9, 0.0, 0.0) == 0.5 and quality.gate_reading(
+        0.5, 0.9, 1.0, 0.0
+    ) == pytest.approx(0.9)
     assert quality.gate_reading(0.5, 0.9, 1.0, 9.0) == 1.0
 
 
 def test_walking_and_driving() -> None:
     assert mobility.walk(0.0, 0.0, 3.0, 4.0, 1.0) == pytest.approx((0.6, 0.8, False))
     assert mobility.walk(0.0, 0.0, 3.0, 4.0, 9.0) == (3.0, 4.0, True)
-    assert mobility.drive(299.0, 1.0, 2.0, 300.0) == pytest.approx(1.0) and mobility.drive(1.0, -1.0, 2.0, 300.0) == pytest.approx(299.0)
+    assert mobility.drive(299.0, 1.0, 2.0, 300.0) == pytest.approx(1.0) and mobility.drive(
+        1.0, -1.0, 2.0, 300.0
+    ) == pytest.approx(299.0)
 
 
 # counter, key and result of the known-answer tests published with Random123
 KNOWN = [
     ((0,) * 4, (0,) * 2, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
 ]
 
 

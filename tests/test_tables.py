@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-
 from edge_experts.envs import ExpertTable, QualityTable, TableError, World
 
 SIZES = {"text": (1014, 8), "video": (419, 7), "object3d": (160, 8)}
@@ -82,8 +81,10 @@ def test_every_figure_of_an_expert_has_a_source() -> None:
 
 FAULTS = {
     "duplicate": (["1,prose,reka-core,0.5,1,1,1"] * 2, "row 3.*'1'.*repeats row 2"),
-    "missing row": (["1,prose,reka-core,0.5,1,1,1", "1,prose,reka-edge,0.5,1,1,1", "2,prose,reka-core,0.5,1,1,1"],
-                    "prose/2.*no row for expert 'reka-edge'"),
+    "missing row": (
+        ["1,prose,reka-core,0.5,1,1,1", "1,prose,reka-edge,0.5,1,1,1", "2,prose,reka-core,0.5,1,1,1"],
+        "prose/2.*no row for expert 'reka-edge'",
+    ),
     "missing cell": (["1,prose,reka-core,,1,1,1"], "row 2, column 'quality'.*empty"),
     "off scale": (["1,prose,reka-core,1.4,1,1,1"], r"row 2, column 'quality': value '1.4'.*outside \[0, 1\]"),
     "negative work": (["1,prose,reka-core,0.5,1,-3,1"], "column 'work_units': value '-3'"),
@@ -114,7 +115,9 @@ def test_missing_column_and_missing_file(tmp_path: Path) -> None:
 def test_checksum_of_the_sidecar_is_enforced(tmp_path: Path) -> None:
     file = small(tmp_path)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    file.with_suffix(".yaml").write_text(yaml.safe_dump({"sha256": digest, "modality": "text", "status": {"quality": "modelled"}}))
+    file.with_suffix(".yaml").write_text(
+        yaml.safe_dump({"sha256": digest, "modality": "text", "status": {"quality": "modelled"}})
+    )
     table = QualityTable.load(file)
     assert table.sha256 == digest and table.status["quality"] == "modelled"
     file.write_text(file.read_text().replace("0.5", "0.6", 1))
@@ -124,7 +127,12 @@ def test_checksum_of_the_sidecar_is_enforced(tmp_path: Path) -> None:
 
 def test_optional_dimensions_may_be_blank_for_a_prompt_but_not_for_one_expert(tmp_path: Path) -> None:
     header = HEADER + ",style"
-    rows = ["1,prose,reka-core,0.5,1,1,1,0.3", "1,prose,reka-edge,0.5,1,1,1,0.4", "2,prose,reka-core,0.5,1,1,1,", "2,prose,reka-edge,0.5,1,1,1,"]
+    rows = [
+        "1,prose,reka-core,0.5,1,1,1,0.3",
+        "1,prose,reka-edge,0.5,1,1,1,0.4",
+        "2,prose,reka-core,0.5,1,1,1,",
+        "2,prose,reka-edge,0.5,1,1,1,",
+    ]
     table = QualityTable.load(small(tmp_path, *rows, header=header))
     assert np.isnan(table.dimensions["style"][1]).all() and table.dimensions["style"][0, 0] == 0.3
     rows[1] = rows[1].removesuffix("0.4")
@@ -133,7 +141,7 @@ def test_optional_dimensions_may_be_blank_for_a_prompt_but_not_for_one_expert(tm
 
 
 def test_parquet_loads_like_csv(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow")
     import pyarrow.csv
     import pyarrow.parquet
 
@@ -145,22 +153,44 @@ def test_parquet_loads_like_csv(tmp_path: Path) -> None:
 
 def test_a_table_of_ones_own_drives_a_world(tmp_path: Path) -> None:
     file = small(tmp_path)
-    world = World("text-v0", overrides={
-        "tables.quality": str(file), "experts": ["gemma-2b-it", "reka-core"], "providers.count": 1, "tables.split": "all"})
+    world = World(
+        "text-v0",
+        overrides={
+            "tables.quality": str(file),
+            "experts": ["gemma-2b-it", "reka-core"],
+            "providers.count": 1,
+            "tables.split": "all",
+        },
+    )
     assert np.all(world.figures.scores.quality == 0.5)
 
 
 def test_build_script_reproduces_the_shipped_tables(tmp_path: Path) -> None:
     from edge_experts.envs.tables import build, build_experts
 
-    text = [{"prompt": "3", "category": "code", "expert": "gemma-2b-it", "score": "8", "output_words": "290", "output_bytes": "1790"}]
+    text = [
+        {
+            "prompt": "3",
+            "category": "code",
+            "expert": "gemma-2b-it",
+            "score": "8",
+            "output_words": "290",
+            "output_bytes": "1790",
+        }
+    ]
     row = build.build_text(text)[0]
-    assert row["quality"] == pytest.approx(7 / 9, abs=1e-6) and row["output_bits"] == 14320 and row["work_units"] == pytest.approx(386.67)
+    assert (
+        row["quality"] == pytest.approx(7 / 9, abs=1e-6)
+        and row["output_bits"] == 14320
+        and row["work_units"] == pytest.approx(386.67)
+    )
     rated = {"prompt": "1", "category": "action", "expert": "kling", "n_ratings": "12"}
-    video = build.build_video([
-        {**rated, "dimension": "action", "mean_rating": "3", "scale_max": "3"},
-        {**rated, "dimension": "motion_effects", "mean_rating": "3", "scale_max": "5"},
-    ])[0]
+    video = build.build_video(
+        [
+            {**rated, "dimension": "action", "mean_rating": "3", "scale_max": "3"},
+            {**rated, "dimension": "motion_effects", "mean_rating": "3", "scale_max": "5"},
+        ]
+    )[0]
     assert (video["action"], video["motion_effects"], video["quality"], video["n_ratings"]) == (1.0, 0.5, 0.75, 24)
     rows = sorted(build_experts.text_rows() + build_experts.media_rows(), key=lambda r: (r["modality"], r["expert"]))
     build.write_table(tmp_path / "experts.csv", rows)

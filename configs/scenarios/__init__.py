@@ -1,0 +1,1 @@
+"""The shipped scenarios, one YAML file each."""

@@ -30,7 +30,9 @@ def build_text(rows: list[Row]) -> list[Row]:
     """WildBench: a judge's 1..10 score, answer bytes (recorded) and tokens (modelled from words)."""
     return [
         {
-            "prompt": row["prompt"], "category": row["category"], "expert": row["expert"],
+            "prompt": row["prompt"],
+            "category": row["category"],
+            "expert": row["expert"],
             "quality": round((float(row["score"]) - 1) / 9, 6),
             "output_bits": 8 * int(row["output_bytes"]),
             "work_units": round(TOKENS_PER_WORD * int(row["output_words"]), 2),
@@ -50,9 +52,12 @@ def build_video(rows: list[Row]) -> list[Row]:
     dimensions = sorted({row["dimension"] for row in rows})
     return [
         {
-            "prompt": prompt, "category": category, "expert": expert,
+            "prompt": prompt,
+            "category": category,
+            "expert": expert,
             "quality": round(statistics.fmean(rating for rating, _ in rated.values()), 6),
-            "output_bits": CLIP_BITS, "work_units": 1,
+            "output_bits": CLIP_BITS,
+            "work_units": 1,
             "n_ratings": sum(count for _, count in rated.values()),
             **{name: rated[name][0] if name in rated else "" for name in dimensions},
         }
@@ -64,9 +69,13 @@ def build_object3d(rows: list[Row]) -> list[Row]:
     """MATE-3D: mean opinion scores 0..10; quality is the viewers' own overall score."""
     return [
         {
-            "prompt": row["prompt"], "category": row["category"], "expert": row["expert"],
+            "prompt": row["prompt"],
+            "category": row["category"],
+            "expert": row["expert"],
             "quality": round(float(row["overall"]) / 10, 6),
-            "output_bits": MESH_BITS, "work_units": 1, "n_ratings": OPINIONS_3D,
+            "output_bits": MESH_BITS,
+            "work_units": 1,
+            "n_ratings": OPINIONS_3D,
             **{name: round(float(row[name]) / 10, 6) for name in ("alignment", "geometry", "texture")},
         }
         for row in rows
@@ -77,23 +86,49 @@ META: dict[str, Row] = {
     "text": {
         "modality": "text",
         "scale": "1..10, one LLM judge (gpt-4o-2024-05-13), rescaled as (score - 1) / 9",
-        "source": "WildBench v2 results, release v2.0625", "licence": "Apache-2.0",
+        "source": "WildBench v2 results, release v2.0625",
+        "licence": "Apache-2.0",
         "status": {"quality": "recorded", "output_bits": "recorded", "work_units": "modelled", "n_ratings": "recorded"},
     },
     "video": {
         "modality": "video",
         "scale": "1..5 or 1..3 by dimension, mean of human ratings, rescaled as (rating - 1) / (top - 1)",
-        "source": "Video-Bench human annotations", "licence": "Apache-2.0",
-        "status": {"quality": "recorded", "output_bits": "modelled", "work_units": "modelled", "n_ratings": "recorded",
-                   **dict.fromkeys(("action", "aesthetic_quality", "color", "imaging_quality", "motion_effects",
-                                    "object_class", "scene", "temporal_consistency"), "recorded")},
+        "source": "Video-Bench human annotations",
+        "licence": "Apache-2.0",
+        "status": {
+            "quality": "recorded",
+            "output_bits": "modelled",
+            "work_units": "modelled",
+            "n_ratings": "recorded",
+            **dict.fromkeys(
+                (
+                    "action",
+                    "aesthetic_quality",
+                    "color",
+                    "imaging_quality",
+                    "motion_effects",
+                    "object_class",
+                    "scene",
+                    "temporal_consistency",
+                ),
+                "recorded",
+            ),
+        },
     },
     "object3d": {
         "modality": "object3d",
         "scale": "0..10, mean opinion score of viewers, divided by 10",
-        "source": "MATE-3D subjective scores, arXiv 2412.11170", "licence": "see DATASHEET.md",
-        "status": {"quality": "recorded", "output_bits": "modelled", "work_units": "modelled", "n_ratings": "recorded",
-                   "alignment": "recorded", "geometry": "recorded", "texture": "recorded"},
+        "source": "MATE-3D subjective scores, arXiv 2412.11170",
+        "licence": "see DATASHEET.md",
+        "status": {
+            "quality": "recorded",
+            "output_bits": "modelled",
+            "work_units": "modelled",
+            "n_ratings": "recorded",
+            "alignment": "recorded",
+            "geometry": "recorded",
+            "texture": "recorded",
+        },
     },
 }
 BUILDERS = {"text": build_text, "video": build_video, "object3d": build_object3d}
@@ -111,7 +146,9 @@ def write_table(path: Path, rows: Iterable[Row], meta: Row | None = None) -> Non
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
     os.replace(part, path)
     if meta is not None:
-        part.write_text(yaml.safe_dump({**meta, "rows": len(listed), "sha256": digest}, sort_keys=False), encoding="utf-8")
+        part.write_text(
+            yaml.safe_dump({**meta, "rows": len(listed), "sha256": digest}, sort_keys=False), encoding="utf-8"
+        )
         os.replace(part, path.with_suffix(".yaml"))
 
 
@@ -127,11 +164,16 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parent, help="where the tables go")
     args = parser.parse_args()
     for name, build in BUILDERS.items():
-        rows = sorted(build(_read(args.figures / f"{name}.csv")),
-                      key=lambda row: (row["category"], int(row["prompt"]), row["expert"]))
+        rows = sorted(
+            build(_read(args.figures / f"{name}.csv")),
+            key=lambda row: (row["category"], int(row["prompt"]), row["expert"]),
+        )
         write_table(args.out / f"{name}.csv", rows, META[name])
     for name in TRACES:
-        rows = [{"slot": row["slot_5s"], "requests": row["requests"]} for row in _read(args.figures / f"arrivals_{name}.csv")]
+        rows = [
+            {"slot": row["slot_5s"], "requests": row["requests"]}
+            for row in _read(args.figures / f"arrivals_{name}.csv")
+        ]
         write_table(args.out / f"arrivals_{name}.csv", rows)
 
 

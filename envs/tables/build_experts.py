@@ -45,25 +45,70 @@ DIFFUSION = "modelled: 1.0 B weights of the diffusion model it distils or sample
 MEDIA: dict[str, dict[str, tuple[float | str, float, float, str, str, str, str]]] = {
     "video": {
         "cogvideox5b": (5e9, 26, 180, "edge", COGVIDEO, COGVIDEO + ", BF16 (SAT)", COGVIDEO),
-        "lavie": (3e9, 12, 60, "edge", "LaVie, arXiv 2309.15103", "modelled: FP16 weights doubled for activations", UNET),
-        "show1": ("", 15, 120, "edge", "not published", "Show-1, arXiv 2309.15818: 15 GB at inference",
-                  "modelled: 120 s, pixel stages before the latent one; no published time found"),
-        "videocrafter2": (1.4e9, 10, 60, "edge", "VideoCrafter2 model card", "modelled: FP16 weights and activations", UNET),
+        "lavie": (
+            3e9,
+            12,
+            60,
+            "edge",
+            "LaVie, arXiv 2309.15103",
+            "modelled: FP16 weights doubled for activations",
+            UNET,
+        ),
+        "show1": (
+            "",
+            15,
+            120,
+            "edge",
+            "not published",
+            "Show-1, arXiv 2309.15818: 15 GB at inference",
+            "modelled: 120 s, pixel stages before the latent one; no published time found",
+        ),
+        "videocrafter2": (
+            1.4e9,
+            10,
+            60,
+            "edge",
+            "VideoCrafter2 model card",
+            "modelled: FP16 weights and activations",
+            UNET,
+        ),
         "gen3": ("", 0, 90, "cloud", CLOSED, CLOUD_MEMORY, CLOSED_SECONDS),
         "kling": ("", 0, 90, "cloud", CLOSED, CLOUD_MEMORY, CLOSED_SECONDS),
         "pika": ("", 0, 90, "cloud", CLOSED, CLOUD_MEMORY, CLOSED_SECONDS),
     },
     "object3d": {
-        "dreamfusion": (1e9, 16, 5400, "edge", DIFFUSION, SDS_MEMORY, "Magic3D abstract, arXiv 2211.10440: 1.5 h on average"),
+        "dreamfusion": (
+            1e9,
+            16,
+            5400,
+            "edge",
+            DIFFUSION,
+            SDS_MEMORY,
+            "Magic3D abstract, arXiv 2211.10440: 1.5 h on average",
+        ),
         "magic3d": (1e9, 16, 2400, "edge", DIFFUSION, SDS_MEMORY, "Magic3D abstract, arXiv 2211.10440: 40 min"),
         "sjc": (1e9, 16, 3600, "edge", DIFFUSION, SDS_MEMORY, SDS),
         "textmesh": (1e9, 16, 3600, "edge", DIFFUSION, SDS_MEMORY, SDS),
         "consistent3d": (1e9, 16, 3600, "edge", DIFFUSION, SDS_MEMORY, SDS),
-        "latentnerf": (1e9, 16, 900, "edge", DIFFUSION, SDS_MEMORY,
-                       "modelled: 15 min, optimising in latent space avoids decoding"),
+        "latentnerf": (
+            1e9,
+            16,
+            900,
+            "edge",
+            DIFFUSION,
+            SDS_MEMORY,
+            "modelled: 15 min, optimising in latent space avoids decoding",
+        ),
         "3dtopia": (1e9, 16, 300, "edge", DIFFUSION, SDS_MEMORY, "3DTopia abstract, arXiv 2403.02234: within 5 min"),
-        "one2345++": (1e9, 18, 60, "edge", DIFFUSION, "modelled: 18 GB, multi-view and 3D diffusion models",
-                      "One-2-3-45++ abstract, arXiv 2311.07885: about one minute"),
+        "one2345++": (
+            1e9,
+            18,
+            60,
+            "edge",
+            DIFFUSION,
+            "modelled: 18 GB, multi-view and 3D diffusion models",
+            "One-2-3-45++ abstract, arXiv 2311.07885: about one minute",
+        ),
     },
 }
 COLUMNS = ("parameters", "memory_gb", "seconds_per_unit", "power_w", "price_usd_per_unit")
@@ -76,29 +121,53 @@ def text_rows() -> list[dict[str, Any]]:
         device, bandwidth, power = DEVICES[where]
         cloud = where != "edge"
         price = next(usd for limit, usd in PRICE_TIERS if weights <= limit)
-        rows.append(_row(
-            name, "text", "token", "cloud" if cloud else "edge", device,
-            (weights, source),
-            (0, CLOUD_MEMORY) if cloud else (weights * BYTES_PER_WEIGHT / 1e9, "modelled: weights x 2 bytes"),
-            (weights * BYTES_PER_WEIGHT / (bandwidth * 1e9),
-             f"modelled: every token reads all weights, {weights / 1e9:g} B x 2 bytes / {bandwidth} GB/s"),
-            (power, BOARD_POWER),
-            (price * 1e-6, f"modelled: {price} USD per million tokens, the size tier of serverless hosts in 2024"),
-        ))
+        rows.append(
+            _row(
+                name,
+                "text",
+                "token",
+                "cloud" if cloud else "edge",
+                device,
+                (weights, source),
+                (0, CLOUD_MEMORY) if cloud else (weights * BYTES_PER_WEIGHT / 1e9, "modelled: weights x 2 bytes"),
+                (
+                    weights * BYTES_PER_WEIGHT / (bandwidth * 1e9),
+                    f"modelled: every token reads all weights, {weights / 1e9:g} B x 2 bytes / {bandwidth} GB/s",
+                ),
+                (power, BOARD_POWER),
+                (price * 1e-6, f"modelled: {price} USD per million tokens, the size tier of serverless hosts in 2024"),
+            )
+        )
     device, _, power = DEVICES["a100"]
-    rows.append(_row(
-        "gpt-3.5-turbo-0125", "text", "token", "cloud", device, ("", CLOSED), (0, CLOUD_MEMORY),
-        (1 / 74, "Vercel AI Gateway, live median throughput of gpt-3.5-turbo: 74 tokens/s"),
-        (power, "modelled: one A100; the service publishes none"),
-        (1.5e-6, "OpenAI price list: 1.50 USD per million output tokens"),
-    ))
+    rows.append(
+        _row(
+            "gpt-3.5-turbo-0125",
+            "text",
+            "token",
+            "cloud",
+            device,
+            ("", CLOSED),
+            (0, CLOUD_MEMORY),
+            (1 / 74, "Vercel AI Gateway, live median throughput of gpt-3.5-turbo: 74 tokens/s"),
+            (power, "modelled: one A100; the service publishes none"),
+            (1.5e-6, "OpenAI price list: 1.50 USD per million output tokens"),
+        )
+    )
     device, bandwidth, power = DEVICES["4xa100"]
-    rows.append(_row(
-        "reka-core", "text", "token", "cloud", device, ("", CLOSED), (0, CLOUD_MEMORY),
-        (72e9 * BYTES_PER_WEIGHT / (bandwidth * 1e9), "modelled: as qwen1.5-72b-chat; size not published"),
-        (power, "modelled: as qwen1.5-72b-chat; size not published"),
-        (1.5e-6, "modelled: as the other closed expert, gpt-3.5-turbo-0125"),
-    ))
+    rows.append(
+        _row(
+            "reka-core",
+            "text",
+            "token",
+            "cloud",
+            device,
+            ("", CLOSED),
+            (0, CLOUD_MEMORY),
+            (72e9 * BYTES_PER_WEIGHT / (bandwidth * 1e9), "modelled: as qwen1.5-72b-chat; size not published"),
+            (power, "modelled: as qwen1.5-72b-chat; size not published"),
+            (1.5e-6, "modelled: as the other closed expert, gpt-3.5-turbo-0125"),
+        )
+    )
     return rows
 
 
@@ -106,16 +175,31 @@ def media_rows() -> list[dict[str, Any]]:
     """Video and 3D experts."""
     device, _, power = DEVICES["a100"]
     return [
-        _row(name, modality, {"video": "clip", "object3d": "asset"}[modality], host, device,
-             (weights, weights_source), (memory, memory_source), (seconds, seconds_source), (power, BOARD_POWER),
-             (round(seconds * RENTAL_USD_PER_HOUR / 3600, 6), RENTAL))
+        _row(
+            name,
+            modality,
+            {"video": "clip", "object3d": "asset"}[modality],
+            host,
+            device,
+            (weights, weights_source),
+            (memory, memory_source),
+            (seconds, seconds_source),
+            (power, BOARD_POWER),
+            (round(seconds * RENTAL_USD_PER_HOUR / 3600, 6), RENTAL),
+        )
         for modality, experts in MEDIA.items()
         for name, (weights, memory, seconds, host, weights_source, memory_source, seconds_source) in experts.items()
     ]
 
 
 def _row(name: str, modality: str, unit: str, host: str, device: str, *cells: tuple[Any, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"expert": name, "modality": modality, "unit": unit, "host_class": host, "reference_device": device}
+    row: dict[str, Any] = {
+        "expert": name,
+        "modality": modality,
+        "unit": unit,
+        "host_class": host,
+        "reference_device": device,
+    }
     for column, (value, source) in zip(COLUMNS, cells, strict=True):
         row[column] = float(f"{value:.6g}") if value != "" else ""
         row[f"{column}_source"] = source
@@ -128,7 +212,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parent, help="where the table goes")
     args = parser.parse_args()
     meta = {"title": "edge experts", "status": "each value has a source column beside it"}
-    write_table(args.out / "experts.csv", sorted(text_rows() + media_rows(), key=lambda r: (r["modality"], r["expert"])), meta)
+    write_table(
+        args.out / "experts.csv", sorted(text_rows() + media_rows(), key=lambda r: (r["modality"], r["expert"])), meta
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,15 @@ from .reading import Sheet, read_sheet
 
 HOST_CLASSES = ("edge", "cloud")
 NUMBERS = ("parameters", "memory_gb", "seconds_per_unit", "power_w", "price_usd_per_unit")
-COLUMNS = ("expert", "modality", "unit", "host_class", "reference_device",
-           *NUMBERS, *(f"{name}_source" for name in NUMBERS))
+COLUMNS = (
+    "expert",
+    "modality",
+    "unit",
+    "host_class",
+    "reference_device",
+    *NUMBERS,
+    *(f"{name}_source" for name in NUMBERS),
+)
 
 
 @dataclass(frozen=True)

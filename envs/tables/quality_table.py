@@ -78,8 +78,9 @@ class QualityTable:
         where = _index_rows(sheet, known)
         names = tuple(sorted({key[2] for key in where}))
         keys = sorted({key[:2] for key in where}, key=lambda key: (key[1], _natural(key[0])))
-        rows = np.array([[_row_of(sheet, where, prompt, category, expert) for expert in names]
-                         for prompt, category in keys])
+        rows = np.array(
+            [[_row_of(sheet, where, prompt, category, expert) for expert in names] for prompt, category in keys]
+        )
         categories = tuple(sorted({category for _, category in keys}))
         return cls(
             path=sheet.path,
@@ -106,11 +107,17 @@ class QualityTable:
         """
         for name in experts:
             if name not in self.experts:
-                raise TableError(self.path, f"has no recorded scores of expert '{name}'; it has {', '.join(self.experts)}")
+                raise TableError(
+                    self.path, f"has no recorded scores of expert '{name}'; it has {', '.join(self.experts)}"
+                )
         order = [self.experts.index(name) for name in experts]
         return replace(
-            self, experts=tuple(experts), quality=self.quality[:, order], output_bits=self.output_bits[:, order],
-            work_units=self.work_units[:, order], n_ratings=self.n_ratings[:, order],
+            self,
+            experts=tuple(experts),
+            quality=self.quality[:, order],
+            output_bits=self.output_bits[:, order],
+            work_units=self.work_units[:, order],
+            n_ratings=self.n_ratings[:, order],
             dimensions={name: values[:, order] for name, values in self.dimensions.items()},
         )
 
@@ -125,8 +132,12 @@ class QualityTable:
         rows = np.arange(len(self.prompts), dtype=np.int64)
         if name == "all":
             return rows
-        digests = np.array([hashlib.sha256(f"{self.modality}/{self.categories[c]}/{p}".encode()).hexdigest()
-                            for p, c in zip(self.prompts, self.category, strict=True)])
+        digests = np.array(
+            [
+                hashlib.sha256(f"{self.modality}/{self.categories[c]}/{p}".encode()).hexdigest()
+                for p, c in zip(self.prompts, self.category, strict=True)
+            ]
+        )
         heldout = np.zeros(len(rows), dtype=bool)
         for category in range(len(self.categories)):
             members = rows[self.category == category]
@@ -149,10 +160,13 @@ def _index_rows(sheet: Sheet, known: ExpertTable) -> dict[tuple[str, ...], int]:
     for index in range(len(sheet.rows)):
         key = tuple(sheet.text(index, name) for name in KEYS)
         if key[2] not in known.experts:
-            raise sheet.error(f"is not an expert of {known.path.name}: add it there or correct the name", index, "expert", key[2])
+            raise sheet.error(
+                f"is not an expert of {known.path.name}: add it there or correct the name", index, "expert", key[2]
+            )
         if key in where:
-            raise sheet.error(f"repeats row {where[key] + 2} (same prompt, category and expert): keep one",
-                              index, "prompt", key[0])
+            raise sheet.error(
+                f"repeats row {where[key] + 2} (same prompt, category and expert): keep one", index, "prompt", key[0]
+            )
         where[key] = index
     return where
 
@@ -161,8 +175,11 @@ def _row_of(sheet: Sheet, where: dict[tuple[str, ...], int], prompt: str, catego
     try:
         return where[prompt, category, expert]
     except KeyError:
-        raise sheet.error(f"has no row for expert '{expert}': every prompt needs every expert",
-                          column="prompt", value=f"{category}/{prompt}") from None
+        raise sheet.error(
+            f"has no row for expert '{expert}': every prompt needs every expert",
+            column="prompt",
+            value=f"{category}/{prompt}",
+        ) from None
 
 
 def _column(sheet: Sheet, rows: NDArray[np.int64], name: str, high: float = float("inf")) -> Floats:
@@ -175,7 +192,9 @@ def _dimension(sheet: Sheet, rows: NDArray[np.int64], name: str) -> Floats:
         rated = [int(index) for index in row if sheet.rows[int(index)][name]]
         if rated and len(rated) < len(row):
             missing = next(int(index) for index in row if int(index) not in rated)
-            raise sheet.error("the cell is empty, but other experts were rated for this prompt: fill it", missing, name, "")
+            raise sheet.error(
+                "the cell is empty, but other experts were rated for this prompt: fill it", missing, name, ""
+            )
         if rated:
             values[i] = [sheet.number(int(index), name, 0.0, 1.0) for index in row]
     return values

@@ -42,7 +42,9 @@ class Sheet:
     sha256: str
     meta: dict[str, Any] = field(default_factory=dict)
 
-    def error(self, problem: str, index: int | None = None, column: str | None = None, value: object = None) -> TableError:
+    def error(
+        self, problem: str, index: int | None = None, column: str | None = None, value: object = None
+    ) -> TableError:
         """A `TableError` about this sheet; `index` counts data rows from 0."""
         return TableError(self.path, problem, row=None if index is None else index + 2, column=column, value=value)
 
@@ -92,8 +94,13 @@ def read_sheet(path: str | Path) -> Sheet:
     meta = yaml.safe_load(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
     stated = meta.get("sha256")
     if stated is not None and stated != digest:
-        raise TableError(file, f"does not match the sha256 stated in {sidecar.name} ({digest} was computed): "
-                         "restore the file, or update the sidecar if the change was meant", column="sha256", value=stated)
+        raise TableError(
+            file,
+            f"does not match the sha256 stated in {sidecar.name} ({digest} was computed): "
+            "restore the file, or update the sidecar if the change was meant",
+            column="sha256",
+            value=stated,
+        )
     columns, rows = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
     if not rows:
         raise TableError(file, "holds no rows")

@@ -1,0 +1,42 @@
+# make train: from a clean clone to a trained MoE-PPO and its score.  make test: everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := runs
+
+.PHONY: install train test lint types calibrate clean
+
+install: $(VENV)/installed
+
+# torch first and alone: without the constraint pip would take a build with several gigabytes of CUDA
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: install
+	$(BIN)/rllib train file configs/train/netmoe_moe_ppo.py --local-dir $(RUNS)
+	$(BIN)/edge-experts evaluate "$$(ls -td $(RUNS)/netmoe_moe_ppo*/checkpoint_* | head -n 1)" myopic \
+		--env edge_experts/netmoe-v0 --episodes 300 --json $(RUNS)/netmoe_moe_ppo.json
+
+test: install lint types
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: install
+	$(BIN)/ruff check .
+
+# checked as users get it: the installed wheel
+types: install
+	rm -rf build/types && mkdir -p build/types
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/types .
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types/site build/types/*.whl
+	cd build/types/site && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml --python-executable ../../../$(BIN)/python \
+		-p edge_experts.envs -p edge_experts.agents -p edge_experts.baselines
+
+calibrate: install
+	$(BIN)/edge-experts calibrate --references configs/references.json
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info $(RUNS)

@@ -1,0 +1,237 @@
+"""The PettingZoo and Gymnasium views: others' API checks, our own determinism, agents that come and go, errors."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pettingzoo
+import pytest
+from edge_experts.envs import EdgeEnv, ScenarioError, World, shipped_ids
+from gymnasium.utils.env_checker import check_env
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
+
+IDS = shipped_ids()
+CHURN = {"devices.churn": 0.05}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", IDS)
+def test_pettingzoo_api(name: str) -> None:
+    parallel_api_test(pettingzoo.make("parallel", name).unwrapped, num_cycles=250)
+    parallel_seed_test(lambda: pettingzoo.make("parallel", name).unwrapped, num_cycles=50)
+    api_test(pettingzoo.make("aec", name), num_cycles=150)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_pettingzoo_api_with_churn() -> None:
+    parallel_api_test(pettingzoo.make("parallel", "edge_experts/text-v0", scenario=CHURN).unwrapped, num_cycles=250)
+    api_test(pettingzoo.make("aec", "edge_experts/text-v0", scenario=CHURN), num_cycles=150)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_gymnasium_api() -> None:
+    env = gymnasium.make("edge_experts/netmoe-v0")
+    assert env.action_space == gymnasium.spaces.Discrete(10)
+    check_env(gymnasium.make("edge_experts/netmoe-v0", render_mode="ansi").unwrapped)
+    observation, _ = env.reset(seed=1)
+    total, ended = 0.0, False
+    while not ended:
+        observation, reward, terminated, truncated, info = env.step(
+            env.action_space.sample(mask=observation["action_mask"])
+        )
+        total, ended = total + float(reward), terminated or truncated
+    assert terminated and not truncated and info["ended"] == "on_time" and total != 0.0
+    with pytest.raises(ScenarioError, match="20 agents"):
+        from edge_experts.envs import SingleAgentEnv
+
+        SingleAgentEnv("edge_experts/text-v0")
+
+
+def play(env: EdgeEnv, seed: int | None, slots: int) -> list[Any]:
+    history: list[Any] = [env.reset(seed=seed)]
+    rng = np.random.default_rng(5)
+    for _ in range(slots):
+        seen = history[-1][0]
+        actions = {}
+        for agent in env.agents:
+            nvec = getattr(env.action_space(agent), "nvec", None)
+            mask = seen[agent]["action_mask"]
+            parts = np.split(mask, np.cumsum(nvec)[:-1]) if nvec is not None else [mask]
+            picks = [int(rng.choice(np.flatnonzero(part))) for part in parts]
+            actions[agent] = np.array(picks) if nvec is not None else picks[0]
+        history.append(env.step(actions))
+        if not env.agents:
+            break
+    return history
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a.tobytes() == b.tobytes() if isinstance(a, np.ndarray) else a == b
+
+
+@pytest.mark.parametrize("scenario", [None, CHURN])
+def test_same_seed_same_episode_to_the_end(scenario: dict[str, Any] | None) -> None:
+    """Every observation, reward, end and info of whole episodes; another seed differs from the first observation on."""
+    first, second = (play(EdgeEnv("text-v0", scenario), 7, 100) for _ in range(2))
+    assert len(first) == 101 and same(first, second)
+    used = EdgeEnv("text-v0", scenario)
+    play(used, 3, 20)
+    assert same(play(used, 7, 100), first), "what was played before must not matter"
+    other = play(EdgeEnv("text-v0", scenario), 8, 5)
+    assert not same(other[0][0], first[0][0])
+
+
+def test_determinism_test_can_fail() -> None:
+    class Leaky(EdgeEnv):
+        def step(self, actions: Any) -> Any:
+            observations, rewards, *rest = super().step(actions)
+            if int(self.world.state.clock.slot[0]) > 50:
+                rewards["device_0"] += np.random.default_rng().normal()
+            return observations, rewards, *rest
+
+    first, second = (play(Leaky("text-v0"), 7, 100) for _ in range(2))
+    assert not same(first, second)
+
+
+def test_the_view_is_the_world() -> None:
+    env, world = EdgeEnv("text-v0"), World("text-v0", seed=21)
+    env.reset(seed=21)
+    world.reset()
+    rng = np.random.default_rng(2)
+    for _ in range(30):
+        devices, providers = world.sample_actions(rng)
+        actions = {
+            **{f"device_{i}": devices[0, i] for i in range(16)},
+            **{f"provider_{i}": providers[0, i] for i in range(4)},
+        }
+        observations, rewards, _, _, infos = env.step(actions)
+        world.step(devices, providers)
+        for i in range(16):
+            assert np.array_equal(observations[f"device_{i}"]["observation"], world.views.devices[0, i])
+            assert rewards[f"device_{i}"] == world.state.devices.reward[0, i]
+        assert rewards["provider_3"] == sum(
+            infos["provider_3"][term] for term in ("revenue", "electricity", "loading_cost", "late_cost")
+        )
+    assert env.state().shape == (4 * 25 + 16 * 69,)
+
+
+def test_agents_come_and_go_and_get_their_last_observation() -> None:
+    env = EdgeEnv("text-v0", CHURN)
+    observations, _ = env.reset(seed=3)
+    here = set(env.agents)
+    assert 4 < len(here) < 20
+    left: set[str] = set()
+    joined: set[str] = set()
+    for _ in range(60):
+        actions = {
+            agent: env.action_space(agent).sample(mask=observations[agent]["action_mask"]) for agent in env.agents
+        }
+        observations, rewards, terminated, truncated, infos = env.step(actions)
+        assert set(observations) == set(rewards) == set(terminated) == set(infos) == here | set(env.agents)
+        gone = {agent for agent in here if terminated[agent]}
+        assert all(observations[agent]["observation"].any() for agent in gone)
+        left |= gone
+        joined |= set(env.agents) - here
+        assert not left & set(env.agents), "nobody comes back"
+        here = set(env.agents)
+    assert len(left) > 3 and len(joined) > 2
+
+
+def test_a_truncated_episode_shows_the_last_view_of_everybody() -> None:
+    history = play(EdgeEnv("text-v0", {"episode.slots": 5}), 1, 10)
+    observations, rewards, terminated, truncated, _ = history[-1]
+    assert len(history) == 6 and all(truncated.values()) and not any(terminated.values())
+    assert set(observations) == set(rewards) == {f"device_{i}" for i in range(16)} | {f"provider_{i}" for i in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ({}, "'provider_0' is missing"),
+        ({"device_99": 1}, "'device_99' is not in the present agents"),
+        ({"device_0": 4}, "'device_0' plays 4"),
+        ({"device_0": np.array([99, 0])}, "expert = 99 of device 0"),
+        ({"device_0": np.array([0.5, 0])}, "'device_0' plays"),
+        ({"device_0": None}, "'device_0' plays None"),
+    ],
+)
+def test_bad_actions(actions: dict[str, Any], message: str) -> None:
+    env = EdgeEnv("text-v0")
+    observations, _ = env.reset(seed=1)
+    full = (
+        {agent: env.action_space(agent).sample(mask=observations[agent]["action_mask"]) for agent in env.agents}
+        if actions
+        else {}
+    )
+    with pytest.raises(ValueError, match=message):
+        env.step({**full, **actions})
+
+
+def test_other_misuse() -> None:
+    with pytest.raises(ValueError, match=r"call reset\(\)"):
+        EdgeEnv("text-v0").step({})
+    with pytest.raises(ValueError, match="render_mode: 'movie'"):
+        EdgeEnv("text-v0", render_mode="movie")
+    with pytest.raises(ValueError, match="agent: 'nobody'"):
+        EdgeEnv("text-v0").action_space("nobody")
+
+
+def test_environment_pickles_with_its_state() -> None:
+    env = EdgeEnv("text-v0")
+    play(env, 4, 10)
+    copy = pickle.loads(pickle.dumps(env))
+    actions = {agent: np.array([0] * len(env.action_space(agent).nvec)) for agent in env.agents}
+    assert same(env.step(actions), copy.step(actions))
+
+
+def test_next_episode_differs_and_follows_the_seed() -> None:
+    env, again = EdgeEnv("netmoe-v0", seed=5), EdgeEnv("netmoe-v0", seed=5)
+    first = [play(env, None, 3)[0][0] for _ in range(3)]
+    second = [play(again, None, 3)[0][0] for _ in range(3)]
+    assert same(first, second) and not same(first[0], first[1])
+    interrupted = EdgeEnv("netmoe-v0", seed=5)
+    interrupted.reset()
+    assert same(interrupted.reset()[0], first[1])
+
+
+def test_drawing() -> None:
+    env = EdgeEnv("text-v0", CHURN, render_mode="rgb_array")
+    play(env, 1, 5)
+    picture = env.render()
+    assert picture.shape == (540, 960, 3) and picture.dtype == np.uint8 and len(np.unique(picture)) > 20
+    text = EdgeEnv("text-v0", render_mode="ansi")
+    play(text, 1, 5)
+    page = text.render()
+    assert "slot 5 of 100" in page and "gemma-7b-it" in page and "on disk" in page and "device 15" in page
+
+
+IMPORT = """
+import os, sys, random
+import numpy as np
+
+def world():
+    return dict(os.environ), random.getstate(), np.random.get_state()[1].tolist()
+
+before = world()
+import edge_experts.envs, pettingzoo, gymnasium
+assert world() == before
+loaded = {"ray", "torch", "matplotlib", "numba"} & set(sys.modules)
+assert not loaded, loaded
+from pettingzoo.env_registry.registration import spec
+assert spec("parallel", "edge_experts/text-v0") and spec("aec", "edge_experts/netmoe-v0")
+assert "edge_experts/netmoe-v0" in gymnasium.registry and "edge_experts/text-v0" not in gymnasium.registry
+assert edge_experts.envs.World and "ray" not in sys.modules
+"""
+
+
+def test_import_registers_and_does_nothing_else() -> None:
+    subprocess.run([sys.executable, "-c", IMPORT], check=True)
