@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .branches import Mixture
 from .distributions import MASKED, distribution_for, mask_logits
+from .normalise import RunningNorm
 
 ROUTER_WEIGHTS = "router_weights"  # (batch, branches), zero outside the top k
 ROUTER_PROBABILITIES = "router_probabilities"  # (batch, branches), full softmax
@@ -40,6 +41,7 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.action_dist_cls, outputs = distribution_for(self.action_space)
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
         inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
+        self.normalise = RunningNorm(inputs)
         self.mixture = Mixture(inputs, hidden, options["branches"], options["top_k"])
         # the heads also see the input: what is linear in it need not pass through the branches
         self.policy = nn.Linear(hidden[-1] + inputs, outputs)
@@ -72,6 +74,9 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
     def _features(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """What the heads see, and the router's weights and probabilities."""
         x = self._flatten(batch[Columns.OBS])
+        if torch.is_grad_enabled():  # in the learner; runners only play
+            self.normalise.gather(x)
+        x = self.normalise(x)
         mixed, weights, probabilities = self.mixture(x)
         return torch.cat([mixed, x], dim=-1), weights, probabilities
 

@@ -6,15 +6,14 @@ import argparse
 import importlib.util
 import json
 import logging
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from . import quiet
 from .policies import SCHEMES
 
 RUNNERS = ("auto", "stock", "batched")
@@ -68,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2: the input is not valid)."""
     arguments = build_parser().parse_args(argv)
-    _quieten()
+    quiet.before_import()
     # from here on, so that `rllib --help` answers at once
     from edge_experts.envs import ScenarioError, TableError
 
@@ -76,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from .checkpoint import CheckpointError
     from .rllib_env import EnvError
 
+    quiet.after_import()
     try:
         return {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command](arguments)
     except (SetupError, EnvError, ScenarioError, TableError, CheckpointError) as error:
@@ -83,15 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-def _quieten() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", category=UserWarning, module="gymnasium")
-    logging.getLogger("ray").setLevel(logging.ERROR)
 
 
 def _train(arguments: argparse.Namespace) -> int:

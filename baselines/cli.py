@@ -99,8 +99,12 @@ def _find_policy(name: str, world: World, explore: bool = False) -> Any:
     from .policies import make_policy
 
     if Path(name).is_dir():
+        from edge_experts.agents import quiet
+
+        quiet.before_import()
         from edge_experts.agents.checkpoint import CheckpointPolicy
 
+        quiet.after_import()
         return CheckpointPolicy(name, explore=explore)
     make_policy(name, world)  # fails here if there is none
     return name
