@@ -38,6 +38,21 @@ class Branches(nn.Module):
         return y
 
 
+def mixture_size(inputs: int, hidden: tuple[int, ...], branches: int, head_outputs: int) -> int:
+    """Number of weights of a `Mixture` and of heads that see its output and its input."""
+    sizes = (inputs, *hidden)
+    one = sum(a * b + b for a, b in pairwise(sizes))
+    router = (inputs + 1) * branches if branches > 1 else 0
+    return branches * one + router + (hidden[-1] + inputs + 1) * head_outputs
+
+
+def equal_dense_width(inputs: int, hidden: tuple[int, ...], branches: int, head_outputs: int) -> int:
+    """Width at which a plain network of as many layers has, as nearly as possible, the weights of a mixture."""
+    wanted = mixture_size(inputs, hidden, branches, head_outputs)
+    widths = range(1, branches * max(hidden) + 1)
+    return min(widths, key=lambda width: abs(mixture_size(inputs, (width,) * len(hidden), 1, head_outputs) - wanted))
+
+
 class Mixture(nn.Module):
     """Branches weighed by a router; one branch is a plain network.
 

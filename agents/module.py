@@ -11,7 +11,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
-from .branches import Mixture
+from .branches import Mixture, equal_dense_width
 from .distributions import MASKED, distribution_for, mask_logits
 from .normalise import RunningNorm
 
@@ -29,6 +29,7 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         branches: Number of branches; 1 is a plain network.
         top_k: How many branches an input uses.
         hidden: Width of each layer of a branch.
+        dense_equal: Build the control instead: one plain network with as many weights.
     """
 
     def setup(self) -> None:
@@ -41,8 +42,12 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         self.action_dist_cls, outputs = distribution_for(self.action_space)
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
         inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
+        branches = options["branches"]
+        if options.get("dense_equal"):
+            width = equal_dense_width(inputs, hidden, branches, outputs + 1)
+            hidden, branches = (width,) * len(hidden), 1
         self.normalise = RunningNorm(inputs)
-        self.mixture = Mixture(inputs, hidden, options["branches"], options["top_k"])
+        self.mixture = Mixture(inputs, hidden, branches, options["top_k"])
         # the heads also see the input: what is linear in it need not pass through the branches
         self.policy = nn.Linear(hidden[-1] + inputs, outputs)
         self.value = nn.Linear(hidden[-1] + inputs, 1)

@@ -37,6 +37,7 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
         top_k: How many branches an input uses.
         hidden: Width of each layer of a branch.
         balance_coeff: Weight of the load-balancing loss.
+        dense_equal: Train the control instead: one plain network with as many weights as the mixture.
         forced_share: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
     """
 
@@ -46,6 +47,7 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
         self.top_k = 2
         self.hidden = (64, 64)
         self.balance_coeff = 0.01
+        self.dense_equal = False
         self.forced_share = 0.1
         # returns here are not bounded by PPO's default clip of 10 on the squared value error
         self.vf_clip_param = float("inf")
@@ -58,6 +60,7 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
         top_k: Any = NotProvided,
         hidden: Any = NotProvided,
         balance_coeff: Any = NotProvided,
+        dense_equal: Any = NotProvided,
         forced_share: Any = NotProvided,
         **kwargs: Any,
     ) -> MoEPPOConfig:
@@ -68,6 +71,7 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
             "top_k": top_k,
             "hidden": hidden,
             "balance_coeff": balance_coeff,
+            "dense_equal": dense_equal,
             "forced_share": forced_share,
         }
         for name, value in given.items():
@@ -97,7 +101,12 @@ class MoEPPOConfig(PPOConfig):  # type: ignore[misc]
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        mixture = {"branches": self.branches, "top_k": self.top_k, "hidden": tuple(self.hidden)}
+        mixture = {
+            "branches": self.branches,
+            "top_k": self.top_k,
+            "hidden": tuple(self.hidden),
+            "dense_equal": self.dense_equal,
+        }
         return {**super()._model_config_auto_includes, **mixture}
 
     def get_default_learner_class(self) -> type:

@@ -13,7 +13,7 @@ import yaml
 from edge_experts.envs import ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.fields import ROLES, describe
 
-from .files import write_text
+from .files import check_folder, write_text
 from .policies import POLICIES
 
 
@@ -118,6 +118,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     world = World(load_scenario(arguments.env, changes))
     if arguments.episodes < 1:
         raise ValueError(f"--episodes: {arguments.episodes} must be 1 or more")
+    if arguments.json:
+        check_folder(arguments.json)
     policies = {name: _find_policy(name, world, arguments.explore) for name in arguments.policies}
     results = evaluate(
         policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True
@@ -158,8 +160,10 @@ def _play(arguments: argparse.Namespace) -> None:
     world = World(load_scenario(arguments.env, _overrides(arguments.set)), seed=arguments.seed)
     found = _find_policy(arguments.policy, world)
     policy = make_policy(found, world, arguments.seed) if isinstance(found, str) else found
-    if arguments.save and arguments.save.suffix not in (".png", ".gif"):
-        raise ValueError(f"--save: '{arguments.save}' must end in .png or .gif")
+    if arguments.save:
+        check_folder(arguments.save)
+        if arguments.save.suffix not in (".png", ".gif"):
+            raise ValueError(f"--save: '{arguments.save}' must end in .png or .gif")
     frames = []
     world.reset()
     slots = min(arguments.slots or world.scenario.episode.slots, world.scenario.episode.slots)
@@ -191,6 +195,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     from .calibration import calibrate, reference_of
     from .report import score_table
 
+    if arguments.references:
+        check_folder(arguments.references)
     references = {}
     for env in arguments.envs or shipped_ids():
         results = calibrate(env, arguments.episodes)

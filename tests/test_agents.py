@@ -13,6 +13,7 @@ from edge_experts.agents.branches import Branches, Mixture
 from edge_experts.agents.distributions import MASKED, MaskedDiagGaussian, distribution_for, mask_logits
 from edge_experts.agents.minibatches import Minibatches
 from edge_experts.agents.module import ROUTER_WEIGHTS, MoEModule
+from edge_experts.agents.normalise import RunningNorm
 from edge_experts.agents.policies import PolicyMapping
 from edge_experts.agents.routers import TopKRouter, balance_loss, entropy, load
 from ray.rllib.core.columns import Columns
@@ -64,6 +65,35 @@ def test_branches_are_independent_networks() -> None:
     mixture = Mixture(6, (8, 3), 2, 1)
     mixed, weights, _ = mixture(x)
     assert torch.allclose(mixed, mixture.branches(x)[weights.argmax(dim=-1), torch.arange(5)], atol=1e-6)
+
+
+@pytest.mark.parametrize("action", [spaces.Discrete(5), spaces.MultiDiscrete([10, 4])])
+@pytest.mark.parametrize("branches", [2, 4, 8])
+def test_the_dense_control_has_as_many_weights(action: Any, branches: int) -> None:
+    def weights(**options: Any) -> int:
+        seen = spaces.Box(-1, 1, (83,), np.float32)
+        config = {"branches": branches, "top_k": 2, "hidden": (64, 64), **options}
+        net = MoEModule(observation_space=seen, action_space=action, model_config=config)
+        assert (net.mixture.router is None) == bool(options)
+        return sum(p.numel() for p in net.parameters())
+
+    assert weights(dense_equal=True) == pytest.approx(weights(), rel=0.02)
+
+
+def test_input_statistics_are_gathered_by_the_learner_only_and_then_stay() -> None:
+    norm = RunningNorm(3, rows=1000)
+    x = torch.randn(5000, 3) * torch.tensor([1.0, 5.0, 0.1]) + torch.tensor([0.0, 2.0, -1.0])
+    for part in x[:1200].split(100):
+        norm.gather(part)
+    assert norm.count == 1000 and torch.allclose(norm.mean, x[:1000].mean(dim=0), atol=1e-4)
+    assert torch.allclose(norm.variance, x[:1000].var(dim=0, correction=0), rtol=1e-3)
+    assert norm(x[:1000])[:, 1].std() == pytest.approx(1.0, abs=0.02) and norm(x * 100).abs().max() == 5.0
+    net = module(spaces.Discrete(2))
+    with torch.inference_mode():
+        net.forward_train({Columns.OBS: observe(None)})
+    assert net.normalise.count == 0
+    net.forward_train({Columns.OBS: observe(None)})
+    assert net.normalise.count == 64
 
 
 MASKS = [

@@ -6,7 +6,7 @@ scenario's own rewards are private.
 
 from edge_experts.agents.moe_ppo import MoEPPOConfig
 
-STEPS = 1_200_000
+STEPS = 800_000
 
 config = (
     MoEPPOConfig()
@@ -18,7 +18,7 @@ config = (
         num_epochs=3,
         lr=[[0, 1e-3], [STEPS, 1e-4]],
         entropy_coeff=0.0,
-        gamma=0.8,
+        gamma=0.85,
         lambda_=0.95,
     )
     .debugging(seed=0)
