@@ -16,6 +16,7 @@ from .moe_ppo import MoEPPO, MoEPPOConfig
 from .policies import SCHEMES, PolicyMapping
 from .rllib_env import PettingZooEnv, find_env, is_ours
 
+DEFAULT_WORLDS = 64
 RUNNERS = ("auto", "stock", "batched")
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
@@ -99,6 +100,8 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         raise SetupError(f"runner: batched samples our environments for MoEPPO; {algo} on {name} needs --runner stock")
     if batched_fits and runner != "stock":
         config.env_runners(env_runner_cls=BatchedEnvRunner)
+        if config.num_envs_per_env_runner == 1:  # RLlib's default; one world would waste the batch
+            config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
     env.close()
     return config
 

@@ -49,9 +49,12 @@ class Group:
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     """Samples a `World` of `num_envs_per_env_runner` worlds and returns one `MultiAgentBatch` with advantages."""
 
+    config: Any
+
     def make_env(self) -> None:
         """Build one stock environment, which tells the spaces, and the worlds that are sampled."""
-        wanted, config = self.config.num_envs_per_env_runner, self.config
+        config = self.config
+        wanted = config.num_envs_per_env_runner
         self.config = config.copy(copy_frozen=False).env_runners(num_envs_per_env_runner=1)
         super().make_env()
         self.config, self.num_envs = config, wanted
@@ -259,7 +262,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                 int(live.sum()),
             )
         for length, returns in self._finished[-self.config.metrics_num_episodes_for_smoothing :]:
-            agents, modules, total = {}, dict.fromkeys((g.module for g in self._groups), 0.0), 0.0
+            agents: dict[str, float] = {}
+            modules, total = dict.fromkeys((g.module for g in self._groups), 0.0), 0.0
             for group in self._groups:
                 own = returns[group.module + group.role]
                 agents.update(zip(group.names, own.tolist(), strict=True))

@@ -62,7 +62,7 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         features, weights, probabilities = self._features(batch)
-        outputs = {
+        outputs: dict[str, Any] = {
             Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, batch[Columns.OBS]),
             Columns.EMBEDDINGS: features,
         }

@@ -112,7 +112,7 @@ def _find_policy(name: str, world: World, explore: bool = False) -> Any:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .evaluation import evaluate
-    from .report import score_table
+    from .report import across_checkpoints, score_table
 
     changes = _overrides(arguments.set)
     world = World(load_scenario(arguments.env, changes))
@@ -125,6 +125,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True
     )
     print(score_table(results))
+    trained = [result for result, policy in zip(results, policies.values(), strict=True) if not isinstance(policy, str)]
+    if len(trained) > 1:
+        print(across_checkpoints(trained))
     if arguments.json:
         write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
         print(f"wrote {arguments.json}")

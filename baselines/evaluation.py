@@ -130,10 +130,13 @@ def _merge(parts: list[Record]) -> Record:
 
     weights = [len(part.score) for part in parts]
     return Record(
-        **{
-            name: joined(name)
-            for name in ("score", "device_return", "provider_return", "jain", "quality", "latency_s", "energy_j")
-        },
+        score=joined("score"),
+        device_return=joined("device_return"),
+        provider_return=joined("provider_return"),
+        jain=joined("jain"),
+        quality=joined("quality"),
+        latency_s=joined("latency_s"),
+        energy_j=joined("energy_j"),
         terms={name: np.concatenate([part.terms[name] for part in parts]) for name in parts[0].terms},
         endings={name: sum(part.endings[name] for part in parts) for name in parts[0].endings},
         placements={name: sum(part.placements[name] for part in parts) for name in parts[0].placements},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .statistics import mean_interval
+
 COLUMNS = (
     "policy",
     "normalised score",
@@ -25,6 +27,12 @@ def score_table(results: Sequence[dict[str, Any]]) -> str:
     widths = [max(len(row[i]) for row in [COLUMNS, *rows]) for i in range(len(COLUMNS))]
     lines = [_line(COLUMNS, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
     return "\n".join(lines + [_line(row, widths) for row in rows])
+
+
+def across_checkpoints(results: Sequence[dict[str, Any]]) -> str:
+    """Mean normalised score over several checkpoints of one training job, with Student's t interval over them."""
+    interval = mean_interval([result["normalised_score"]["mean"] for result in results])
+    return f"over {len(results)} checkpoints: normalised score {interval}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from .spaces import RoleSpaces
 from .state import DEVICE_TERMS, ENDINGS, PROVIDER_TERMS
 from .world import World
 
+RENDER_MODES = ["ansi", "rgb_array"]
 Observation = dict[str, np.ndarray]
 TERMS = {"device": DEVICE_TERMS, "provider": PROVIDER_TERMS}
 
@@ -68,7 +69,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
 
     metadata = {
         "name": "edge_experts",
-        "render_modes": ["ansi", "rgb_array"],
+        "render_modes": RENDER_MODES,
         "is_parallelizable": True,
         "render_fps": 2,
     }
@@ -81,8 +82,8 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         seed: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode: {render_mode!r}, expected one of {self.metadata['render_modes']} or None")
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"render_mode: {render_mode!r}, expected one of {RENDER_MODES} or None")
         self.render_mode = render_mode
         self.scenario = load_scenario(base, scenario)
         self.metadata = {**self.metadata, "name": self.scenario.id}

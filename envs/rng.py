@@ -41,8 +41,8 @@ def philox4x32(c0: Word, c1: Word, c2: Word, c3: Word, k0: Word, k1: Word) -> tu
 @formula
 def stream(seed: int, world: int, episode: int, slot: int) -> Key:
     """The key of one slot of one world."""
-    seed = np.uint64(seed)
-    return seed & _LOW, seed >> _32, np.uint64(world), np.uint64(episode), np.uint64(slot) * np.uint64(CONCERNS)
+    key = np.uint64(seed)
+    return key & _LOW, key >> _32, np.uint64(world), np.uint64(episode), np.uint64(slot) * np.uint64(CONCERNS)
 
 
 @formula

@@ -67,9 +67,9 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Play one slot."""
-        results = self.env.step({self.agent: action})
-        observation, reward, terminated, truncated, info = (result[self.agent] for result in results)
-        return observation, reward, terminated, truncated, info
+        observations, rewards, terminated, truncated, infos = self.env.step({self.agent: action})
+        agent = self.agent
+        return observations[agent], rewards[agent], terminated[agent], truncated[agent], infos[agent]
 
     def render(self) -> str | np.ndarray | None:  # type: ignore[override]
         """As `EdgeEnv.render`."""

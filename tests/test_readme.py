@@ -1,0 +1,64 @@
+"""The README's code, commands and tables, as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from edge_experts.baselines.policies import POLICIES
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0][:40])
+def test_python_blocks_run(code: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, timeout=240)
+
+
+@pytest.mark.parametrize("commands", blocks("bash"), ids=lambda text: text.split("\n")[0][:40])
+def test_commands_run_as_written(commands: str, tmp_path: Path) -> None:
+    """In an empty folder that holds the scenario from the README and the shipped configurations."""
+    (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands.strip().split("\n"):
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "PATH": path},
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+
+
+def test_the_blocks_are_found() -> None:
+    assert len(blocks("python")) == 4 and len(blocks("bash")) == 2 and len(blocks("yaml")) == 1
+
+
+def test_the_scenario_is_ten_lines_at_most() -> None:
+    assert len(blocks("yaml")[0].strip().split("\n")) <= 10
+
+
+def test_every_policy_is_listed_with_its_description() -> None:
+    for name, (_, text) in POLICIES.items():
+        assert f"| `{name}` | {text} |" in TEXT
+
+
+def test_make_targets_and_files_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", "\n".join(blocks("console")), re.MULTILINE):
+        assert f"\n{target}:" in makefile
+    for link in re.findall(r"\]\(([\w/.]+)\)", TEXT):
+        assert (ROOT / link).exists(), link
