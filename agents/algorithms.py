@@ -17,7 +17,6 @@ from .policies import SCHEMES, PolicyMapping
 from .rllib_env import PettingZooEnv, find_env, is_ours
 
 DEFAULT_WORLDS = 64
-RUNNERS = ("auto", "stock", "batched")
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
 OWN = {"MoEPPO": MoEPPO}

@@ -207,8 +207,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         parts: dict[str, list[dict[str, Array]]] = {}
         for group in self._groups:
             data = rollout.stacked(group)
-            T, shape = rollout.slots, (rollout.slots, self.num_envs, len(group.agents))
-            values = data.pop(Columns.VF_PREDS).reshape(shape)
+            values = data.pop(Columns.VF_PREDS).reshape(rollout.slots, self.num_envs, len(group.agents))
             following = np.empty_like(values)
             following[:-1] = values[1:]
             following[-1] = self._values(group, self.world.views)
@@ -229,7 +228,6 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
             flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
             parts.setdefault(group.module, []).append(flat)
-            assert len(values) == T
         batches = {}
         for module, chunks in parts.items():
             joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}

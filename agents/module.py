@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
 from .branches import Mixture, equal_dense_width
-from .distributions import MASKED, distribution_for, mask_logits
+from .distributions import distribution_for, mask_logits
 from .normalise import RunningNorm
 
 ROUTER_WEIGHTS = "router_weights"  # (batch, branches), zero outside the top k
@@ -107,6 +107,3 @@ def _flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:
     if isinstance(space, gymnasium.spaces.Discrete) and value.dim() == 1:
         return nn.functional.one_hot(value.long() - int(space.start), int(space.n)).float()
     return value.reshape(len(value), -1).float()  # type: ignore[no-any-return]
-
-
-__all__ = ["MASKED", "ROUTER_PROBABILITIES", "ROUTER_WEIGHTS", "MoEModule"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.algorithms.ppo.ppo import PPO, PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
@@ -182,10 +181,3 @@ class MoEPPO(PPO):  # type: ignore[misc]
                 policies=set(learned[0]) - {ALL_MODULES},
                 inference_only=False,
             )
-
-
-def to_tensors(value: Any) -> Any:
-    """Arrays of a nested dict as tensors that share their memory."""
-    if isinstance(value, dict):
-        return {key: to_tensors(item) for key, item in value.items()}
-    return torch.from_numpy(value)

@@ -86,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from edge_experts.envs.scenario import parse_overrides
+
     from .algorithms import SetupError, set_up
     from .training import CURVE, RESULTS, Run, check_stop, latest_checkpoint
 
@@ -94,7 +96,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if not stop:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
     if arguments.set:
-        config.environment(env_config=_with_overrides(dict(config.env_config), arguments.set))
+        scenario = {**config.env_config.get("scenario", {}), **parse_overrides(arguments.set)}
+        config.environment(env_config={**config.env_config, "scenario": scenario})
     if arguments.num_env_runners is not None:
         if arguments.num_env_runners < 0:
             raise SetupError(f"--num-env-runners: {arguments.num_env_runners} must not be negative")
@@ -242,18 +245,6 @@ def _parse_json(option: str, text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SetupError(f"{option}: {text!r} must be a JSON object, as '{{\"lr\": 0.001}}'")
     return value
-
-
-def _with_overrides(env_config: dict[str, Any], fields: list[str]) -> dict[str, Any]:
-    from .algorithms import SetupError
-
-    scenario = dict(env_config.get("scenario", {}))
-    for field in fields:
-        name, equals, value = field.partition("=")
-        if not equals:
-            raise SetupError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
-        scenario[name] = yaml.safe_load(value)
-    return {**env_config, "scenario": scenario}
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from edge_experts.envs import ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.fields import ROLES, describe
+from edge_experts.envs.scenario import parse_overrides
 
 from .files import check_folder, write_text
 from .policies import POLICIES
@@ -84,16 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _overrides(fields: list[str]) -> dict[str, Any]:
-    changes = {}
-    for field in fields:
-        name, equals, value = field.partition("=")
-        if not equals:
-            raise ScenarioError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
-        changes[name] = yaml.safe_load(value)
-    return changes
-
-
 def _find_policy(name: str, world: World, explore: bool = False) -> Any:
     """A policy's name as it is, or the policy of a checkpoint."""
     from .policies import make_policy
@@ -114,7 +104,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from .evaluation import evaluate
     from .report import across_checkpoints, score_table
 
-    changes = _overrides(arguments.set)
+    changes = parse_overrides(arguments.set)
     world = World(load_scenario(arguments.env, changes))
     if arguments.episodes < 1:
         raise ValueError(f"--episodes: {arguments.episodes} must be 1 or more")
@@ -145,7 +135,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
-    world = World(load_scenario(arguments.env, _overrides(arguments.set)))
+    world = World(load_scenario(arguments.env, parse_overrides(arguments.set)))
     scenario = world.scenario
     print(f"# {scenario.id}\n\n{scenario.title}\n\nscenario hash {scenario.hash()}\n")
     acting = {"device": scenario.devices.act, "provider": scenario.providers.act}
@@ -160,7 +150,7 @@ def _play(arguments: argparse.Namespace) -> None:
 
     from .policies import make_policy
 
-    world = World(load_scenario(arguments.env, _overrides(arguments.set)), seed=arguments.seed)
+    world = World(load_scenario(arguments.env, parse_overrides(arguments.set)), seed=arguments.seed)
     found = _find_policy(arguments.policy, world)
     policy = make_policy(found, world, arguments.seed) if isinstance(found, str) else found
     if arguments.save:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -327,6 +327,21 @@ def load_scenario(
     else:
         scenario = _read_shipped(str(source))
     return scenario.replace(overrides) if overrides else scenario
+
+
+def parse_overrides(fields: Iterable[str]) -> dict[str, Any]:
+    """Overrides from texts of the form `FIELD=VALUE`, as command lines take them.
+
+    Raises:
+        ScenarioError: for a text without an equals sign.
+    """
+    changes = {}
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not equals:
+            raise ScenarioError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
+        changes[name] = yaml.safe_load(value)
+    return changes
 
 
 def shipped_ids() -> list[str]:
