@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from edge_experts.baselines.policies import POLICIES
+from edge_experts.baselines.statistics import mean_interval
+from edge_experts.envs import load_scenario
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,6 +57,27 @@ def test_the_scenario_is_ten_lines_at_most() -> None:
 def test_every_policy_is_listed_with_its_description() -> None:
     for name, (_, text) in POLICIES.items():
         assert f"| `{name}` | {text} |" in TEXT
+
+
+@pytest.mark.parametrize("name", ["netmoe-v0_moe_ppo", "text-v0_moe_ppo", "text-v0_dense_ppo"])
+def test_trained_scores_are_those_of_the_results(name: str) -> None:
+    results = json.loads((ROOT / "results" / f"{name}.json").read_text())
+    interval = mean_interval([result["normalised_score"]["mean"] for result in results])
+    assert str(interval) in TEXT
+    assert len(results) >= (5 if name.startswith("netmoe") else 3)
+    for result in results:  # of the scenario as it is now
+        scenario = load_scenario(result["env"], {"tables.split": result["split"]})
+        assert result["provenance"]["scenario_hash"] == scenario.hash()
+    assert (
+        f"results/{name}.json" in (ROOT / "results" / "README.md").read_text()
+        or name in (ROOT / "results" / "README.md").read_text()
+    )
+
+
+def test_heuristic_scores_are_those_of_the_results() -> None:
+    for result in json.loads((ROOT / "results" / "text-v0_heuristics.json").read_text())[1:]:
+        score = result["normalised_score"]
+        assert f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" in TEXT, result["policy"]
 
 
 def test_make_targets_and_files_exist() -> None:
