@@ -68,13 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2: the input is not valid)."""
     arguments = build_parser().parse_args(argv)
     quiet.before_import()
-    # from here on, so that `rllib --help` answers at once
-    from edge_experts.envs import ScenarioError, TableError
+    try:  # imported from here on, so that `rllib --help` answers at once
+        from edge_experts.envs import ScenarioError, TableError
 
-    from .algorithms import SetupError
-    from .checkpoint import CheckpointError
-    from .rllib_env import EnvError
-
+        from .algorithms import SetupError
+        from .checkpoint import CheckpointError
+        from .rllib_env import EnvError
+    except ModuleNotFoundError as error:
+        print(f"rllib: {error}; pip install 'edge-experts[rllib]'", file=sys.stderr)
+        return 2
     quiet.after_import()
     try:
         return {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command](arguments)

@@ -76,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {"evaluate": _evaluate, "list": _list, "describe": _describe, "play": _play, "calibrate": _calibrate}
     try:
         commands[arguments.command](arguments)
+    except ModuleNotFoundError as error:
+        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot]'", file=sys.stderr)
+        return 2
     except (ScenarioError, TableError, ValueError, ImportError) as error:
         print(f"edge-experts: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,32 @@ def test_unknown_options_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "myopic"])
     assert stop.value.code == 2 and "--env" in capsys.readouterr().err
+
+
+CORE_ONLY = """
+import sys
+
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ray", "torch", "scipy", "tqdm", "matplotlib"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Missing())
+from edge_experts.agents.rllib_cli import main as rllib
+from edge_experts.baselines.cli import main
+from edge_experts.envs import World
+
+World("text-v0").reset()
+assert main(["list"]) == 0 and main(["describe", "netmoe-v0"]) == 0 and main(["play", "text-v0", "--slots", "1"]) == 0
+assert main(["evaluate", "myopic", "--env", "text-v0"]) == 2
+assert rllib(["list"]) == 2
+"""
+
+
+def test_without_the_extras_worlds_work_and_the_rest_says_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", CORE_ONLY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "No module named 'scipy'; pip install 'edge-experts[rllib,plot]'" in done.stderr
+    assert "No module named 'ray'; pip install 'edge-experts[rllib]'" in done.stderr and "Traceback" not in done.stderr
