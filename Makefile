@@ -22,7 +22,7 @@ train: install
 		--env edge_experts/netmoe-v0 --episodes 300 --json $(RUNS)/netmoe_moe_ppo.json
 
 test: install lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .
