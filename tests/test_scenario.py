@@ -71,7 +71,7 @@ BAD = [
     ({"providers.speed_levels": [1.0]}, "providers.default_speed: 1 must be below 1"),
     ({"providers.default_bandwidth": 3}, "providers.default_bandwidth: 3"),
     ({"providers.memory_gb": 10}, "providers.memory_gb: 10.0 cannot hold 'gemma-7b-it', which needs 17 GB"),
-    ({"requests.value_low": 7}, "requests.value_low: 7.0 must not exceed requests.value_high = 6.0"),
+    ({"requests.value_low": 9}, "requests.value_low: 9.0 must not exceed requests.value_high = 8.0"),
     ({"tables.split": "test"}, "tables.split: 'test'"),
     ({"tables.prompts": 5000}, "tables.prompts: 5000 exceeds the 811 prompts of split 'train'"),
     ({"tables.quality": "txet"}, "txet: there is no such file"),
