@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from edge_experts.envs.world import Views, World
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
@@ -30,6 +29,8 @@ from ray.rllib.utils.metrics import (
     NUM_MODULE_STEPS_SAMPLED_LIFETIME,
 )
 
+from edge_experts.envs.world import Views, World
+
 from .advantages import generalised_advantages
 
 Array = NDArray[Any]
@@ -44,6 +45,11 @@ class Group:
     role: str
     agents: NDArray[np.int64]
     names: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from other groups."""
+        return self.module, self.role
 
 
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
@@ -116,9 +122,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             self.world.state.clock.slot[:] = late
             self._is_whole = late == 0
         self._live = self._present()
-        self._agent_returns = {g.module + g.role: np.zeros((self.num_envs, len(g.agents))) for g in self._groups}
+        self._agent_returns = {g.key: np.zeros((self.num_envs, len(g.agents))) for g in self._groups}
         self._lengths = np.zeros(self.num_envs, np.int64)
-        self._finished: list[tuple[int, dict[str, Array]]] = []
+        self._finished: list[tuple[int, dict[tuple[str, str], Array]]] = []
 
     def _present(self) -> dict[str, Array]:
         providers = np.ones((self.num_envs, self.world.sizes.P), bool)
@@ -146,9 +152,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
 
     def _observe(self, group: Group, views: Views, worlds: Any = slice(None)) -> dict[str, Array]:
         """Observations and masks of a group in some worlds, as rows (worlds x agents, ...)."""
-        observation, mask = (
-            (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
-        )
+        observation, mask = views.of(group.role)
         columns = self._spaces[group.role].mask_columns
         return {
             "observation": observation[worlds][:, group.agents].reshape(-1, observation.shape[-1]),
@@ -193,7 +197,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             rollout.append(
                 group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated}
             )
-            self._agent_returns[group.module + group.role] += reward
+            self._agent_returns[group.key] += reward
         for b in np.flatnonzero(over & self._is_whole):
             returns = {key: value[b].copy() for key, value in self._agent_returns.items()}
             self._finished.append((int(self._lengths[b]), returns))
@@ -263,7 +267,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             agents: dict[str, float] = {}
             modules, total = dict.fromkeys((g.module for g in self._groups), 0.0), 0.0
             for group in self._groups:
-                own = returns[group.module + group.role]
+                own = returns[group.key]
                 agents.update(zip(group.names, own.tolist(), strict=True))
                 modules[group.module] += float(own.sum())
                 total += float(own.sum())
@@ -280,30 +284,30 @@ class Rollout:
 
     def __init__(self, groups: list[Group]) -> None:
         self.slots = 0
-        self._columns: dict[str, dict[str, list[Array]]] = {g.module + g.role: {} for g in groups}
-        self._last: dict[str, dict[int, Array]] = {g.module + g.role: {} for g in groups}
+        self._columns: dict[tuple[str, str], dict[str, list[Array]]] = {g.key: {} for g in groups}
+        self._last: dict[tuple[str, str], dict[int, Array]] = {g.key: {} for g in groups}
 
     def append(self, group: Group, columns: dict[str, Array]) -> None:
         """Add a slot's values to a group's columns."""
-        mine = self._columns[group.module + group.role]
+        mine = self._columns[group.key]
         for name, value in columns.items():
             mine.setdefault(name, []).append(value)
 
     def bootstrap(self, group: Group, values: Array) -> None:
         """Keep the values of the last observations of the present slot."""
-        self._last[group.module + group.role][self.slots] = values
+        self._last[group.key][self.slots] = values
 
     def last_values(self, group: Group) -> dict[int, Array]:
         """Values of last observations by slot."""
-        return self._last[group.module + group.role]
+        return self._last[group.key]
 
     def stacked(self, group: Group) -> dict[str, Array]:
         """Columns as arrays (T, B x agents, ...) or (T, B, agents)."""
-        return {name: np.stack(values) for name, values in self._columns[group.module + group.role].items()}
+        return {name: np.stack(values) for name, values in self._columns[group.key].items()}
 
     def live_steps(self, group: Group) -> Array:
         """Slots played by each agent of a group."""
-        return np.stack(self._columns[group.module + group.role]["live"]).sum(axis=(0, 1))
+        return np.stack(self._columns[group.key]["live"]).sum(axis=(0, 1))
 
 
 def group_agents(agents: list[str], mapping: Any) -> list[Group]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from edge_experts.envs import World
-from edge_experts.envs.spaces import RoleSpaces
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+from edge_experts.envs import World
+from edge_experts.envs.spaces import RoleSpaces
 
 from .batched_runner import Group, group_agents
 from .module import MoEModule
@@ -91,9 +92,8 @@ class CheckpointPolicy:
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         """Actions of all agents of all worlds."""
         mapping = PolicyMapping(self.description["policies"] or "per_role")
-        acting = {"device": world.scenario.devices.act, "provider": world.scenario.providers.act}
         counts = {"device": world.sizes.U, "provider": world.sizes.P}
-        names = [f"{role}_{i}" for role in counts if acting[role] for i in range(counts[role])]
+        names = [f"{role}_{i}" for role in counts if world.scenario.acts(role) for i in range(counts[role])]
         actions = {role: world.default_actions(role) for role in counts}
         for group in group_agents(names, mapping):
             spaces = RoleSpaces(group.role, world.sizes)
@@ -102,10 +102,7 @@ class CheckpointPolicy:
         return actions["device"], actions["provider"]
 
     def _choose(self, group: Group, spaces: RoleSpaces, world: World) -> NDArray[np.int64]:
-        views = world.views
-        observation, mask = (
-            (views.devices, views.device_masks) if group.role == "device" else (views.providers, views.provider_masks)
-        )
+        observation, mask = world.views.of(group.role)
         module = self.modules[group.module].unwrapped()
         expected = module.observation_space["observation"].shape[0]
         if expected != observation.shape[-1]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from edge_experts.envs import EdgeEnv, ScenarioError, shipped_ids
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from edge_experts.envs import EdgeEnv, ScenarioError, shipped_ids
 
 
 class EnvError(ValueError):
@@ -44,16 +45,6 @@ class PettingZooEnv(MultiAgentEnv):  # type: ignore[misc]
         self.observation_spaces = {a: gymnasium.spaces.flatten_space(s) for a, s in seen.items()} if flatten else seen
         self.action_spaces = {a: _single_choice(s) for a, s in played.items()} if flatten else played
         self.render_mode = getattr(env, "render_mode", None)
-
-    @property
-    def role_spaces(self) -> Any:
-        """Spaces by role, for the batched runner (only of `EdgeEnv`)."""
-        return self.env.role_spaces
-
-    @property
-    def scenario(self) -> Any:
-        """The scenario, for the batched runner (only of `EdgeEnv`)."""
-        return self.env.scenario
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from edge_experts.envs import Scenario, load_scenario
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from tqdm import tqdm
+
+from edge_experts.envs import Scenario, load_scenario
 
 from .algorithms import SetupError
 from .checkpoint import describe_checkpoint
@@ -26,14 +27,14 @@ from .references import normalise
 from .rllib_env import is_ours
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
-# stop criteria by name, and where RLlib's results hold them
+# stop criteria by name, and the column of the results that each is about
 CRITERIA = {
-    "training_iteration": ("training_iteration",),
-    "env_steps": ("env_runners", "num_env_steps_sampled_lifetime"),
-    "num_env_steps_sampled_lifetime": ("env_runners", "num_env_steps_sampled_lifetime"),
-    "episode_return_mean": ("env_runners", "episode_return_mean"),
-    "time_total_s": ("time_total_s",),
-    "normalised_score": ("normalised_score",),
+    "training_iteration": "training_iteration",
+    "env_steps": "env_steps",
+    "num_env_steps_sampled_lifetime": "env_steps",
+    "episode_return_mean": "episode_return_mean",
+    "time_total_s": "time_total_s",
+    "normalised_score": "normalised_score",
 }
 
 
@@ -52,7 +53,7 @@ def check_stop(stop: Mapping[str, Any]) -> dict[str, float]:
             raise SetupError(f"stop.{name}: unknown criterion; {hint}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise SetupError(f"stop.{name}: {value!r} is not a number")
-        checked[short] = float(value)
+        checked[CRITERIA[short]] = float(value)
     return checked
 
 
@@ -105,7 +106,7 @@ class Run:
         before_s = self.rows[-1]["time_total_s"] if self.rows else 0.0
         started = time.perf_counter()
         with (
-            SummaryWriter(str(self.folder), purge_step=None) as writer,
+            SummaryWriter(str(self.folder)) as writer,
             open(self.folder / RESULTS, "a", encoding="utf-8") as log,
             _Progress(self.stop, self.rows) as progress,
             _interruptible() as interrupted,
@@ -132,10 +133,7 @@ class Run:
         if not self.rows:
             return False
         row = self.rows[-1]
-        return any(
-            row.get(_ROW_NAMES.get(name, name)) is not None and row[_ROW_NAMES.get(name, name)] >= limit
-            for name, limit in self.stop.items()
-        )
+        return any(row.get(name) is not None and row[name] >= limit for name, limit in self.stop.items())
 
     def _row(self, iteration: int, result: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
         runners = result.get("env_runners", {})
@@ -175,14 +173,11 @@ class Run:
         os.replace(part, final)
 
 
-_ROW_NAMES = {"num_env_steps_sampled_lifetime": "env_steps"}
-
-
 class _Progress:
     """A bar on the terminal: iteration, steps per second, return or score, remaining time; nothing elsewhere."""
 
     def __init__(self, stop: dict[str, float], rows: list[dict[str, Any]]) -> None:
-        steps = stop.get("env_steps", stop.get("num_env_steps_sampled_lifetime"))
+        steps = stop.get("env_steps")
         self._key = "env_steps" if steps else "training_iteration"
         total = steps or stop.get("training_iteration")
         done = rows[-1][self._key] if rows else 0

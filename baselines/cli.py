@@ -141,9 +141,8 @@ def _describe(arguments: argparse.Namespace) -> None:
     world = World(load_scenario(arguments.env, parse_overrides(arguments.set)))
     scenario = world.scenario
     print(f"# {scenario.id}\n\n{scenario.title}\n\nscenario hash {scenario.hash()}\n")
-    acting = {"device": scenario.devices.act, "provider": scenario.providers.act}
     for role in ROLES:
-        if acting[role]:
+        if scenario.acts(role):
             print(f"## {role}\n\n{describe(role, world.sizes)}\n")
     print(f"## scenario\n\n```yaml\n{scenario.to_yaml()}```")
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edge_experts.envs import Scenario, World, load_scenario
-from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
 from numpy.typing import NDArray
 from tqdm import tqdm
+
+from edge_experts.envs import Scenario, World, load_scenario
+from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
 
 from .policies import Policy, make_policy
 from .provenance import provenance
@@ -103,10 +104,9 @@ def _play_batch(policy: Policy, world: World) -> Record:
         )
         slots += int(running.sum())
         running &= ~clock.over
-    acting = {"device": scenario.devices.act, "provider": scenario.providers.act}
     names = [*scenario.experts, *(["local"] if scenario.devices.local_expert else [])]
     return Record(
-        score=np.asarray(sum(returns[role].sum(axis=1) for role in returns if acting[role])),
+        score=np.asarray(sum(returns[role].sum(axis=1) for role in returns if scenario.acts(role))),
         device_return=returns["device"].sum(axis=1),
         provider_return=returns["provider"].sum(axis=1),
         jain=np.array([jain_index(row) for row in returns["device"]]),

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from edge_experts.envs import market
 from edge_experts.envs.jit import entry, jit
 from edge_experts.envs.kernel import row

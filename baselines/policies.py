@@ -8,8 +8,9 @@ from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
-from edge_experts.envs.world import World
 from numpy.typing import NDArray
+
+from edge_experts.envs.world import World
 
 from .planning import plan_clairvoyant, plan_coordinated, plan_myopic
 
@@ -167,29 +168,29 @@ def _fixed(expert: int) -> Callable[[World], NDArray[np.float64]]:
     return score
 
 
-POLICIES: dict[str, tuple[Callable[[World], Policy], str]] = {
-    "random": (lambda world: RandomPolicy(), "uniformly random legal actions of both roles"),
-    "nearest": (lambda world: Ranking(_nearest), "the nearest provider, its expert of the best gate reading"),
+POLICIES: dict[str, tuple[Callable[[World, int], Policy], str]] = {
+    "random": (lambda world, seed: RandomPolicy(seed), "uniformly random legal actions of both roles"),
+    "nearest": (lambda world, seed: Ranking(_nearest), "the nearest provider, its expert of the best gate reading"),
     "best_snr": (
-        lambda world: Ranking(_best_snr),
+        lambda world, seed: Ranking(_best_snr),
         "the provider of the strongest link, its expert of the best gate reading",
     ),
-    "cheapest": (lambda world: Ranking(_cheapest), "the expert of the lowest quote"),
+    "cheapest": (lambda world, seed: Ranking(_cheapest), "the expert of the lowest quote"),
     "best_prior": (
-        lambda world: Ranking(_best_prior),
+        lambda world, seed: Ranking(_best_prior),
         "the expert of the highest mean quality in the request's category",
     ),
-    "shortest_queue": (lambda world: Ranking(_shortest_queue), "the expert that would be done first"),
+    "shortest_queue": (lambda world, seed: Ranking(_shortest_queue), "the expert that would be done first"),
     "myopic": (
-        lambda world: Planner(plan_myopic, _work_spread(world)),
+        lambda world, seed: Planner(plan_myopic, _work_spread(world)),
         "the best expected private reward, as if nobody else chose",
     ),
     "coordinated": (
-        lambda world: Planner(plan_coordinated, _work_spread(world)),
+        lambda world, seed: Planner(plan_coordinated, _work_spread(world)),
         "the same knowledge, devices placed one after another",
     ),
     "clairvoyant": (
-        lambda world: Planner(plan_clairvoyant, SWEEPS, CONGESTION),
+        lambda world, seed: Enumeration() if is_enumerable(world) else Planner(plan_clairvoyant, SWEEPS, CONGESTION),
         "upper bound: knows recorded quality and channels",
     ),
 }
@@ -218,11 +219,7 @@ def make_policy(name: str, world: World, seed: int = 0) -> Policy:
         near = get_close_matches(name, POLICIES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(POLICIES)}, fixed:EXPERT"
         raise ValueError(f"policy: '{name}' is not known; {hint}")
-    if name == "random":
-        return RandomPolicy(seed)
-    if name == "clairvoyant" and is_enumerable(world):
-        return Enumeration()
-    return POLICIES[name][0](world)
+    return POLICIES[name][0](world, seed)
 
 
 def is_enumerable(world: World) -> bool:

@@ -92,8 +92,9 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self.world = World(self.scenario, seed=0)
         self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
         counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U}
-        acting = {"provider": self.scenario.providers.act, "device": self.scenario.devices.act}
-        self._places = {f"{role}_{i}": (role, i) for role in counts if acting[role] for i in range(counts[role])}
+        self._places = {
+            f"{role}_{i}": (role, i) for role in counts if self.scenario.acts(role) for i in range(counts[role])
+        }
         self.possible_agents = list(self._places)
         self.agents: list[str] = []
         self._device_actions = np.zeros((1, self.world.sizes.U, 2), np.int64)

@@ -278,6 +278,10 @@ class Scenario:
             )
         return self
 
+    def acts(self, role: str) -> bool:
+        """Whether the agents of a role (`device`, `provider`) decide for themselves."""
+        return self.devices.act if role == "device" else self.providers.act
+
     def replace(self, overrides: Mapping[str, Any]) -> Scenario:
         """A copy with some fields changed.
 

@@ -24,6 +24,10 @@ class Views(NamedTuple):
     providers: NDArray[np.float32]  # (B, P, D')
     provider_masks: NDArray[np.int8]  # (B, P, M')
 
+    def of(self, role: str) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Observations and masks of a role."""
+        return (self.devices, self.device_masks) if role == "device" else (self.providers, self.provider_masks)
+
 
 class World:
     """B independent worlds of one scenario, as arrays.

@@ -8,6 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+
 from edge_experts.agents.advantages import generalised_advantages
 from edge_experts.agents.branches import Branches, Mixture
 from edge_experts.agents.distributions import MASKED, MaskedDiagGaussian, distribution_for, mask_logits
@@ -16,9 +20,6 @@ from edge_experts.agents.module import ROUTER_WEIGHTS, MoEModule
 from edge_experts.agents.normalise import RunningNorm
 from edge_experts.agents.policies import PolicyMapping
 from edge_experts.agents.routers import TopKRouter, balance_loss, entropy, load
-from ray.rllib.core.columns import Columns
-from ray.rllib.evaluation.postprocessing import Postprocessing
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 spaces = gymnasium.spaces
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from edge_experts.agents.references import normalise
 from edge_experts.baselines.evaluation import evaluate, play
 from edge_experts.baselines.policies import POLICIES, Enumeration, is_enumerable, make_policy

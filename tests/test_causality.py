@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.fields import ACTION_PARTS, DEVICE_FIELDS, PROVIDER_FIELDS, action_sizes, slices
 from edge_experts.envs.scenario import field_docs

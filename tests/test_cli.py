@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from edge_experts.baselines.cli import main
 from edge_experts.envs.scenario import field_docs
 

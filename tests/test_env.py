@@ -11,9 +11,10 @@ import gymnasium
 import numpy as np
 import pettingzoo
 import pytest
-from edge_experts.envs import EdgeEnv, ScenarioError, World, shipped_ids
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
+
+from edge_experts.envs import EdgeEnv, ScenarioError, World, shipped_ids
 
 IDS = shipped_ids()
 CHURN = {"devices.churn": 0.05}

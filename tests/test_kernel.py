@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_experts.envs import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import Reference, read_world
+
+from edge_experts.envs import World
 
 EXPERTS = [
     "gemma-7b-it",

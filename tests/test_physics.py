@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from edge_experts.envs import arrivals, market, mobility, quality, queues, radio, rng
 from scipy import special, stats
+
+from edge_experts.envs import arrivals, market, mobility, quality, queues, radio, rng
 
 
 def test_shannon_rate() -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from edge_experts.baselines.policies import POLICIES
 from edge_experts.baselines.statistics import mean_interval
 from edge_experts.envs import load_scenario

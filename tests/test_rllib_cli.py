@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edge_experts.agents.rllib_cli import main
 
 BIN = Path(sys.executable).parent

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from edge_experts.envs import ScenarioError, World, load_scenario, shipped_ids
-from edge_experts.envs.scenario import from_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edge_experts.envs import ScenarioError, World, load_scenario, shipped_ids
+from edge_experts.envs.scenario import from_dict
 
 
 @pytest.mark.parametrize("name", shipped_ids())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+
 from edge_experts.envs import ExpertTable, QualityTable, TableError, World
 
 SIZES = {"text": (1014, 8), "video": (419, 7), "object3d": (160, 8)}

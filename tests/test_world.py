@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import rollout_digest
+
 from edge_experts.envs import World, shipped_ids
 from edge_experts.envs.fields import OBS_FIELDS, observation_size, slices
 from edge_experts.envs.state import DROPPED, EXPIRED, LATE, ON_TIME
