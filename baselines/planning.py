@@ -20,10 +20,10 @@ from edge_experts.envs.state import Figures, Floats, Ints, Worlds
 
 
 @entry
-def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, spread: Floats) -> None:
+def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Floats, spread: Floats) -> None:
     """Every device takes the choice of the highest expected private reward, as if nobody else chose in this slot.
 
-    `spread` (G, E+1) is the training-split standard deviation of a segment's work.
+    `spread` (G, E+1) is the training-split standard deviation of a segment's work; `scratch` (E+P,) is not used.
     """
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
@@ -38,9 +38,9 @@ def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, spread: Floats)
 
 
 @entry
-def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, spread: Floats) -> None:
+def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Floats, spread: Floats) -> None:
     """The same knowledge, but devices choose one after another, in the order of service, and see the choices before."""
-    backlog, users = np.zeros(c.E), np.zeros(c.P)
+    backlog, users = scratch[: c.E], scratch[c.E :]
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
         for e in range(c.E):
@@ -81,7 +81,7 @@ def expected_worth(
         wait_s = backlog * seconds
         if wait_s > c.queue_limit_s:
             return -1.0  # would be refused
-        power_w = f.device_power_w.max()
+        power_w = c.highest_power_w
         up_s = uplink_s(u, e, share, power_w, w, c)
         latency_s = up_s + wait_s + prior.work * seconds
         latency_s += backhaul_s(u, e, prior.bits, w, c, f) + downlink_s(u, e, share, prior.bits, w, c)
@@ -95,13 +95,14 @@ def expected_worth(
 
 
 @entry
-def plan_clairvoyant(worlds: Worlds, c: Any, f: Figures, plans: Ints, sweeps: int, congestion: float) -> None:
+def plan_clairvoyant(
+    worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Floats, sweeps: int, congestion: float
+) -> None:
     """Assign all devices of a slot together, knowing recorded quality, work and channels; maximise welfare.
 
     Starts from the devices' places in the order of service and improves one device after another until nothing changes,
     or `sweeps` are done. `congestion` is the price of a second of backlog left behind, credits.
     """
-    scratch = np.zeros(c.E + c.P)
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
         plan = plans[b]
@@ -161,7 +162,7 @@ def slot_welfare(plan: Ints, scratch: Floats, congestion: float, w: Worlds, c: A
 def remote_welfare(u: int, e: int, wait_s: float, share: float, w: Worlds, c: Any, f: Figures) -> float:
     """Welfare of one segment on a host's expert; bands are taken to be shared equally."""
     device, machine, score = w.devices[u], f.machines[e], f.scores[w.devices[u].prompt, e]
-    power_w = f.device_power_w.max()
+    power_w = c.highest_power_w
     up_s = uplink_s(u, e, share, power_w, w, c)
     compute_s = score.work * seconds_of(e, w, c, f)
     latency_s = (

@@ -66,7 +66,8 @@ class Planner:
     def act(self, world: World) -> Actions:
         """Plan every slot afresh."""
         plans = np.empty((world.n_worlds, world.sizes.U), np.int64)
-        self._plan(world.state, world.constants, world.figures, plans, *self._options)
+        scratch = np.empty(world.sizes.E + world.sizes.P)
+        self._plan(world.state, world.constants, world.figures, plans, scratch, *self._options)
         return place(world, plans), None
 
 
@@ -126,7 +127,7 @@ def _nearest(world: World) -> NDArray[np.float64]:
 
 
 def _best_snr(world: World) -> NDArray[np.float64]:
-    return _by_host(world, np.asarray(world.state.links.gain))
+    return _by_host(world, np.asarray(world.state.links.gain_db))
 
 
 def _cheapest(world: World) -> NDArray[np.float64]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from .jit import formula
+from .maths import exp
 
 SATURATED, POISSON, BURSTY, TRACE = 0, 1, 2, 3
 
@@ -12,7 +11,7 @@ SATURATED, POISSON, BURSTY, TRACE = 0, 1, 2, 3
 @formula
 def probability_within(rate_per_s: float, interval_s: float) -> float:
     """Probability that a Poisson process has at least one event in an interval."""
-    return 1.0 - math.exp(-rate_per_s * interval_s)
+    return 1.0 - exp(-rate_per_s * interval_s)
 
 
 @formula

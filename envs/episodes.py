@@ -20,10 +20,11 @@ def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
     w.clock.busy_period = int(burst * 2.0)
     for p in range(c.P):
         place_provider(p, key, w, c, f)
-    chance = arrival_chance(w, c, f)
     for u in range(c.U):
         place_device(u, key, w, c)
-        draw_links(u, key, w, c)
+    draw_links(key, w, c)
+    chance = arrival_chance(w, c, f)
+    for u in range(c.U):
         if w.devices[u].presence == PRESENT and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
             open_request(u, key, w, c, f)
     shuffle_order(key, w, c)

@@ -12,46 +12,77 @@ from . import market, rng
 from .episodes import begin_episode, end_stays, shuffle_order
 from .jit import entry, inline, jit
 from .links import fade_links, move_devices
-from .observe import observe_device, observe_provider
+from .observe import Board, fill_board, mask_device, mask_provider, observe_device, observe_provider
 from .requests import expire_requests, receive_requests, switch_period
 from .service import choose_experts, serve_segments, share_bands
-from .state import NONE, PRESENT, Figures, Ints, Worlds
+from .state import NONE, PRESENT, Figures, Ints, Links, Worlds
 from .steering import drain_queues, finish_loading, steer_providers
 
 
 @entry
 def step_worlds(
-    worlds: Worlds, c: Any, f: Figures, device_actions: Ints, provider_actions: Ints, views: Any, final_views: Any
+    first: int,
+    last: int,
+    worlds: Worlds,
+    c: Any,
+    f: Figures,
+    device_actions: Ints,
+    provider_actions: Ints,
+    board: Board,
+    views: Any,
+    final_views: Any,
 ) -> None:
-    """Advance every world by one slot; where an episode ends, keep its last views and begin the next.
+    """Advance the worlds `first` to `last - 1` by one slot; where an episode ends, keep its last views and begin the next.
 
     Args:
+        first: Where to begin.
+        last: Where to end.
         worlds: State, updated in place.
         c: Constants.
         f: Recorded figures.
         device_actions: (B, U, 2), expert and power level.
         provider_actions: (B, P, 4), price, speed, bandwidth policy and load.
+        board: Scratch.
         views: Observations and masks to write (`world.Views`).
         final_views: The same, written only where an episode ends.
     """
-    for b in range(len(worlds.clock)):
+    for b in range(first, last):
         w = row(b, worlds)
         step_world(device_actions[b], provider_actions[b], w, c, f)
         if w.clock.over:
-            observe_world(b, w, c, f, final_views)
+            observe_world(b, board, w, c, f, final_views)
             w.clock.episode += 1
             begin_episode(key_of(w, c, 0), w, c, f)
-        observe_world(b, w, c, f, views)
+        observe_world(b, board, w, c, f, views)
 
 
 @entry
-def reset_worlds(worlds: Worlds, c: Any, f: Figures, views: Any) -> None:
+def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Figures, board: Board, views: Any) -> None:
     """Begin the episode that every world's clock names."""
-    for b in range(len(worlds.clock)):
+    for b in range(first, last):
         w = row(b, worlds)
         begin_slot(w, c)
         begin_episode(key_of(w, c, 0), w, c, f)
-        observe_world(b, w, c, f, views)
+        observe_world(b, board, w, c, f, views)
+
+
+@entry
+def observe_worlds(worlds: Worlds, c: Any, f: Figures, board: Board, views: Any) -> None:
+    """Write the observations and masks of all worlds anew."""
+    for b in range(len(worlds.clock)):
+        w = row(b, worlds)
+        observe_world(b, board, w, c, f, views)
+
+
+@entry
+def first_wrong(actions: Ints, limits: Ints) -> int:
+    """Where in the flattened actions (B, agents, parts) the first one out of range stands; -1: nowhere."""
+    parts = len(limits)
+    flat = actions.reshape(-1)
+    for i in range(len(flat)):
+        if flat[i] < 0 or flat[i] >= limits[i % parts]:
+            return i
+    return -1
 
 
 @inline
@@ -62,7 +93,14 @@ def row(b: int, worlds: Worlds) -> Worlds:
         worlds.providers[b],
         worlds.experts[b],
         worlds.devices[b],
-        worlds.links[b],
+        Links(
+            worlds.links.line_of_sight[b],
+            worlds.links.distance_m[b],
+            worlds.links.shadow[b],
+            worlds.links.fading_re[b],
+            worlds.links.fading_im[b],
+            worlds.links.gain_db[b],
+        ),
         worlds.gate[b],
         worlds.order[b],
     )
@@ -144,10 +182,15 @@ def pay_rewards(w: Worlds, c: Any) -> None:
 
 
 @jit
-def observe_world(b: int, w: Worlds, c: Any, f: Figures, views: Any) -> None:
+def observe_world(b: int, board: Board, w: Worlds, c: Any, f: Figures, views: Any) -> None:
     """Write the observations and masks of all agents; a device that has just left is shown its last view."""
+    fill_board(board, w, c, f)
     for u in range(c.U):
-        seen = w.devices[u].presence == PRESENT or w.devices[u].terminated
-        observe_device(u, seen, w, c, f, views.devices[b, u], views.device_masks[b, u])
+        if w.devices[u].presence == PRESENT or w.devices[u].terminated:
+            observe_device(u, board, w, c, f, views.devices[b, u])
+        else:
+            views.devices[b, u, :] = 0.0
+        mask_device(u, w, c, f, views.device_masks[b, u])
     for p in range(c.P):
-        observe_provider(p, w, c, f, views.providers[b, p], views.provider_masks[b, p])
+        observe_provider(p, board, w, c, f, views.providers[b, p])
+        mask_provider(p, w, c, views.provider_masks[b, p])

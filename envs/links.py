@@ -1,4 +1,7 @@
-"""Devices move, and their links change with them."""
+"""Devices move, and their links change with them.
+
+The loops over links run over plain arrays and call nothing but arithmetic, so that they are compiled to vector instructions.
+"""
 
 from __future__ import annotations
 
@@ -32,41 +35,51 @@ def fade_links(key: rng.Key, w: Worlds, c: Any) -> None:
     """Shadowing follows the way walked, fading the Doppler shift; without motion every link keeps its gain."""
     if c.mobility == mobility.STATIC:
         return
+    line_of_sight, shadow = w.links.line_of_sight.reshape(-1), w.links.shadow.reshape(-1)
+    fading_re, fading_im = w.links.fading_re.reshape(-1), w.links.fading_im.reshape(-1)
     kept_los, kept_nlos = radio.shadow_correlation(c.step_m, True), radio.shadow_correlation(c.step_m, False)
+    for i in range(len(shadow)):
+        re, im, shade, _ = rng.normals(key, rng.FADING, i)
+        shadow[i] = radio.autoregress(shadow[i], shade, kept_los if line_of_sight[i] else kept_nlos)
+        fading_re[i] = radio.autoregress(fading_re[i], re, c.fading_correlation)
+        fading_im[i] = radio.autoregress(fading_im[i], im, c.fading_correlation)
+    set_gains(w, c)
+
+
+@jit
+def draw_links(key: rng.Key, w: Worlds, c: Any) -> None:
+    """Fresh links of all devices to all providers: line of sight, shadowing, fading."""
+    measure_distances(w, c)
+    line_of_sight, distance_m = w.links.line_of_sight.reshape(-1), w.links.distance_m.reshape(-1)
+    shadow, fading_re, fading_im = (
+        w.links.shadow.reshape(-1),
+        w.links.fading_re.reshape(-1),
+        w.links.fading_im.reshape(-1),
+    )
+    for i in range(len(shadow)):
+        line_of_sight[i] = rng.uniforms(key, rng.LINK, i)[0] < radio.los_probability(distance_m[i])
+        fading_re[i], fading_im[i], shadow[i], _ = rng.normals(key, rng.FADING, i)
+    set_gains(w, c)
+
+
+@jit
+def set_gains(w: Worlds, c: Any) -> None:
+    """Power gain of every link from its distance, shadowing and fading."""
+    measure_distances(w, c)
+    line_of_sight, distance_m = w.links.line_of_sight.reshape(-1), w.links.distance_m.reshape(-1)
+    shadow, gain_db = w.links.shadow.reshape(-1), w.links.gain_db.reshape(-1)
+    fading_re, fading_im = w.links.fading_re.reshape(-1), w.links.fading_im.reshape(-1)
+    carrier_hz = c.carrier_hz
+    for i in range(len(gain_db)):
+        loss_db = radio.path_loss_db(distance_m[i], carrier_hz, line_of_sight[i])
+        gain_db[i] = radio.gain_db(loss_db, shadow[i], line_of_sight[i], fading_re[i], fading_im[i])
+
+
+@jit
+def measure_distances(w: Worlds, c: Any) -> None:
+    """Horizontal distances between devices and providers."""
     for u in range(c.U):
+        device = w.devices[u]
         for p in range(c.P):
-            link = w.links[u, p]
-            re, im, shade, _ = rng.normals(key, rng.FADING, u * c.P + p)
-            link.shadow = radio.autoregress(link.shadow, shade, kept_los if link.line_of_sight else kept_nlos)
-            link.fading_re = radio.autoregress(link.fading_re, re, c.fading_correlation)
-            link.fading_im = radio.autoregress(link.fading_im, im, c.fading_correlation)
-            set_gain(u, p, w, c)
-
-
-@jit
-def draw_links(u: int, key: rng.Key, w: Worlds, c: Any) -> None:
-    """Fresh links of a device to all providers: line of sight, shadowing, fading."""
-    for p in range(c.P):
-        link = w.links[u, p]
-        chance = radio.los_probability(distance_m(u, p, w))
-        link.line_of_sight = rng.uniforms(key, rng.LINK, u * c.P + p)[0] < chance
-        link.fading_re, link.fading_im, link.shadow, _ = rng.normals(key, rng.FADING, u * c.P + p)
-        set_gain(u, p, w, c)
-
-
-@jit
-def set_gain(u: int, p: int, w: Worlds, c: Any) -> None:
-    """Power gain of a link from path loss, shadowing and fading."""
-    link = w.links[u, p]
-    loss_db = radio.path_loss_db(distance_m(u, p, w), c.carrier_hz, link.line_of_sight)
-    shadow_db = link.shadow * (radio.SHADOW_LOS_DB if link.line_of_sight else radio.SHADOW_NLOS_DB)
-    rayleigh = 0.5 * (link.fading_re * link.fading_re + link.fading_im * link.fading_im)
-    link.gain = rayleigh * 10.0 ** (-0.1 * (loss_db + shadow_db))
-
-
-@jit
-def distance_m(u: int, p: int, w: Worlds) -> float:
-    """Horizontal distance between a device and a provider."""
-    device, provider = w.devices[u], w.providers[p]
-    dx, dy = device.x_m - provider.x_m, device.y_m - provider.y_m
-    return math.sqrt(dx * dx + dy * dy)
+            dx, dy = device.x_m - w.providers[p].x_m, device.y_m - w.providers[p].y_m
+            w.links.distance_m[u, p] = math.sqrt(dx * dx + dy * dy)

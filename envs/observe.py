@@ -2,163 +2,174 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from . import market
-from .jit import jit
-from .rules import may_load, may_place, price_of, seconds_of
-from .state import Figures, Worlds
+from .jit import formula, jit
+from .maths import log10
+from .rules import may_act, may_load, price_of, seconds_of
+from .state import Figures, Floats, Worlds
 
 LINK_SCALE_DB = 30.0
 TINY = 1e-9
 
 
+class Board(NamedTuple):
+    """What all agents of a world see alike, worked out once a slot."""
+
+    compute: Floats  # (E+1,) slots per unit of work at the announced speed
+    quote: Floats  # (E,) share of the highest value that a unit of work in every segment costs
+    market: NDArray[np.float32]  # (2E,) backlog and availability as observed
+    demand: Floats  # (G,) open requests
+
+
+def new_board(c: Any, f: Figures) -> Board:
+    """An empty board."""
+    return Board(np.zeros(c.E + 1), np.zeros(c.E), np.zeros(2 * c.E, np.float32), np.zeros(len(f.priors)))
+
+
 @jit
+def fill_board(board: Board, w: Worlds, c: Any, f: Figures) -> None:
+    """Read off one world what its agents share."""
+    for e in range(c.E + 1):
+        board.compute[e] = seconds_of(e, w, c, f) / c.slot_s
+    for e in range(c.E):
+        board.quote[e] = price_of(e, w, c, f) * c.subtasks / max(c.value_high, TINY)
+        board.market[e] = clip(w.experts[e].backlog * board.compute[e] * c.slot_s / c.queue_limit_s, 0.0, 4.0)
+        board.market[c.E + e] = 1.0 if w.experts[e].loaded else 0.0
+    board.demand[:] = 0.0
+    for u in range(c.U):
+        if w.devices[u].open:
+            board.demand[f.category[w.devices[u].prompt]] += 1.0
+
+
+@formula
 def clip(value: float, low: float, high: float) -> float:
     """A value held within bounds."""
     return min(high, max(low, value))
 
 
 @jit
-def one_hot(out: Any, start: int, size: int, index: int) -> int:
-    """Write a one-hot stretch (all zero for index -1); returns where the next field begins."""
-    for i in range(size):
-        out[start + i] = 1.0 if i == index else 0.0
-    return start + size
+def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> int:
+    """Observation of a device. Returns the number of entries written.
 
-
-@jit
-def put(out: Any, start: int, value: float) -> int:
-    """Write one entry; returns where the next field begins."""
-    out[start] = value
-    return start + 1
-
-
-@jit
-def observe_device(u: int, seen: bool, w: Worlds, c: Any, f: Figures, out: Any, mask: Any) -> int:
-    """Observation and mask of a device; zeros while it is not there. Returns the number of entries written."""
-    mask_device(u, w, c, f, mask)
-    if not seen:
-        out[:] = 0.0
-        return len(out)
+    What belongs to a request is zero without one.
+    """
     device = w.devices[u]
-    held = 1.0 if device.open else 0.0  # what belongs to a request is zero without one
     category = f.category[device.prompt]
-    i = put(out, 0, held)
-    i = one_hot(out, i, len(f.priors), category if device.open else -1)
-    if c.show_prompt:
-        i = one_hot(out, i, len(f.category), device.prompt if device.open else -1)
-    i = put(out, i, held * device.value / max(c.value_high, TINY))
-    i = put(out, i, held * (c.subtasks - device.done) / c.subtasks)
-    i = put(out, i, held * (c.deadline_slots - device.age) / c.deadline_slots)
-    i = put(out, i, held * clip(device.context_bits / c.context_bits, 0.0, 4.0))
-    i = put(out, i, device.battery_j / c.battery_j)
-    i = put(out, i, held * clip(device.local_budget / max(c.local_budget, TINY), 0.0, 1.0))
-    i = put(out, i, clip(device.local_backlog * f.machines[c.E].seconds_per_unit / c.slot_s, 0.0, 4.0))
-    i = put(out, i, clip(device.last_latency_s / (c.deadline_slots * c.slot_s), 0.0, 4.0))
-    i = put(out, i, device.turn / c.U)
-    i = one_hot(out, i, c.E + 1, device.last_expert if device.open else -1)
-    for e in range(c.E + 1):
-        i = put(out, i, held * w.gate[u, e])
-    for e in range(c.E + 1):
-        i = put(out, i, held * clip(f.priors[category, e].work * seconds_of(e, w, c, f) / c.slot_s, 0.0, 4.0))
-    for e in range(c.E):
-        payment = price_of(e, w, c, f) * f.priors[category, e].work * c.subtasks
-        i = put(out, i, held * clip(payment / max(c.value_high, TINY), 0.0, 4.0))
-    for e in range(c.E):
-        i = put(out, i, clip(w.experts[e].backlog * seconds_of(e, w, c, f) / c.queue_limit_s, 0.0, 4.0))
-    for e in range(c.E):
-        i = put(out, i, 1.0 if w.experts[e].loaded else 0.0)
-    noise_w = c.noise_w_hz * c.bandwidth_hz / f.device_power_w.max()
+    out[:] = 0.0
+    request = 1 + len(f.priors) + (len(f.category) if c.show_prompt else 0)
+    own = request + 4
+    if device.open:
+        out[0] = 1.0
+        out[1 + category] = 1.0
+        if c.show_prompt:
+            out[1 + len(f.priors) + device.prompt] = 1.0
+        out[request] = device.value / max(c.value_high, TINY)
+        out[request + 1] = (c.subtasks - device.done) / c.subtasks
+        out[request + 2] = (c.deadline_slots - device.age) / c.deadline_slots
+        out[request + 3] = clip(device.context_bits / c.context_bits, 0.0, 4.0)
+        out[own + 1] = clip(device.local_budget / max(c.local_budget, TINY), 0.0, 1.0)
+    out[own] = device.battery_j / c.battery_j
+    out[own + 2] = clip(device.local_backlog * board.compute[c.E], 0.0, 4.0)
+    out[own + 3] = clip(device.last_latency_s / (c.deadline_slots * c.slot_s), 0.0, 4.0)
+    out[own + 4] = device.turn / c.U
+    i = own + 5
+    if device.open:
+        observe_choices(u, board, w, c, f, out[i : i + 4 * c.E + 3])
+    i += 4 * c.E + 3
+    for e in range(2 * c.E):
+        out[i + e] = board.market[e]
+    i += 2 * c.E
+    noise_db = 10.0 * log10(c.noise_w_hz * c.bandwidth_hz / c.highest_power_w)
     for p in range(c.P):
-        snr_db = 10.0 * math.log10(max(w.links[u, p].gain / noise_w, TINY))
-        i = put(out, i, clip(snr_db / LINK_SCALE_DB, -1.0, 2.0))
-    return i
+        out[i + p] = clip((w.links.gain_db[u, p] - noise_db) / LINK_SCALE_DB, -1.0, 2.0)
+    return i + c.P
+
+
+@jit
+def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+    """What a device with a request sees of each expert: the last one used, the gate, compute time, quote."""
+    device = w.devices[u]
+    figures = f.priors[f.category[device.prompt]]
+    if device.last_expert >= 0:
+        out[device.last_expert] = 1.0
+    i = c.E + 1
+    for e in range(c.E + 1):
+        out[i + e] = w.gate[u, e]
+    i += c.E + 1
+    for e in range(c.E + 1):
+        out[i + e] = clip(figures[e].work * board.compute[e], 0.0, 4.0)
+    i += c.E + 1
+    for e in range(c.E):
+        out[i + e] = clip(figures[e].work * board.quote[e], 0.0, 4.0)
 
 
 @jit
 def mask_device(u: int, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
     """Legal experts, then legal power levels; *wait* is all there is without a request."""
+    able = may_act(u, w)
     can_place = False
-    for e in range(c.E + 1):
-        legal = may_place(u, e, w, c)
-        mask[e] = legal
-        can_place = can_place or legal
+    for e in range(c.E):
+        mask[e] = able and w.experts[e].loaded
+        can_place = can_place or mask[e] == 1
+    mask[c.E] = able and c.has_local and w.devices[u].local_budget > 0.0
+    can_place = can_place or mask[c.E] == 1
     mask[c.E + 1] = c.may_wait or not can_place
     for level in range(len(f.device_power_w)):
         mask[c.E + 2 + level] = level == 0 or can_place
 
 
 @jit
-def observe_provider(p: int, w: Worlds, c: Any, f: Figures, out: Any, mask: Any) -> int:
-    """Observation and mask of a provider. Returns the number of entries written."""
+def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> int:
+    """Observation of a provider. Returns the number of entries written."""
     provider = w.providers[p]
-    speed = f.speed_levels[provider.speed]
-    C, i = c.C, 0
+    speed, price = f.speed_levels[provider.speed], f.price_levels[provider.price]
+    C, i = c.C, 5 * c.C
+    out[:] = 0.0
+    rated_w = c.idle_power_w
+    requests = 0.0
+    for g in range(len(f.priors)):
+        requests += board.demand[g]
     for place in range(C):
         e = place * c.P + p
-        hosted = e < c.E
-        out[i + place] = (
-            clip(w.experts[e].backlog * seconds_of(e, w, c, f) / c.queue_limit_s, 0.0, 4.0) if hosted else 0.0
-        )
-        out[i + C + place] = 1.0 if hosted and w.experts[e].loaded else 0.0
-        loading = hosted and provider.loading == e
-        out[i + 2 * C + place] = provider.loading_s * c.load_gb_per_s / f.machines[e].memory_gb if loading else 0.0
-        out[i + 3 * C + place] = wanted_quality(e, w, c, f) if hosted else 0.0
-        out[i + 4 * C + place] = clip(margin(e, p, w, c, f), -1.0, 4.0) if hosted else 0.0
-    i += 5 * C
+        if e >= c.E:
+            break
+        expert, machine = w.experts[e], f.machines[e]
+        out[place] = board.market[e]
+        out[C + place] = 1.0 if expert.loaded else 0.0
+        if provider.loading == e:
+            out[2 * C + place] = provider.loading_s * c.load_gb_per_s / machine.memory_gb
+        out[3 * C + place] = wanted_quality(e, board, requests, f)
+        power_w = market.compute_power_w(machine.power_w, speed)
+        cost = market.electricity(power_w * seconds_of(e, w, c, f), c.usd_per_kwh)
+        if machine.price > 0.0:
+            out[4 * C + place] = clip(price - cost / machine.price, -1.0, 4.0)
+        rated_w += machine.power_w
     for g in range(len(f.priors)):
-        i = put(out, i, open_requests(g, w, c, f) / c.U)
+        out[i + g] = board.demand[g] / c.U
+    i += len(f.priors)
     for q in range(c.P):
-        level = w.providers[(p + q) % c.P].price
-        i = put(out, i, f.price_levels[level] / f.price_levels.max())
-    i = put(out, i, speed / f.speed_levels.max())
-    i = one_hot(out, i, 3, provider.bandwidth)
-    rated_w = c.idle_power_w
-    for e in range(p, c.E, c.P):
-        rated_w += f.machines[e].power_w
-    i = put(out, i, clip(provider.power_w / rated_w, 0.0, 4.0))
-    i = put(out, i, provider.served / c.U)
-    i = put(out, i, provider.late / c.U)
-    mask_provider(p, w, c, mask)
-    return i
+        out[i + q] = f.price_levels[w.providers[(p + q) % c.P].price] / c.highest_price
+    i += c.P
+    out[i] = speed / c.highest_speed
+    out[i + 1 + provider.bandwidth] = 1.0
+    out[i + 4] = clip(provider.power_w / rated_w, 0.0, 4.0)
+    out[i + 5] = provider.served / c.U
+    out[i + 6] = provider.late / c.U
+    return i + 7
 
 
 @jit
-def open_requests(category: int, w: Worlds, c: Any, f: Figures) -> int:
-    """Number of devices that hold a request of a category."""
-    count = 0
-    for u in range(c.U):
-        if w.devices[u].open and f.category[w.devices[u].prompt] == category:
-            count += 1
-    return count
-
-
-@jit
-def wanted_quality(e: int, w: Worlds, c: Any, f: Figures) -> float:
+def wanted_quality(e: int, board: Board, requests: float, f: Figures) -> float:
     """Training-split mean quality of an expert over the open requests; over all categories if there are none."""
-    total, count = 0.0, 0
+    total = 0.0
     for g in range(len(f.priors)):
-        requests = open_requests(g, w, c, f)
-        total += requests * f.priors[g, e].quality
-        count += requests
-    if count > 0:
-        return total / count
-    for g in range(len(f.priors)):
-        total += f.priors[g, e].quality
-    return total / len(f.priors)
-
-
-@jit
-def margin(e: int, p: int, w: Worlds, c: Any, f: Figures) -> float:
-    """Posted price less electricity per unit of work, in list prices."""
-    provider, machine = w.providers[p], f.machines[e]
-    if machine.price <= 0.0:
-        return 0.0
-    power_w = market.compute_power_w(machine.power_w, f.speed_levels[provider.speed])
-    cost = market.electricity(power_w * seconds_of(e, w, c, f), c.usd_per_kwh)
-    return f.price_levels[provider.price] - cost / machine.price
+        total += (board.demand[g] if requests > 0.0 else 1.0) * f.priors[g, e].quality
+    return total / (requests if requests > 0.0 else len(f.priors))
 
 
 @jit

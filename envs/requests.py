@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from . import arrivals, quality, rng
 from .jit import jit
+from .maths import exp
 from .state import EXPIRED, LATE, ON_TIME, PRESENT, Figures, Worlds
 
 
@@ -51,7 +51,7 @@ def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
     device.prompt = int(pick * len(f.category))
     device.value = c.value_low + worth * (c.value_high - c.value_low)
     # log-normal with the stated mean
-    device.context_bits = c.context_bits * math.exp(c.context_spread * (length - 0.5 * c.context_spread))
+    device.context_bits = c.context_bits * exp(c.context_spread * (length - 0.5 * c.context_spread))
     device.local_budget = c.local_budget
     device.age, device.done = 0, 0
     device.last_expert, device.switches = -1, 0

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from .jit import formula
+from .maths import log, sin_cos_of_turn
 
 Word = np.uint64
 Key = tuple[Word, Word, Word, Word, Word]
@@ -65,6 +66,6 @@ def uniforms(key: Key, concern: int, index: int) -> Four:
 def normals(key: Key, concern: int, index: int) -> Four:
     """Four independent standard normal numbers (Box-Muller)."""
     a, b, c, d = uniforms(key, concern, index)
-    r, q = math.sqrt(-2.0 * math.log(a)), math.sqrt(-2.0 * math.log(c))
-    x, y = 2.0 * math.pi * b, 2.0 * math.pi * d
-    return r * math.cos(x), r * math.sin(x), q * math.cos(y), q * math.sin(y)
+    r, q = math.sqrt(-2.0 * log(a)), math.sqrt(-2.0 * log(c))
+    (sine, cosine), (sine_, cosine_) = sin_cos_of_turn(b), sin_cos_of_turn(d)
+    return r * cosine, r * sine, q * cosine_, q * sine_

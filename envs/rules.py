@@ -18,13 +18,19 @@ def provider_of(expert: int, c: Any) -> int:
 
 
 @jit
+def may_act(u: int, w: Worlds) -> bool:
+    """Whether a device is there, with a request in hand and energy to serve it."""
+    device = w.devices[u]
+    return device.presence == PRESENT and device.open and device.battery_j > 0.0  # type: ignore[no-any-return]
+
+
+@jit
 def may_place(u: int, expert: int, w: Worlds, c: Any) -> bool:
     """Whether a device may place a segment on an expert (E: its own local one)."""
-    device = w.devices[u]
-    if device.presence != PRESENT or not device.open or device.battery_j <= 0.0:
+    if not may_act(u, w):
         return False
     if expert == c.E:
-        return c.has_local and device.local_budget > 0.0  # type: ignore[no-any-return]
+        return c.has_local and w.devices[u].local_budget > 0.0  # type: ignore[no-any-return]
     return w.experts[expert].loaded  # type: ignore[no-any-return]
 
 

@@ -37,11 +37,9 @@ def share_bands(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
         for u in range(c.U):
             device = w.devices[u]
             if uses_provider(device.placed, p, c):
-                spectral = (
-                    radio.shannon_bps(c.bandwidth_hz, f.device_power_w[actions[u, 1]], w.links[u, p].gain, c.noise_w_hz)
-                    / c.bandwidth_hz
-                )
-                device.share = radio.share_weight(w.providers[p].bandwidth, device.context_bits, spectral)
+                power_w, gain = f.device_power_w[actions[u, 1]], radio.linear(w.links.gain_db[u, p])
+                efficiency = radio.shannon_bps(c.bandwidth_hz, power_w, gain, c.noise_w_hz) / c.bandwidth_hz
+                device.share = radio.share_weight(w.providers[p].bandwidth, device.context_bits, efficiency)
                 total += device.share
         for u in range(c.U):
             if uses_provider(w.devices[u].placed, p, c):
@@ -105,7 +103,7 @@ def serve_locally(u: int, w: Worlds, c: Any, f: Figures) -> None:
 @jit
 def uplink_s(u: int, e: int, share: float, power_w: float, w: Worlds, c: Any) -> float:
     """Seconds to send a device's context to the host of an expert on a share of the band."""
-    gain = w.links[u, provider_of(e, c)].gain
+    gain = radio.linear(w.links.gain_db[u, provider_of(e, c)])
     rate_bps = radio.shannon_bps(share * c.bandwidth_hz, power_w, gain, c.noise_w_hz)
     return min(c.max_tx_s, w.devices[u].context_bits / rate_bps)
 
@@ -113,7 +111,7 @@ def uplink_s(u: int, e: int, share: float, power_w: float, w: Worlds, c: Any) ->
 @jit
 def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any) -> float:
     """Seconds to bring a segment down; the provider's power is shared like its band."""
-    gain = w.links[u, provider_of(e, c)].gain
+    gain = radio.linear(w.links.gain_db[u, provider_of(e, c)])
     rate_bps = radio.shannon_bps(share * c.bandwidth_hz, share * c.provider_power_w, gain, c.noise_w_hz)
     return min(c.max_tx_s, bits / rate_bps)
 

@@ -7,6 +7,7 @@ serves every size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,17 @@ class Figures(NamedTuple):
     trace: Floats  # (T,) requests per slot over their mean
 
 
+class Links(NamedTuple):
+    """The radio links of all devices to all providers, an array for each quantity."""
+
+    line_of_sight: NDArray[np.bool_]  # (B, U, P)
+    distance_m: Floats  # (B, U, P), horizontal
+    shadow: Floats  # (B, U, P), process of unit variance
+    fading_re: Floats  # (B, U, P), process of unit variance
+    fading_im: Floats  # (B, U, P)
+    gain_db: Floats  # (B, U, P), power gain
+
+
 class Worlds(NamedTuple):
     """Everything that changes, and what happened in the last slot, as record arrays."""
 
@@ -50,7 +62,7 @@ class Worlds(NamedTuple):
     providers: Any  # (B, P) PROVIDER
     experts: Any  # (B, E) EXPERT
     devices: Any  # (B, U) DEVICE
-    links: Any  # (B, U, P) LINK
+    links: Links
     gate: Floats  # (B, U, E+1) readings of the gate
     order: Ints  # (B, U) devices in the order of service
 
@@ -113,11 +125,6 @@ DEVICE = record(
     ("quality latency_s", float),  # of a request composed in the slot
     ("reward earned payment energy latency", float),  # credits; all but `earned` are negative
 )
-LINK = record(
-    ("line_of_sight", bool),
-    ("shadow fading_re fading_im", float),  # unit-variance processes
-    ("gain", float),  # linear power gain
-)
 CONSTANTS = record(
     ("P U E C seed slots requests_per_device subtasks deadline_slots", int),
     ("slot_s value_low value_high context_bits context_spread coherence", float),
@@ -129,6 +136,7 @@ CONSTANTS = record(
     ("mobility", int),
     ("step_m area_m churn battery_j local_budget", float),
     ("has_local may_wait", bool),
+    ("highest_power_w highest_price highest_speed", float),  # of the levels of devices and providers
     ("default_price default_speed default_bandwidth", int),
     ("memory_gb load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty", float),
     ("queue_limit_s energy_weight latency_weight team", float),
@@ -147,9 +155,18 @@ def allocate(identities: Ints, c: Any) -> Worlds:
         providers=records(PROVIDER, B, P),
         experts=records(EXPERT, B, E),
         devices=records(DEVICE, B, U),
-        links=records(LINK, B, U, P),
+        links=Links(np.zeros((B, U, P), np.bool_), *(np.zeros((B, U, P)) for _ in Links._fields[1:])),
         gate=np.zeros((B, U, E + 1)),
         order=np.zeros((B, U), np.int64),
     )
     worlds.clock.world[:] = identities
     return worlds
+
+
+def arrays(group: tuple[Any, ...]) -> Iterator[Any]:
+    """The arrays of a (nested) named tuple, in order."""
+    for value in group:
+        if isinstance(value, tuple):
+            yield from arrays(value)
+        else:
+            yield value

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge_experts.envs import World
+from edge_experts.envs.state import arrays
 
 
 @pytest.fixture
@@ -19,6 +20,6 @@ def rollout_digest(world: World, slots: int, rng: np.random.Generator, row: int)
     world.reset()
     for _ in range(slots):
         world.step(*world.sample_actions(rng))
-        for array in (*world.state, *world.views):
+        for array in (*arrays(world.state), *world.views):
             sha.update(array[row].tobytes())
     return sha.hexdigest()

@@ -18,7 +18,11 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
     def rows(records: Any) -> list[dict[str, Any]]:
         return [{name: record[name].item() for name in record.dtype.names} for record in records]
 
-    links = [rows(row) for row in state.links[b]]
+    U, P = state.links.gain_db.shape[1:]
+    links = [
+        [{name: getattr(state.links, name)[b, u, p].item() for name in state.links._fields} for p in range(P)]
+        for u in range(U)
+    ]
     return {
         "clock": rows(state.clock[b : b + 1])[0],
         "providers": rows(state.providers[b]),
@@ -129,7 +133,7 @@ class Reference:
                 link, policy = w["links"][u][e % self.P], w["providers"][e % self.P]["bandwidth"]
                 snr = (
                     self.s.devices.power_levels_w[int(actions[u][1])]
-                    * link["gain"]
+                    * 10 ** (link["gain_db"] / 10)
                     / (self.noise_w_hz * self.s.radio.bandwidth_hz)
                 )
                 weights[u] = [1.0, d["context_bits"], math.log2(1 + snr)][policy]
@@ -157,7 +161,7 @@ class Reference:
             if wait > s.queue_limit_s:
                 out["refused"][u], out["placed"][u] = True, -1
                 return
-            band, gain = share * s.radio.bandwidth_hz, w["links"][u][p]["gain"]
+            band, gain = share * s.radio.bandwidth_hz, 10 ** (w["links"][u][p]["gain_db"] / 10)
             up_power, down_power = s.devices.power_levels_w[power], s.radio.provider_power_w * share
             up_rate = band * math.log2(1 + up_power * gain / (self.noise_w_hz * band))
             down_rate = band * math.log2(1 + down_power * gain / (self.noise_w_hz * band))
@@ -297,13 +301,10 @@ class Reference:
             link["shadow"] = kept * link["shadow"] + math.sqrt(1 - kept**2) * shade
             link["fading_re"] = rho * link["fading_re"] + math.sqrt(1 - rho**2) * re
             link["fading_im"] = rho * link["fading_im"] + math.sqrt(1 - rho**2) * im
-            loss = radio.path_loss_db(
-                math.hypot(d["x_m"] - provider["x_m"], d["y_m"] - provider["y_m"]),
-                s.radio.carrier_hz,
-                link["line_of_sight"],
-            )
+            link["distance_m"] = math.hypot(d["x_m"] - provider["x_m"], d["y_m"] - provider["y_m"])
+            loss = radio.path_loss_db(link["distance_m"], s.radio.carrier_hz, link["line_of_sight"])
             loss += link["shadow"] * (4.0 if link["line_of_sight"] else 7.82)
-            link["gain"] = (link["fading_re"] ** 2 + link["fading_im"] ** 2) / 2 * 10 ** (-loss / 10)
+            link["gain_db"] = 10 * math.log10((link["fading_re"] ** 2 + link["fading_im"] ** 2) / 2) - loss
 
     def arrive(self, w: dict[str, Any], out: dict[str, Any], key: Any) -> None:
         s, clock = self.s, w["clock"]

@@ -44,7 +44,7 @@ def test_policies_do_what_they_say() -> None:
         devices.x_m[..., None] - providers.x_m[:, None], devices.y_m[..., None] - providers.y_m[:, None]
     )
     assert (hosts[chosen("nearest")] == distance.argmin(axis=2)).all()
-    assert (hosts[chosen("best_snr")] == world.state.links.gain.argmax(axis=2)).all()
+    assert (hosts[chosen("best_snr")] == world.state.links.gain_db.argmax(axis=2)).all()
     assert (chosen("cheapest") == 0).all(), (
         "gemma-7b has the lowest list price of the loaded experts, and reka-edge writes more"
     )

@@ -81,7 +81,7 @@ def reverse_order(world: World) -> None:
 
 
 def fade(world: World) -> None:
-    world.state.links.gain[0, 0] *= 1e-3
+    world.state.links.gain_db[0, 0] -= 30.0
 
 
 def other_category(world: World) -> None:
@@ -154,8 +154,6 @@ def test_what_a_provider_observes_moves_an_outcome(name: str) -> None:
 
 def observation_shows(role: str, name: str, change: Callable[[World], None]) -> bool:
     """Whether the field shows the change: the same state, observed with and without it."""
-    from edge_experts.envs.kernel import observe_world, row
-
     world = prepared()
     changed = world.fork([0])
     change(changed)
@@ -163,25 +161,11 @@ def observation_shows(role: str, name: str, change: Callable[[World], None]) -> 
         changed.state.devices.turn[0, changed.state.order[0]] = np.arange(3)
     fields = []
     for each in (world, changed):
-        views = _observe(each, observe_world, row)
+        views = each.observe()
         fields.append(
             (views.devices if role == "device" else views.providers)[..., slices(role, each.sizes)[name]].copy()
         )
     return not np.array_equal(*fields)
-
-
-def _observe(world: World, observe_world: Any, row: Any) -> Any:
-    """Observe the present state anew: a compiled detour, as parts of kernels cannot be called from Python."""
-    from numba import njit
-
-    @njit
-    def again(worlds: Any, c: Any, f: Any, views: Any) -> None:
-        for b in range(len(worlds.clock)):
-            w = row(b, worlds)
-            observe_world(b, w, c, f, views)
-
-    again(world.state, world.constants, world.figures, world.views)
-    return world.views
 
 
 def test_reports_tell_what_happened(rng: np.random.Generator) -> None:

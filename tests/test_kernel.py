@@ -115,7 +115,8 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
             other["backlog"], rel=1e-9, abs=1e-9
         )
     for link, other in zip(sum(now["links"], []), sum(plain["links"], []), strict=True):
-        assert link["gain"] == pytest.approx(other["gain"], rel=1e-9)
+        for name, value in link.items():
+            assert value == pytest.approx(other[name], rel=1e-9, abs=1e-9), name
     np.testing.assert_allclose(now["gate"], plain["gate"], rtol=1e-12)
 
 
@@ -128,7 +129,7 @@ world.reset()
 for _ in range(9):
     world.step(*world.sample_actions(rng))
     devices, providers = world.state.devices, world.state.providers
-    for values in (devices.reward, providers.reward, world.state.links.gain * 1e9, world.views.devices, world.views.providers):
+    for values in (devices.reward, providers.reward, world.state.links.gain_db, world.views.devices, world.views.providers):
         print(repr(float(values.sum())))
 """
 

@@ -8,7 +8,27 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from edge_experts.envs import arrivals, market, mobility, quality, queues, radio, rng
+from edge_experts.envs import arrivals, market, maths, mobility, quality, queues, radio, rng
+
+
+def in_units_of_the_last_place(mine: list[float], exact: list[float]) -> float:
+    return max(abs(a - b) / math.ulp(b) for a, b in zip(mine, exact, strict=True))
+
+
+def test_elementary_functions_are_those_of_the_c_library() -> None:
+    draws = np.random.default_rng(0)
+    positive = [*(10.0 ** draws.uniform(-300, 300, 4000)), *draws.uniform(0.5, 2.0, 4000), 1.0, 2.0, 0.5]
+    assert in_units_of_the_last_place([maths.log(x) for x in positive], [math.log(x) for x in positive]) <= 1
+    assert in_units_of_the_last_place([maths.log10(x) for x in positive], [math.log10(x) for x in positive]) <= 2
+    assert in_units_of_the_last_place([maths.log2(x) for x in positive], [math.log2(x) for x in positive]) <= 2
+    powers = [*draws.uniform(-700, 700, 4000), *draws.uniform(-1, 1, 4000), 0.0, 1.0]
+    assert in_units_of_the_last_place([maths.exp(x) for x in powers], [math.exp(x) for x in powers]) <= 1
+    assert maths.exp(-1e9) == pytest.approx(0.0, abs=1e-300) and maths.exp(1e9) > 1e300
+    assert maths.exp10(2.0) == pytest.approx(100.0, rel=1e-14)
+    turns = [*draws.uniform(0, 1, 8000), *(np.arange(16) / 16), 1 - 2**-33]
+    pairs = [maths.sin_cos_of_turn(x) for x in turns]
+    assert max(abs(s - math.sin(2 * math.pi * x)) for (s, _), x in zip(pairs, turns, strict=True)) < 1e-15
+    assert max(abs(c - math.cos(2 * math.pi * x)) for (_, c), x in zip(pairs, turns, strict=True)) < 1e-15
 
 
 def test_shannon_rate() -> None:

@@ -13,7 +13,7 @@ from conftest import rollout_digest
 
 from edge_experts.envs import World, shipped_ids
 from edge_experts.envs.fields import OBS_FIELDS, observation_size, slices
-from edge_experts.envs.state import DROPPED, EXPIRED, LATE, ON_TIME
+from edge_experts.envs.state import DROPPED, EXPIRED, LATE, ON_TIME, arrays
 
 IDS = shipped_ids()
 CHURN = {"devices.churn": 0.05, "episode.slots": 40}
@@ -42,8 +42,23 @@ def test_one_world_equals_the_same_world_among_many(name: str) -> None:
             (world.views, many.views),
             (world.final_views, many.final_views),
         ]:
-            for name_, a, b in zip(type(mine)._fields, mine, other, strict=True):
-                assert np.ascontiguousarray(a[0]).tobytes() == np.ascontiguousarray(b[i]).tobytes(), name_
+            for a, b in zip(arrays(mine), arrays(other), strict=True):
+                assert np.ascontiguousarray(a[0]).tobytes() == np.ascontiguousarray(b[i]).tobytes()
+
+
+def test_threads_change_nothing(rng: np.random.Generator) -> None:
+    """Byte for byte; and few worlds are left to one thread."""
+    serial, threaded = (World("text-v0", n_worlds=500, seed=5, overrides=CHURN, threads=n) for n in (1, 3))
+    assert [(s.first, s.last) for s in threaded._shards] == [(0, 166), (166, 333), (333, 500)]
+    assert len(World("text-v0", n_worlds=64, threads=3)._shards) == 1
+    serial.reset(), threaded.reset()
+    for _ in range(45):
+        actions = serial.sample_actions(rng)
+        serial.step(*actions)
+        threaded.step(*actions)
+    for mine, other in [(serial.state, threaded.state), (serial.views, threaded.views)]:
+        for a, b in zip(arrays(mine), arrays(other), strict=True):
+            assert a.tobytes() == b.tobytes()
 
 
 ROLLOUT = """
