@@ -13,16 +13,22 @@ if TYPE_CHECKING:
     from .scenario import ScenarioError as ScenarioError
     from .scenario import load_scenario as load_scenario
     from .scenario import shipped_ids as shipped_ids
+    from .single_agent import SingleAgentEnv as SingleAgentEnv
     from .tables import ExpertTable as ExpertTable
     from .tables import QualityTable as QualityTable
     from .tables import TableError as TableError
-    from .views import SingleAgentEnv as SingleAgentEnv
+    from .turns import TurnEnv as TurnEnv
+    from .vector import AgentBatch as AgentBatch
+    from .vector import MarketVectorEnv as MarketVectorEnv
     from .world import Views as Views
     from .world import World as World
 
 _HOME = {
     "EdgeEnv": "parallel",
-    "SingleAgentEnv": "views",
+    "SingleAgentEnv": "single_agent",
+    "TurnEnv": "turns",
+    "AgentBatch": "vector",
+    "MarketVectorEnv": "vector",
     "World": "world",
     "Views": "world",
     "Scenario": "scenario",

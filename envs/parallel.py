@@ -13,12 +13,11 @@ from pettingzoo import ParallelEnv
 from .fields import ROLES
 from .scenario import Scenario, load_scenario
 from .spaces import RoleSpaces
-from .state import DEVICE_TERMS, ENDINGS, PROVIDER_TERMS
+from .state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
 from .world import World
 
 RENDER_MODES = ["ansi", "rgb_array"]
 Observation = dict[str, np.ndarray]
-TERMS = {"device": DEVICE_TERMS, "provider": PROVIDER_TERMS}
 
 
 class EdgeEnv(ParallelEnv):  # type: ignore[misc]
@@ -97,8 +96,23 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         }
         self.possible_agents = list(self._places)
         self.agents: list[str] = []
-        self._device_actions = np.zeros((1, self.world.sizes.U, 2), np.int64)
-        self._provider_actions = np.zeros((1, self.world.sizes.P, 4), np.int64)
+        self._seats: dict[str, list[int]] = {}
+        self._actions = {role: self.world.default_actions(role) for role in ROLES}
+        self._watch()
+
+    def _watch(self) -> None:
+        """Plain views of what is read in every step; the world keeps its buffers."""
+        state = self.world.state
+        records = {"device": np.asarray(state.devices)[0], "provider": np.asarray(state.providers)[0]}
+        self._over, self._presence = np.asarray(state.clock)["over"], records["device"]["presence"]
+        self._happened = {role: records[role][["reward", "terminated", "truncated", *INFO[role]]] for role in ROLES}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_over", "_presence", "_happened")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._watch()
 
     @property
     def observation_spaces(self) -> dict[str, gymnasium.Space[Any]]:
@@ -130,7 +144,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         elif self.agents or self.world.state.clock.slot[0] > 0:  # in the middle of an episode
             self.world.reset(episode=int(self.world.state.clock.episode[0]) + 1)
         self._began = True
-        self.agents = self._present()
+        self._seat(self._present())
         return self._observe(self.agents, final=False), {agent: {} for agent in self.agents}
 
     def step(
@@ -146,23 +160,23 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         """
         self._take(actions)
         acted = self.agents
-        self.world.step(self._device_actions, self._provider_actions)
-        over = bool(self.world.state.clock.over[0])
+        self.world.step(self._actions["device"], self._actions["provider"])
+        over = bool(self._over[0])
         present = [] if over else self._present()
-        shown = acted + [agent for agent in present if agent not in acted]
+        shown = acted if present == acted or over else acted + [agent for agent in present if agent not in acted]
+        happened = {role: table.tolist() for role, table in self._happened.items()}
         rewards, terminated, truncated, infos = {}, {}, {}, {}
-        records = {"device": self.world.state.devices[0], "provider": self.world.state.providers[0]}
-        columns = {role: {name: table[name].tolist() for name in _REPORTED[role]} for role, table in records.items()}
         for agent in shown:
             role, i = self._places[agent]
-            column = columns[role]
-            rewards[agent] = column["reward"][i]
-            terminated[agent], truncated[agent] = column["terminated"][i], column["truncated"][i]
-            infos[agent] = {name: column[name][i] for name in _INFO[role]}
+            rewards[agent], terminated[agent], truncated[agent], *rest = happened[role][i]
+            infos[agent] = info = dict(zip(INFO[role], rest, strict=True))
             if role == "device":
-                infos[agent]["ended"] = ENDINGS[column["ended"][i]]
+                info["ended"] = ENDINGS[info["ended"]]
         observations = self._observe(shown, final=over)
-        self.agents = [agent for agent in present if not terminated[agent]]
+        if any(terminated.values()):
+            present = [agent for agent in present if not terminated[agent]]
+        if present != acted:
+            self._seat(present)
         return observations, rewards, terminated, truncated, infos
 
     def state(self) -> np.ndarray:
@@ -187,52 +201,62 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
             raise ValueError(f"agent: {agent!r} is not one of {self.possible_agents}") from None
 
     def _present(self) -> list[str]:
-        live = self.world.live_devices[0]
+        live = (self._presence == PRESENT).tolist()
+        if all(live):
+            return self.possible_agents.copy()
         return [agent for agent, (role, i) in self._places.items() if role == "provider" or live[i]]
 
+    def _seat(self, agents: list[str]) -> None:
+        """Let these agents act in the next slot."""
+        self.agents = agents
+        self._seats = {role: [] for role in ROLES}
+        for agent in agents:
+            role, i = self._places[agent]
+            self._seats[role].append(i)
+
     def _take(self, actions: Mapping[str, Any]) -> None:
+        """Put the agents' actions where the world reads them."""
         if not self.agents:
             raise ValueError("step: the episode is over or has not begun; call reset()")
         for agent in actions:
             if agent not in self.agents:
                 raise ValueError(f"actions: {agent!r} is not in the present agents {self.agents}")
-        self._device_actions[0] = (self.world.sizes.E + 1, 0)
         for agent in self.agents:
-            role, i = self._places[agent]
-            spaces = self.role_spaces[role]
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
-            action = np.asarray(actions[agent])
-            if action.shape != spaces.action.shape or action.dtype.kind not in "iu":
-                raise ValueError(f"actions: {agent!r} plays {actions[agent]!r}, which is not in {spaces.action}")
-            target = self._device_actions if role == "device" else self._provider_actions
-            target[0, i] = spaces.to_world(action)
-        if not self.scenario.providers.act:
-            self._provider_actions[:] = self.world.default_actions("provider")
+        self._actions["device"][0] = (self.world.sizes.E + 1, 0)
+        for role, seats in self._seats.items():
+            if seats:
+                given = [actions[f"{role}_{i}"] for i in seats]
+                self._actions[role][0, seats] = self._together(role, given)
+
+    def _together(self, role: str, given: list[Any]) -> np.ndarray:
+        """Actions of one role as the world takes them: (agents, parts)."""
+        spaces = self.role_spaces[role]
+        try:
+            together = np.array(given)
+        except ValueError:  # of different shapes
+            together = np.array(None)
+        if together.shape != (len(given), *spaces.shape) or together.dtype.kind not in "iu":
+            for i, action in zip(self._seats[role], given, strict=True):
+                one = np.asarray(action)
+                if one.shape != spaces.shape or one.dtype.kind not in "iu":
+                    raise ValueError(f"actions: '{role}_{i}' plays {action!r}, which is not in {spaces.action}")
+        return spaces.to_world(together)
 
     def _observe(self, agents: list[str], final: bool) -> dict[str, Observation]:
         views = self.world.final_views if final else self.world.views
-        arrays = {
-            "device": (views.devices[0].copy(), views.device_masks[0][:, self.role_spaces["device"].mask_columns]),
-            "provider": (
-                views.providers[0].copy(),
-                views.provider_masks[0][:, self.role_spaces["provider"].mask_columns],
-            ),
-        }
         seen = {}
-        for agent in agents:
-            role, i = self._places[agent]
-            seen[agent] = {"observation": arrays[role][0][i], "action_mask": arrays[role][1][i]}
-        return seen
+        for role in ROLES:
+            observations, masks = views.of(role)
+            rows = zip(observations[0].copy(), self.role_spaces[role].shown_mask(masks[0]), strict=True)
+            seen[role] = [{"observation": observation, "action_mask": mask} for observation, mask in rows]
+        return {agent: seen[role][i] for agent in agents for role, i in (self._places[agent],)}
 
 
-_INFO = {
-    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s"),
+INFO = {
+    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),
-}
-_REPORTED = {
-    "device": ("reward", "terminated", "truncated", "ended", *_INFO["device"]),
-    "provider": ("reward", "terminated", "truncated", *_INFO["provider"]),
 }
 
 

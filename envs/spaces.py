@@ -39,6 +39,7 @@ class RoleSpaces:
         observation: `Dict` of `observation` (Box) and `action_mask` (MultiBinary), parts of the action side by side.
         action: `Discrete` or `MultiDiscrete`.
         parts: Names of the parts an agent chooses.
+        shape: Shape of an action.
     """
 
     def __init__(self, role: str, sizes: Sizes) -> None:
@@ -59,6 +60,7 @@ class RoleSpaces:
                 "action_mask": gymnasium.spaces.MultiBinary(int(self.nvec.sum())),
             }
         )
+        self.shape = () if len(self.nvec) == 1 else (len(self.nvec),)
         self.action: gymnasium.Space[Any] = (
             gymnasium.spaces.Discrete(int(self.nvec[0])) if len(self.nvec) == 1 else MaskedMultiDiscrete(self.nvec)
         )
@@ -68,6 +70,17 @@ class RoleSpaces:
         given = np.asarray(actions, dtype=np.int64)
         if len(self.nvec) == 1:
             given = given[..., None]
+        if len(self._kept) == self._width:
+            return given
         full = np.zeros((*given.shape[:-1], self._width), np.int64)
         full[..., self._kept] = given
         return full
+
+    def from_world(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The inverse of `to_world`: actions of the world (..., all parts) as agents play them."""
+        kept = actions[..., self._kept]
+        return kept[..., 0] if len(self.nvec) == 1 else kept
+
+    def shown_mask(self, masks: NDArray[np.int8]) -> NDArray[np.int8]:
+        """The masks of the world (..., all parts) as agents see them (..., parts), copied."""
+        return masks.copy() if len(self._kept) == self._width else masks[..., self.mask_columns]

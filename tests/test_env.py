@@ -14,7 +14,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
-from edge_experts.envs import EdgeEnv, ScenarioError, World, shipped_ids
+from edge_experts.envs import AgentBatch, EdgeEnv, ScenarioError, TurnEnv, World, shipped_ids
 
 IDS = shipped_ids()
 CHURN = {"devices.churn": 0.05}
@@ -229,10 +229,140 @@ loaded = {"ray", "torch", "matplotlib", "numba"} & set(sys.modules)
 assert not loaded, loaded
 from pettingzoo.env_registry.registration import spec
 assert spec("parallel", "edge_experts/text-v0") and spec("aec", "edge_experts/netmoe-v0")
-assert "edge_experts/netmoe-v0" in gymnasium.registry and "edge_experts/text-v0" not in gymnasium.registry
+assert "edge_experts/netmoe-v0" in gymnasium.registry and "edge_experts/text-v0" in gymnasium.registry
 assert edge_experts.envs.World and "ray" not in sys.modules
 """
 
 
 def test_import_registers_and_does_nothing_else() -> None:
     subprocess.run([sys.executable, "-c", IMPORT], check=True)
+
+
+def test_in_turns_the_same_market(rng: np.random.Generator) -> None:
+    """The AEC view plays what the parallel one plays: rewards, observations, ends, with agents that come and go."""
+    scenario = {"devices.churn": 0.1, "episode.slots": 25}
+    parallel, turns = EdgeEnv("text-v0", scenario), TurnEnv("text-v0", scenario)
+    observations, _ = parallel.reset(seed=9)
+    turns.reset(seed=9)
+    left = joined = 0
+    while parallel.agents:
+        actions = {a: parallel.action_space(a).sample(observations[a]["action_mask"]) for a in parallel.agents}
+        acted = list(parallel.agents)
+        for agent in acted:
+            assert turns.agent_selection == agent
+            seen, *_ = turns.last()
+            assert all(np.array_equal(seen[key], observations[agent][key]) for key in seen)
+            turns.step(actions[agent])
+        observations, rewards, terminated, truncated, infos = parallel.step(actions)
+        assert turns.rewards == rewards and turns.infos == infos
+        assert (turns.terminations, turns.truncations) == (terminated, truncated)
+        for agent in [a for a in rewards if terminated[a] or truncated[a]]:
+            assert turns.agent_selection == agent and turns.last()[1] == rewards[agent]
+            turns.step(None)
+            left += 1
+        joined += len(set(rewards) - set(acted))
+        assert turns.agents == parallel.agents
+    assert left >= 16 and joined > 2
+
+
+def test_turns_refuse_what_is_out_of_turn() -> None:
+    env = TurnEnv("text-v0")
+    with pytest.raises(ValueError, match="call reset"):
+        env.step(0)
+    with pytest.raises(ValueError, match="call reset"):
+        env.observe("device_0")
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match="None for 'provider_0'"):
+        env.step(None)
+    for agent in env.possible_agents:
+        action = np.array([99, 0]) if agent == "device_3" else np.zeros(env.action_space(agent).shape, int)
+        if agent != "device_15":
+            env.step(action)
+        else:
+            with pytest.raises(ValueError, match="expert = 99 of device 3"):
+                env.step(action)
+
+
+@pytest.mark.parametrize("role", ["device", "provider"])
+def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator) -> None:
+    batch = AgentBatch("text-v0", n_worlds=6, role=role, scenario={**CHURN, "episode.slots": 12})
+    world = World("text-v0", n_worlds=6, seed=3, overrides={**CHURN, "episode.slots": 12})
+    shown = batch.observations
+    batch.reset(seed=3)
+    world.reset()
+    ends = np.zeros(2)
+    for _ in range(30):
+        actions = batch.sample_actions(rng)
+        observations, rewards, terminals, truncations, _ = batch.step(actions)
+        mine = actions.reshape(6, -1, actions.shape[-1])
+        world.step(*((mine, None) if role == "device" else (None, mine)))
+        records = world.state.devices if role == "device" else world.state.providers
+        assert observations is shown and np.shares_memory(shown, batch.world.views.of(role)[0])
+        assert np.array_equal(observations, world.views.of(role)[0].reshape(len(shown), -1))
+        assert np.array_equal(batch.action_masks, world.views.of(role)[1].reshape(len(shown), -1))
+        assert np.allclose(rewards, records.reward.ravel())
+        assert np.array_equal(terminals, records.terminated.ravel())
+        for i in np.flatnonzero(truncations):
+            b, agent = divmod(i, batch.agents_per_world)
+            assert world.state.clock.over[b]
+            assert np.array_equal(batch.final_observations[i], world.final_views.of(role)[0][b, agent])
+            assert np.array_equal(batch.final_action_masks[i], world.final_views.of(role)[1][b, agent])
+        ends += terminals.sum(), truncations.sum()
+        assert role == "provider" or np.array_equal(batch.masks, world.live_devices.ravel())
+    assert ends[1] > 0 and (role == "provider" or ends[0] > 0)
+    with pytest.raises(ValueError, match=r"expected integers of shape \("):
+        batch.step(np.zeros(len(shown)))
+    with pytest.raises(ValueError, match="role: 'server'"):
+        AgentBatch("text-v0", role="server")
+    with pytest.raises(ScenarioError, match="'provider' does not act"):
+        AgentBatch("netmoe-v0", role="provider")
+
+
+def test_partners_play_the_other_role(rng: np.random.Generator) -> None:
+    class Dear:
+        def act(self, world: World) -> Any:
+            providers = world.default_actions("provider")
+            providers[..., 0] = 4
+            return None, providers
+
+    paid = []
+    for partners in (None, Dear()):
+        batch, draws = AgentBatch("text-v0", n_worlds=8, partners=partners), np.random.default_rng(1)
+        batch.reset(seed=1)
+        total = 0.0
+        for _ in range(20):
+            batch.step(batch.sample_actions(draws))
+            total += batch.world.state.devices.payment.sum()
+        paid.append(total)
+    assert paid[1] < 1.3 * paid[0] < 0
+
+
+def test_gymnasium_vector() -> None:
+    envs = gymnasium.make_vec("edge_experts/netmoe-v0", num_envs=32)
+    one = gymnasium.make("edge_experts/netmoe-v0").unwrapped
+    assert envs.single_action_space == one.action_space and envs.single_observation_space == one.observation_space
+    seen, _ = envs.reset(seed=4)
+    assert seen in envs.observation_space
+    ended = 0
+    for _ in range(12):
+        actions = np.array([one.action_space.sample(mask=mask) for mask in seen["action_mask"]])
+        seen, rewards, terminated, truncated, infos = envs.step(actions)
+        assert seen in envs.observation_space and rewards.shape == (32,)
+        over = terminated | truncated
+        ended += over.sum()
+        if over.any():
+            assert np.array_equal(infos["_final_obs"], over)
+            assert all(last in one.observation_space for last in infos["final_obs"][over])
+    assert ended >= 64
+    first, _ = envs.reset(seed=4)
+    again, _ = envs.reset(seed=4)
+    assert np.array_equal(first["observation"], again["observation"])
+    assert not np.array_equal(first["observation"], envs.reset()[0]["observation"])
+
+    market = gymnasium.make_vec("edge_experts/text-v0", num_envs=64, copy=False, scenario=CHURN)
+    seen, infos = market.reset(seed=1)
+    assert seen["observation"] is market.unwrapped.batch.observations and 0 < infos["present"].sum() < 64
+    with pytest.raises(ScenarioError, match="num_envs: 40 is not a multiple of 16.*take 32"):
+        gymnasium.make_vec("edge_experts/text-v0", num_envs=40)
+    with pytest.raises(ValueError, match="call reset"):
+        gymnasium.make_vec("edge_experts/netmoe-v0").step(np.zeros(1, int))

@@ -1,4 +1,4 @@
-"""Other ways to look at a market: turn by turn (AEC), and by one agent alone (Gymnasium)."""
+"""`SingleAgentEnv`: a scenario with one agent as a Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -8,16 +8,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from pettingzoo import AECEnv
-from pettingzoo.utils import OrderEnforcingWrapper, parallel_to_aec
 
 from .parallel import EdgeEnv, Observation
 from .scenario import Scenario, ScenarioError
-
-
-def aec_env(**kwargs: Any) -> AECEnv:
-    """Entry point of `pettingzoo.make("aec", id)`; arguments as `EdgeEnv`."""
-    return OrderEnforcingWrapper(parallel_to_aec(EdgeEnv(**kwargs)))
 
 
 class SingleAgentEnv(gymnasium.Env[Observation, Any]):
