@@ -12,14 +12,17 @@ from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import get_trainable_cls, register_env, register_trainable
 
 from .batched_runner import BatchedEnvRunner
-from .moe_ppo import MoEPPO, MoEPPOConfig
+from .moe_ppo import MoEPPO
 from .policies import SCHEMES, PolicyMapping
+from .ppo import MaskedPPOConfig
 from .rllib_env import PettingZooEnv, find_env, is_ours
 
 DEFAULT_WORLDS = 64
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
 OWN = {"MoEPPO": MoEPPO}
+# RLlib's algorithms that the batched runner can feed, and what they become then
+BATCHED = {"PPO": MaskedPPOConfig}
 
 register_trainable("MoEPPO", MoEPPO)
 
@@ -72,7 +75,11 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
     Args:
         config: With `env` named (see `find_env`) and `env_config`.
         policies: One of `policies.SCHEMES`, used unless the configuration has a mapping of its own.
-        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours and the algorithm is MoE-PPO.
+        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is MoE-PPO or in
+            `BATCHED`, and the configuration brings no network of its own.
+
+    Returns:
+        The completed configuration: the given one, or what took its place for the batched runner.
 
     Raises:
         EnvError, ScenarioError, TableError, SetupError: before anything is started.
@@ -84,8 +91,16 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         return config  # a class or creator of the user's own, with all that goes with it
     creator = find_env(name)
     algo = config.algo_class.__name__
-    ours = isinstance(config, MoEPPOConfig)
-    if not ours and (is_ours(name) or ":" in name):
+    fits = is_ours(name) and (isinstance(config, MaskedPPOConfig) or algo in BATCHED)
+    if runner == "batched" and not fits:
+        raise SetupError(
+            f"runner: batched samples our environments for {', '.join([*OWN, *BATCHED])}; {algo} on {name} needs "
+            "--runner stock"
+        )
+    batched = fits and (runner == "batched" or (runner == "auto" and not _has_own_network(config)))
+    if batched and algo in BATCHED:
+        config = _become(config, BATCHED[algo])
+    if not isinstance(config, MaskedPPOConfig) and (is_ours(name) or ":" in name):
         config.environment(env_config={"flatten": True, **config.env_config})
     env = creator(EnvContext(config.env_config, worker_index=0))
     register_env(name, creator)
@@ -94,15 +109,23 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         _set_policies(config, env, policies)
         if algo in REPLAY and config.replay_buffer_config.get("type") in (None, *_SINGLE_AGENT_BUFFERS):
             config.replay_buffer_config = {**config.replay_buffer_config, "type": REPLAY[algo]}
-    batched_fits = ours and is_ours(name)
-    if runner == "batched" and not batched_fits:
-        raise SetupError(f"runner: batched samples our environments for MoEPPO; {algo} on {name} needs --runner stock")
-    if batched_fits and runner != "stock":
+    if batched:
         config.env_runners(env_runner_cls=BatchedEnvRunner)
         if config.num_envs_per_env_runner == 1:  # RLlib's default; one world would waste the batch
             config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
     env.close()
     return config
+
+
+def _has_own_network(config: AlgorithmConfig) -> bool:
+    return config._rl_module_spec is not None or bool(config._model_config)
+
+
+def _become(config: AlgorithmConfig, kind: type) -> AlgorithmConfig:
+    """The same settings as another kind of configuration."""
+    other = kind()
+    vars(other).update({name: value for name, value in vars(config).items() if name != "algo_class"})
+    return other
 
 
 _SINGLE_AGENT_BUFFERS = ("PrioritizedEpisodeReplayBuffer", "EpisodeReplayBuffer")

@@ -12,7 +12,7 @@ from .routers import TopKRouter
 
 
 class Branches(nn.Module):
-    """Equal multi-layer perceptrons with independent weights, computed together as batched matrix products.
+    """Equal multi-layer perceptrons with independent weights.
 
     Args:
         inputs: Size of the input.
@@ -30,12 +30,11 @@ class Branches(nn.Module):
                 for branch in weight:
                     nn.init.orthogonal_(branch, math.sqrt(2.0))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs) to (count, batch, hidden[-1])."""
-        y = x.unsqueeze(0).expand(len(self.weights[0]), -1, -1)
+    def forward(self, x: Tensor, branch: int) -> Tensor:
+        """One branch: (batch, inputs) to (batch, hidden[-1])."""
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            y = torch.relu(torch.baddbmm(bias, y, weight))
-        return y
+            x = torch.relu(torch.addmm(bias[branch], x, weight[branch]))
+        return x
 
 
 def mixture_size(inputs: int, hidden: tuple[int, ...], branches: int, head_outputs: int) -> int:
@@ -69,9 +68,21 @@ class Mixture(nn.Module):
         self.router = TopKRouter(inputs, branches, top_k) if branches > 1 else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Mixed output (batch, hidden[-1]), and the router's weights and probabilities (batch, branches)."""
-        y = self.branches(x)
+        """Mixed output (batch, hidden[-1]), and the router's weights and probabilities (batch, branches).
+
+        Each branch computes the rows that are routed to it and no others.
+        """
         if self.router is None:
-            return y[0], None, None
+            return self.branches(x, 0), None, None
         weights, probabilities = self.router(x)
-        return torch.einsum("nb,bnh->nh", weights, y), weights, probabilities
+        rows, share = [], []
+        for branch in weights.unbind(dim=-1):
+            rows.append(branch.detach().nonzero().squeeze(-1))
+            share.append(branch[rows[-1]])
+        outputs = [self.branches(x[chosen], i) for i, chosen in enumerate(rows)]
+        mixed = x.new_zeros(len(x), outputs[0].shape[-1])
+        return (
+            mixed.index_add(0, torch.cat(rows), torch.cat(outputs) * torch.cat(share).unsqueeze(-1)),
+            weights,
+            probabilities,
+        )

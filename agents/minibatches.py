@@ -28,6 +28,9 @@ class Minibatches:
         self._rows = rows
         self.count = min(max(1, round(batch.env_steps() / size)), min(rows.values()))
 
+    def __len__(self) -> int:
+        return self._epochs * self.count
+
     def __iter__(self) -> Iterator[MultiAgentBatch]:
         for _ in range(self._epochs):
             order = {module: torch.randperm(rows) for module, rows in self._rows.items()}

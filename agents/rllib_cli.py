@@ -44,6 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--policies", default="per_role", choices=SCHEMES, help="which agents share a policy")
     train.add_argument("--runner", default="auto", choices=RUNNERS, help="how environments are sampled")
     train.add_argument("--num-env-runners", type=int, metavar="N", help="remote sampling processes (0: in this one)")
+    train.add_argument(
+        "--ray-address",
+        metavar="ADDR",
+        help="train on this Ray cluster, as `auto` or host:6379; sampling processes run on its nodes",
+    )
     train.add_argument("--seed", type=int, help="seed of weights, sampling and environments")
     train.add_argument(
         "--checkpoint-freq", type=int, default=0, metavar="N", help="iterations between checkpoints (0: at the end)"
@@ -106,13 +111,13 @@ def _train(arguments: argparse.Namespace) -> int:
         config.env_runners(num_env_runners=arguments.num_env_runners)
     if arguments.seed is not None:
         config.debugging(seed=arguments.seed)
-    set_up(config, arguments.policies, arguments.runner)
+    config = set_up(config, arguments.policies, arguments.runner)
     try:
         config.validate()
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
     folder, restore = _place(arguments, name)
-    _start_ray()
+    _start_ray(arguments.ray_address)
     run = Run(config, stop, folder, arguments.checkpoint_freq, restore)
     last = run.train()
     print(
@@ -134,11 +139,22 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _start_ray() -> None:
+def _start_ray(address: str | None) -> None:
+    """Start Ray on this machine, or join the cluster at an address."""
     import ray
 
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    from .algorithms import SetupError
+
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:
+        if not ray.is_initialized():
+            ray.init(include_dashboard=False, **options)
+        return
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SetupError(f"--ray-address: no Ray cluster answers at '{address}' ({reason})") from None
 
 
 def _place(arguments: argparse.Namespace, name: str) -> tuple[Path, Path | None]:

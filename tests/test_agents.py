@@ -62,10 +62,15 @@ def test_branches_are_independent_networks() -> None:
     alone = x
     for weight, bias in zip(branches.weights, branches.biases, strict=True):
         alone = torch.relu(alone @ weight[1] + bias[1])
-    assert torch.allclose(branches(x)[1], alone, atol=1e-6)
+    assert torch.allclose(branches(x, 1), alone, atol=1e-6)
     mixture = Mixture(6, (8, 3), 2, 1)
     mixed, weights, _ = mixture(x)
-    assert torch.allclose(mixed, mixture.branches(x)[weights.argmax(dim=-1), torch.arange(5)], atol=1e-6)
+    both = torch.stack([mixture.branches(x, 0), mixture.branches(x, 1)])
+    assert torch.allclose(mixed, both[weights.argmax(dim=-1), torch.arange(5)], atol=1e-6)
+    wide = Mixture(6, (8, 3), 4, 3)
+    mixed, weights, _ = wide(x)
+    every = torch.stack([wide.branches(x, i) for i in range(4)], dim=1)
+    assert torch.allclose(mixed, (weights.unsqueeze(-1) * every).sum(dim=1), atol=1e-6)
 
 
 @pytest.mark.parametrize("action", [spaces.Discrete(5), spaces.MultiDiscrete([10, 4])])
@@ -116,9 +121,8 @@ def test_masked_actions_have_probability_zero_everywhere(space: Any, mask: np.nd
         assert all(part[drawn[:, i]].all() for i, part in enumerate(parts))
     greedy = distribution.to_deterministic().sample().reshape(64, -1)
     assert all(part[greedy[:, i]].all() for i, part in enumerate(parts))
-    for i, part in enumerate(parts):
-        cats = distribution._cats[i]._dist if hasattr(distribution, "_cats") else distribution._dist
-        assert (cats.probs[:, torch.from_numpy(part == 0)] == 0).all()
+    for part, probabilities in zip(parts, distribution.probabilities, strict=True):
+        assert (probabilities[:, torch.from_numpy(part == 0)] == 0).all()
     assert torch.isfinite(distribution.entropy()).all()
     assert (distribution.entropy() <= sum(np.log(part.sum()) for part in parts) + 1e-5).all()
     assert torch.isfinite(distribution.kl(distribution)).all()
@@ -126,6 +130,28 @@ def test_masked_actions_have_probability_zero_everywhere(space: Any, mask: np.nd
     (distribution.logp(distribution.sample()) + distribution.entropy()).sum().backward()
     grad = net.policy.bias.grad
     assert (grad[torch.from_numpy(mask == 0)] == 0).all() and (grad != 0).any() and torch.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.MultiDiscrete([3, 4, 2])])
+def test_categorical_parts_against_torchs_own(space: Any) -> None:
+    distribution_class, outputs = distribution_for(space)
+    logits, others = torch.randn(2, 40_000, outputs)
+    mine, other = distribution_class.from_logits(logits), distribution_class.from_logits(others)
+    sizes = [int(n) for n in getattr(space, "nvec", [outputs])]
+    theirs = [torch.distributions.Categorical(logits=part) for part in logits.split(sizes, dim=-1)]
+    second = [torch.distributions.Categorical(logits=part) for part in others.split(sizes, dim=-1)]
+    drawn = mine.sample()
+    assert drawn.shape == (40_000, *space.shape) and distribution_class.required_input_dim(space=space) == outputs
+    parts = drawn.reshape(40_000, -1).unbind(dim=-1)
+    assert torch.allclose(mine.logp(drawn), sum(d.log_prob(x) for d, x in zip(theirs, parts, strict=True)), atol=1e-5)
+    assert torch.allclose(mine.entropy(), sum(d.entropy() for d in theirs), atol=1e-5)
+    kl = sum(torch.distributions.kl_divergence(p, q) for p, q in zip(theirs, second, strict=True))
+    assert torch.allclose(mine.kl(other), kl, atol=1e-4)
+    likely = mine.to_deterministic().sample().reshape(40_000, -1)
+    assert all(torch.equal(x, d.probs.argmax(-1)) for x, d in zip(likely.unbind(dim=-1), theirs, strict=True))
+    for x, d in zip(parts, theirs, strict=True):  # as often as they should
+        shares = torch.nn.functional.one_hot(x, d.probs.shape[-1]).float().mean(dim=0)
+        assert torch.allclose(shares, d.probs.mean(dim=0), atol=0.01)
 
 
 def test_masked_box_entries_are_held_at_zero() -> None:
