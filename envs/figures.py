@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .scenario import Scenario, ScenarioError
 from .state import CONSTANTS, MACHINE, SCORE, Figures, Floats, Ints
 from .tables import ExpertTable, QualityTable
 from .tables.expert_table import Expert
-from .tables.reading import TABLES_DIR
+from .tables.reading import TABLES_DIR, Stamp, stamped
 
 BITS_PER_TOKEN = 4 * 8  # a token is about four characters of English (OpenAI's rule of thumb)
 TRACE_SLOT_S = 5.0
@@ -97,8 +98,7 @@ def load_figures(scenario: Scenario) -> tuple[Figures, QualityTable]:
         TableError: if a table is not valid.
         ScenarioError: if the scenario names an expert that the tables lack, or whose memory no provider has.
     """
-    machines = ExpertTable.load(scenario.tables.experts)
-    table = QualityTable.load(scenario.tables.quality, machines)
+    machines, table = _load_tables(stamped(scenario.tables.experts), stamped(scenario.tables.quality))
     local = scenario.devices.local_expert
     named = [("experts", name) for name in scenario.experts] + ([("devices.local_expert", local)] if local else [])
     for field, name in named:
@@ -126,6 +126,12 @@ def load_figures(scenario: Scenario) -> tuple[Figures, QualityTable]:
         speed_levels=np.array(scenario.providers.speed_levels),
         trace=_read_trace(scenario.arrivals.process, scenario.episode.slot_s),
     ), chosen
+
+
+@lru_cache(maxsize=8)  # a runner builds hundreds of environments from the same files
+def _load_tables(experts: Stamp, quality: Stamp) -> tuple[ExpertTable, QualityTable]:
+    machines = ExpertTable.load(experts.path)
+    return machines, QualityTable.load(quality.path, machines)
 
 
 def _check_memory(scenario: Scenario, hosted: list[Expert]) -> None:

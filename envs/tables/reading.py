@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -83,6 +83,24 @@ def resolve(path: str | Path) -> Path:
         names = ", ".join(sorted(p.stem for p in TABLES_DIR.glob("*.csv")))
         raise TableError(given, f"there is no such file; give a .csv or .parquet path, or one of: {names}")
     return given
+
+
+class Stamp(NamedTuple):
+    """A table's file in the state that it is in."""
+
+    path: Path
+    states: tuple[tuple[int, int] | None, ...]  # time of change and size of the file and of its sidecar
+
+
+def stamped(path: str | Path) -> Stamp:
+    """The file of a table, and when it and its sidecar were changed.
+
+    Raises:
+        TableError: if there is no such file.
+    """
+    file = resolve(path)
+    states = [found.stat() if found.exists() else None for found in (file, file.with_suffix(".yaml"))]
+    return Stamp(file.resolve(), tuple((state.st_mtime_ns, state.st_size) if state else None for state in states))
 
 
 def read_sheet(path: str | Path) -> Sheet:
