@@ -227,7 +227,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                 config.gamma,
                 config.lambda_,
             )
-            keep = data.pop("live").reshape(-1) & self._is_wanted(group, data["action_mask"])
+            nvec, share = self._spaces[group.role].nvec, self.config.forced_share
+            keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
             flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
             flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
             flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
@@ -238,16 +239,6 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             observation = {key: joined.pop(key) for key in ("action_mask", "observation")}
             batches[module] = SampleBatch({Columns.OBS: observation, **joined})
         return MultiAgentBatch(batches, env_steps=steps)
-
-    def _is_wanted(self, group: Group, masks: Array) -> Array:
-        """Rows the learner gets: all with a choice, and a share of those without.
-
-        Where one action is legal its probability is 1, so the row cannot teach the policy; the value function, which
-        also passes through such rows, needs few of them.
-        """
-        nvec = self._spaces[group.role].nvec
-        forced = masks.reshape(-1, masks.shape[-1]).sum(axis=-1) == len(nvec)
-        return ~forced | (self._thinning.random(len(forced)) < self.config.forced_share)
 
     def _log(self, steps: int, finished: int, rollout: Rollout) -> None:
         """The stock runner's metrics."""
@@ -308,6 +299,16 @@ class Rollout:
     def live_steps(self, group: Group) -> Array:
         """Slots played by each agent of a group."""
         return np.stack(self._columns[group.key]["live"]).sum(axis=(0, 1))
+
+
+def thinned(masks: Array, nvec: Array, share: float, rng: np.random.Generator) -> Array:
+    """Rows the learner gets: all with a choice, and a share of those without; (rows,) bool.
+
+    Where one action is legal its probability is 1, so the row cannot teach the policy; the value function, which also
+    passes through such rows, needs few of them.
+    """
+    forced = masks.reshape(-1, masks.shape[-1]).sum(axis=-1) == len(nvec)
+    return ~forced | (rng.random(len(forced)) < share)
 
 
 def group_agents(agents: list[str], mapping: Any) -> list[Group]:

@@ -1,4 +1,4 @@
-"""The `edge-experts` command: evaluate, list, describe, play, calibrate."""
+"""The `edge-experts` command: evaluate, list, describe, play, calibrate, speed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from edge_experts.envs.scenario import parse_overrides
 
 from .files import check_folder, write_text
 from .policies import POLICIES
+from .provenance import where_from
+
+GROUPS = ("world", "agents", "experts", "view", "peer", "training")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,6 +63,20 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate.add_argument(
         "--references", type=Path, metavar="F", help="also store floor and bound for `rllib train`, here"
     )
+    speed = commands.add_parser("speed", help="measure the speed of worlds, views, training and installed peers")
+    speed.add_argument("--rounds", type=int, default=3, metavar="N", help="times every case is measured, in turns")
+    speed.add_argument("--seconds", type=float, default=1.0, metavar="S", help="about how long each time")
+    speed.add_argument(
+        "--only",
+        nargs="+",
+        choices=GROUPS,
+        default=GROUPS,
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)}; all by default",
+    )
+    speed.add_argument("--grid", action="store_true", help="train with all settings of RLlib's stock runner, not two")
+    speed.add_argument("--json", type=Path, metavar="F", help="write the measurements to a file")
+    speed.add_argument("--plot", type=Path, metavar="F", help="draw cost against size, .png or .svg")
     return parser
 
 
@@ -73,11 +90,18 @@ def _add_env(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2: the input is not valid)."""
     arguments = build_parser().parse_args(argv)
-    commands = {"evaluate": _evaluate, "list": _list, "describe": _describe, "play": _play, "calibrate": _calibrate}
+    commands = {
+        "evaluate": _evaluate,
+        "list": _list,
+        "describe": _describe,
+        "play": _play,
+        "calibrate": _calibrate,
+        "speed": _speed,
+    }
     try:
         commands[arguments.command](arguments)
     except ModuleNotFoundError as error:
-        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot]'", file=sys.stderr)
+        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed]'", file=sys.stderr)
         return 2
     except (ScenarioError, TableError, ValueError, ImportError) as error:
         print(f"edge-experts: {error}", file=sys.stderr)
@@ -200,6 +224,34 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     if arguments.references:
         write_text(arguments.references, json.dumps(references, indent=1) + "\n")
         print(f"wrote {arguments.references}")
+
+
+def _speed(arguments: argparse.Namespace) -> None:
+    from .speed import as_json, draw_speed, machine, measure, speed_table
+    from .speed_cases import engine_cases, peer_cases, training_cases
+
+    if arguments.rounds < 1:
+        raise ValueError(f"--rounds: {arguments.rounds} must be 1 or more")
+    if not arguments.seconds > 0:
+        raise ValueError(f"--seconds: {arguments.seconds} must be positive")
+    for path, endings in ((arguments.json, (".json",)), (arguments.plot, (".png", ".svg"))):
+        if path:
+            check_folder(path)
+            if path.suffix not in endings:
+                raise ValueError(f"'{path}' must end in {' or '.join(endings)}")
+    cases = [*engine_cases(), *peer_cases(), *training_cases(arguments.grid)]
+    wanted = [case for case in cases if case.group in arguments.only]
+    here = machine()
+    results = measure(wanted, arguments.rounds, arguments.seconds, progress=True)
+    print(f"{here['processor']}, {here['cpus']} processors, {here['memory_gb']} GB\n")
+    print(speed_table(results))
+    if arguments.json:
+        data = {"machine": here, **where_from(), "rounds": arguments.rounds, "measurements": as_json(results)}
+        write_text(arguments.json, json.dumps(data, indent=1) + "\n")
+        print(f"wrote {arguments.json}")
+    if arguments.plot:
+        draw_speed(results, arguments.plot)
+        print(f"wrote {arguments.plot}")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,15 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
         "scenario": scenario.to_dict(),
         "scenario_hash": scenario.hash(),
         "tables": {quality.path.name: quality.sha256, experts.path.name: experts.sha256},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "commit": _commit(),
+        **where_from(),
         "machine": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
     }
+
+
+def where_from() -> dict[str, Any]:
+    """Versions and commit of the software."""
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {"versions": versions, "commit": _commit()}
 
 
 def _version(name: str) -> str | None:
