@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -114,6 +115,7 @@ class Run:
             while not self._is_done():
                 result = algorithm.train()
                 row = self._row(algorithm.iteration, result, before_s + time.perf_counter() - started)
+                self._count_runners(algorithm, row)
                 self.rows.append(row)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
@@ -150,6 +152,22 @@ class Run:
         }
         score = normalise(self.scenario, float(mean)) if known and self.scenario is not None else None
         return {**row, "normalised_score": score} if score is not None else row
+
+    def _count_runners(self, algorithm: Any, row: dict[str, Any]) -> None:
+        """Note how many remote sampling processes are at work, and say when one was lost or came back."""
+        if self.config.num_env_runners == 0:
+            return
+        before = (
+            self.rows[-1].get("env_runners", self.config.num_env_runners) if self.rows else self.config.num_env_runners
+        )
+        row["env_runners"] = now = algorithm.env_runner_group.num_healthy_remote_workers()
+        if now != before:
+            change = "lost" if now < before else "back"
+            tqdm.write(
+                f"{abs(before - now)} sampling process(es) {change} at {row['env_steps']} env steps: "
+                f"{now} of {self.config.num_env_runners} at work",
+                file=sys.stderr,
+            )
 
     def _keep_rows(self, iteration: int) -> None:
         """Rows of a resumed run up to the checkpoint; what was done after it is done again."""
