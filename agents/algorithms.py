@@ -16,13 +16,14 @@ from .moe_ppo import MoEPPO
 from .policies import SCHEMES, PolicyMapping
 from .ppo import MaskedPPOConfig
 from .rllib_env import PettingZooEnv, find_env, is_ours
+from .vtrace import MaskedAPPOConfig, MaskedIMPALAConfig
 
 DEFAULT_WORLDS = 64
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
 OWN = {"MoEPPO": MoEPPO}
 # RLlib's algorithms that the batched runner can feed, and what they become then
-BATCHED = {"PPO": MaskedPPOConfig}
+BATCHED = {"PPO": MaskedPPOConfig, "APPO": MaskedAPPOConfig, "IMPALA": MaskedIMPALAConfig}
 
 register_trainable("MoEPPO", MoEPPO)
 
@@ -100,7 +101,8 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
     batched = fits and (runner == "batched" or (runner == "auto" and not _has_own_network(config)))
     if batched and algo in BATCHED:
         config = _become(config, BATCHED[algo])
-    if not isinstance(config, MaskedPPOConfig) and (is_ours(name) or ":" in name):
+    takes_masks = isinstance(config, MaskedPPOConfig | MaskedAPPOConfig | MaskedIMPALAConfig)
+    if not takes_masks and (is_ours(name) or ":" in name):
         config.environment(env_config={"flatten": True, **config.env_config})
     env = creator(EnvContext(config.env_config, worker_index=0))
     register_env(name, creator)

@@ -32,8 +32,11 @@ from ray.rllib.utils.metrics import (
 from edge_experts.envs.world import Views, World
 
 from .advantages import generalised_advantages
+from .trajectories import order_rows
 
 Array = NDArray[Any]
+Cut = tuple[int, Array, dict[str, Array]]
+ADVANTAGES, TRAJECTORIES = "advantages", "trajectories"  # the forms of a batch
 EVALUATION_SEED = 2**40  # added to the seed of evaluation runners: their episodes are never trained on
 
 
@@ -175,10 +178,10 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             Columns.VF_PREDS: module.compute_values({Columns.OBS: observation}, out.get(Columns.EMBEDDINGS)).numpy(),
         }
 
-    def _values(self, group: Group, views: Views, worlds: Any = slice(None)) -> Array:
+    def _values(self, group: Group, seen: dict[str, Array]) -> Array:
         """Values of what a group sees: (worlds, agents)."""
         with torch.inference_mode():
-            observation = {key: torch.from_numpy(value) for key, value in self._observe(group, views, worlds).items()}
+            observation = {key: torch.from_numpy(value) for key, value in seen.items()}
             values: Array = self.module[group.module].compute_values({Columns.OBS: observation}).numpy()
         return values.reshape(-1, len(group.agents))
 
@@ -191,9 +194,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             reward, terminated = record.reward[:, group.agents], record.terminated[:, group.agents].copy()
             truncated = record.truncated[:, group.agents].copy()
             if truncated.any():
-                last = np.zeros(reward.shape, np.float32)
-                last[over] = self._values(group, self.world.final_views, over)
-                rollout.bootstrap(group, last)
+                rollout.cut(group, np.flatnonzero(over), self._observe(group, self.world.final_views, over))
             rollout.append(
                 group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated}
             )
@@ -207,38 +208,55 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self._is_whole |= over
 
     def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
-        """Advantages and value targets; rows of agents that were not there are dropped."""
+        """The batch that the algorithm learns from, in the form its configuration names."""
+        rows = self._trajectories if getattr(self.config, "batch_form", None) == TRAJECTORIES else self._advantages
         parts: dict[str, list[dict[str, Array]]] = {}
         for group in self._groups:
-            data = rollout.stacked(group)
-            values = data.pop(Columns.VF_PREDS).reshape(rollout.slots, self.num_envs, len(group.agents))
-            following = np.empty_like(values)
-            following[:-1] = values[1:]
-            following[-1] = self._values(group, self.world.views)
-            for t, last in rollout.last_values(group).items():
-                following[t] = np.where(data["truncated"][t], last, following[t])
-            config = self.config.get_config_for_module(group.module)
-            advantages = generalised_advantages(
-                data.pop("reward"),
-                values,
-                following,
-                data.pop("terminated"),
-                data.pop("truncated"),
-                config.gamma,
-                config.lambda_,
-            )
-            nvec, share = self._spaces[group.role].nvec, self.config.forced_share
-            keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
-            flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
-            flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
-            flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
-            parts.setdefault(group.module, []).append(flat)
+            parts.setdefault(group.module, []).append(rows(group, rollout))
         batches = {}
         for module, chunks in parts.items():
-            joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-            observation = {key: joined.pop(key) for key in ("action_mask", "observation")}
-            batches[module] = SampleBatch({Columns.OBS: observation, **joined})
+            whole = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+            observation = {key: whole.pop(key) for key in ("action_mask", "observation")}
+            batches[module] = SampleBatch({Columns.OBS: observation, **whole})
         return MultiAgentBatch(batches, env_steps=steps)
+
+    def _advantages(self, group: Group, rollout: Rollout) -> dict[str, Array]:
+        """Rows with advantages and value targets; those of agents that were not there are dropped."""
+        data = rollout.stacked(group)
+        values = data.pop(Columns.VF_PREDS).reshape(rollout.slots, self.num_envs, len(group.agents))
+        following = np.empty_like(values)
+        following[:-1] = values[1:]
+        following[-1] = self._values(group, self._observe(group, self.world.views))
+        for t, worlds, seen in rollout.cuts(group):
+            last = np.zeros(values.shape[1:], np.float32)
+            last[worlds] = self._values(group, seen)
+            following[t] = np.where(data["truncated"][t], last, following[t])
+        config = self.config.get_config_for_module(group.module)
+        ends = data.pop("terminated"), data.pop("truncated")
+        advantages = generalised_advantages(data.pop("reward"), values, following, *ends, config.gamma, config.lambda_)
+        nvec, share = self._spaces[group.role].nvec, self.config.forced_share
+        keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
+        if not config.use_kl_loss:
+            del data[Columns.ACTION_DIST_INPUTS]
+        flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
+        flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
+        flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
+        return flat
+
+    def _trajectories(self, group: Group, rollout: Rollout) -> dict[str, Array]:
+        """Rows in the order that V-trace reads them (see `trajectories`)."""
+        data, U = rollout.stacked(group), len(group.agents)
+        closing = []
+        for t, worlds, seen in rollout.cuts(group):  # cut by the time limit
+            agents = (worlds[:, None] * U + np.arange(U)).reshape(-1)
+            cut = data["truncated"][t].reshape(-1)[agents]
+            closing.append((t, agents[cut], {name: value[cut] for name, value in seen.items()}))
+        last = rollout.slots - 1  # cut by the end of the rollout
+        ended = data["terminated"][last] | data["truncated"][last]
+        agents = np.flatnonzero(data["live"][last] & ~ended)
+        seen = self._observe(group, self.world.views)
+        closing.append((last, agents, {name: value[agents] for name, value in seen.items()}))
+        return order_rows(data, closing, self._spaces[group.role].nvec)
 
     def _log(self, steps: int, finished: int, rollout: Rollout) -> None:
         """The stock runner's metrics."""
@@ -276,7 +294,7 @@ class Rollout:
     def __init__(self, groups: list[Group]) -> None:
         self.slots = 0
         self._columns: dict[tuple[str, str], dict[str, list[Array]]] = {g.key: {} for g in groups}
-        self._last: dict[tuple[str, str], dict[int, Array]] = {g.key: {} for g in groups}
+        self._cuts: dict[tuple[str, str], list[Cut]] = {g.key: [] for g in groups}
 
     def append(self, group: Group, columns: dict[str, Array]) -> None:
         """Add a slot's values to a group's columns."""
@@ -284,13 +302,13 @@ class Rollout:
         for name, value in columns.items():
             mine.setdefault(name, []).append(value)
 
-    def bootstrap(self, group: Group, values: Array) -> None:
-        """Keep the values of the last observations of the present slot."""
-        self._last[group.key][self.slots] = values
+    def cut(self, group: Group, worlds: Array, seen: dict[str, Array]) -> None:
+        """Keep what a group saw last in the worlds whose episodes were cut in the present slot."""
+        self._cuts[group.key].append((self.slots, worlds, seen))
 
-    def last_values(self, group: Group) -> dict[int, Array]:
-        """Values of last observations by slot."""
-        return self._last[group.key]
+    def cuts(self, group: Group) -> list[Cut]:
+        """Slot, worlds (n,) and last observations, rows (n x agents, ...), of every cut."""
+        return self._cuts[group.key]
 
     def stacked(self, group: Group) -> dict[str, Array]:
         """Columns as arrays (T, B x agents, ...) or (T, B, agents)."""
@@ -334,19 +352,23 @@ def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any
     )
     if not batches:
         return None, results
-    joined = {}
-    for module in batches[0].policy_batches:
-        columns = _join([dict(batch.policy_batches[module]) for batch in batches])
+    batch = joined(batches)
+    for columns in batch.policy_batches.values():
         advantages = columns[Postprocessing.ADVANTAGES]
         columns[Postprocessing.ADVANTAGES] = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
-        joined[module] = SampleBatch(columns)
-    return MultiAgentBatch(joined, env_steps=sum(batch.env_steps() for batch in batches)), results
+    return batch, results
+
+
+def joined(batches: list[MultiAgentBatch]) -> MultiAgentBatch:
+    """Batches of several runners as one, of tensors."""
+    modules = {
+        module: SampleBatch(_join([dict(batch.policy_batches[module]) for batch in batches]))
+        for module in batches[0].policy_batches
+    }
+    return MultiAgentBatch(modules, env_steps=sum(batch.env_steps() for batch in batches))
 
 
 def _join(parts: list[Any]) -> Any:
     if isinstance(parts[0], dict):
         return {key: _join([part[key] for part in parts]) for key in parts[0]}
     return torch.from_numpy(np.concatenate(parts) if len(parts) > 1 else parts[0])
-
-
-__all__ = ["BatchedEnvRunner", "collect", "group_agents"]

@@ -86,7 +86,9 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         return torch.cat([mixed, x], dim=-1), weights, probabilities
 
     def _distribution_inputs(self, features: Tensor, observation: Any) -> Tensor:
-        outputs = self.policy(features)
+        return self._masked(self.policy(features), observation)
+
+    def _masked(self, outputs: Tensor, observation: Any) -> Tensor:
         mask = observation["action_mask"] if self.has_mask else None
         if not self.is_box:
             return outputs if mask is None else mask_logits(outputs, mask)

@@ -153,3 +153,32 @@ def test_compiled_code_is_stamped_with_all_sources() -> None:
     stamp = kernel.step_worlds._cache._cache_file._source_stamp
     assert stamp == jit._fingerprint(__import__("pathlib").Path(kernel.__file__).parent)
     assert len(stamp) == 64
+
+
+NOWHERE_TO_CACHE = """
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []  # as where neither the installation nor the home folder can be written
+from edge_experts.envs import World
+world = World("text-v0", n_worlds=2, seed=5)
+world.reset()
+world.step()
+world.step()
+print(float(world.state.devices.reward.sum()))
+"""
+
+
+def test_a_read_only_installation_works_and_says_that_it_compiles() -> None:
+    done = subprocess.run([sys.executable, "-c", NOWHERE_TO_CACHE], capture_output=True, text=True, check=True)
+    world = World("text-v0", n_worlds=2, seed=5)
+    world.reset()
+    world.step()
+    world.step()
+    assert float(done.stdout) == pytest.approx(float(world.state.devices.reward.sum()), abs=1e-12)
+    assert done.stderr.count("compiling the simulation for this machine") == 1
+
+
+def test_first_step_with_a_warm_cache_is_silent() -> None:
+    script = "from edge_experts.envs import World; w = World('text-v0'); w.reset(); w.step()"
+    World("text-v0")  # fills the cache
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
