@@ -12,6 +12,7 @@ from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import get_trainable_cls, register_env, register_trainable
 
 from .batched_runner import BatchedEnvRunner
+from .mappo import CRITIC, MAPPO, CentralEnvRunner, MAPPOConfig
 from .moe_ppo import MoEPPO
 from .policies import SCHEMES, PolicyMapping
 from .ppo import MaskedPPOConfig
@@ -21,11 +22,12 @@ from .vtrace import MaskedAPPOConfig, MaskedIMPALAConfig
 DEFAULT_WORLDS = 64
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
-OWN = {"MoEPPO": MoEPPO}
+OWN = {"MoEPPO": MoEPPO, "MAPPO": MAPPO}
 # RLlib's algorithms that the batched runner can feed, and what they become then
 BATCHED = {"PPO": MaskedPPOConfig, "APPO": MaskedAPPOConfig, "IMPALA": MaskedIMPALAConfig}
 
-register_trainable("MoEPPO", MoEPPO)
+for _name, _algorithm in OWN.items():
+    register_trainable(_name, _algorithm)
 
 
 class SetupError(ValueError):
@@ -47,7 +49,7 @@ def new_config(algo: str) -> AlgorithmConfig:
         near = get_close_matches(algo, algorithm_names(), n=1, cutoff=0.4)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(algorithm_names())}"
         raise SetupError(f"algo: '{algo}' is not known; {hint}")
-    return get_trainable_cls(algo).get_default_config()
+    return (OWN.get(algo) or get_trainable_cls(algo)).get_default_config()
 
 
 def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
@@ -98,6 +100,12 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
             f"runner: batched samples our environments for {', '.join([*OWN, *BATCHED])}; {algo} on {name} needs "
             "--runner stock"
         )
+    central = isinstance(config, MAPPOConfig)
+    if central and (runner == "stock" or not is_ours(name)):
+        raise SetupError(
+            f"runner: MAPPO's critic reads the worlds of the batched runner, on our environments only; {name} with "
+            f"--runner {runner} has none: take PPO"
+        )
     batched = fits and (runner == "batched" or (runner == "auto" and not _has_own_network(config)))
     if batched and algo in BATCHED:
         config = _become(config, BATCHED[algo])
@@ -111,8 +119,10 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         _set_policies(config, env, policies)
         if algo in REPLAY and config.replay_buffer_config.get("type") in (None, *_SINGLE_AGENT_BUFFERS):
             config.replay_buffer_config = {**config.replay_buffer_config, "type": REPLAY[algo]}
+        if central and CRITIC not in config.policies:
+            config.add_critic(env.env.world.sizes)
     if batched:
-        config.env_runners(env_runner_cls=BatchedEnvRunner)
+        config.env_runners(env_runner_cls=CentralEnvRunner if central else BatchedEnvRunner)
         if config.num_envs_per_env_runner == 1:  # RLlib's default; one world would waste the batch
             config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
     env.close()

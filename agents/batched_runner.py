@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
@@ -171,12 +172,15 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             inputs = torch.where(observation["action_mask"].bool(), torch.zeros_like(inputs), inputs)
         distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
         actions = (distribution if explore else distribution.to_deterministic()).sample()
-        return {
+        chosen = {
             Columns.ACTIONS: actions.numpy(),
             Columns.ACTION_LOGP: distribution.logp(actions).numpy(),
             Columns.ACTION_DIST_INPUTS: inputs.numpy(),
-            Columns.VF_PREDS: module.compute_values({Columns.OBS: observation}, out.get(Columns.EMBEDDINGS)).numpy(),
         }
+        if isinstance(module, ValueFunctionAPI):
+            values = module.compute_values({Columns.OBS: observation}, out.get(Columns.EMBEDDINGS))
+            chosen[Columns.VF_PREDS] = values.numpy()
+        return chosen
 
     def _values(self, group: Group, seen: dict[str, Array]) -> Array:
         """Values of what a group sees: (worlds, agents)."""
@@ -223,7 +227,25 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     def _advantages(self, group: Group, rollout: Rollout) -> dict[str, Array]:
         """Rows with advantages and value targets; those of agents that were not there are dropped."""
         data = rollout.stacked(group)
-        values = data.pop(Columns.VF_PREDS).reshape(rollout.slots, self.num_envs, len(group.agents))
+        data.pop(Columns.VF_PREDS, None)
+        values, following = self._value_estimates(group, rollout)
+        config = self.config.get_config_for_module(group.module)
+        ends = data.pop("terminated"), data.pop("truncated")
+        advantages = generalised_advantages(data.pop("reward"), values, following, *ends, config.gamma, config.lambda_)
+        self.value_targets = advantages + values
+        nvec, share = self._spaces[group.role].nvec, self.config.forced_share
+        keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
+        if not config.use_kl_loss:
+            del data[Columns.ACTION_DIST_INPUTS]
+        flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
+        flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
+        flat[Postprocessing.VALUE_TARGETS] = self.value_targets.reshape(-1)[keep]
+        return flat
+
+    def _value_estimates(self, group: Group, rollout: Rollout) -> tuple[Array, Array]:
+        """Values of what a group saw in every slot and of what it saw after it, (T, B, agents) each."""
+        data = rollout.stacked(group, (Columns.VF_PREDS, "truncated"))
+        values = data[Columns.VF_PREDS].reshape(rollout.slots, self.num_envs, len(group.agents))
         following = np.empty_like(values)
         following[:-1] = values[1:]
         following[-1] = self._values(group, self._observe(group, self.world.views))
@@ -231,17 +253,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             last = np.zeros(values.shape[1:], np.float32)
             last[worlds] = self._values(group, seen)
             following[t] = np.where(data["truncated"][t], last, following[t])
-        config = self.config.get_config_for_module(group.module)
-        ends = data.pop("terminated"), data.pop("truncated")
-        advantages = generalised_advantages(data.pop("reward"), values, following, *ends, config.gamma, config.lambda_)
-        nvec, share = self._spaces[group.role].nvec, self.config.forced_share
-        keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
-        if not config.use_kl_loss:
-            del data[Columns.ACTION_DIST_INPUTS]
-        flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
-        flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
-        flat[Postprocessing.VALUE_TARGETS] = (advantages + values).reshape(-1)[keep]
-        return flat
+        return values, following
 
     def _trajectories(self, group: Group, rollout: Rollout) -> dict[str, Array]:
         """Rows in the order that V-trace reads them (see `trajectories`)."""
@@ -249,7 +261,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         closing = []
         for t, worlds, seen in rollout.cuts(group):  # cut by the time limit
             agents = (worlds[:, None] * U + np.arange(U)).reshape(-1)
-            cut = data["truncated"][t].reshape(-1)[agents]
+            cut = (data["truncated"][t] & data["live"][t]).reshape(-1)[agents]
             closing.append((t, agents[cut], {name: value[cut] for name, value in seen.items()}))
         last = rollout.slots - 1  # cut by the end of the rollout
         ended = data["terminated"][last] | data["truncated"][last]
@@ -310,9 +322,9 @@ class Rollout:
         """Slot, worlds (n,) and last observations, rows (n x agents, ...), of every cut."""
         return self._cuts[group.key]
 
-    def stacked(self, group: Group) -> dict[str, Array]:
-        """Columns as arrays (T, B x agents, ...) or (T, B, agents)."""
-        return {name: np.stack(values) for name, values in self._columns[group.key].items()}
+    def stacked(self, group: Group, names: tuple[str, ...] | None = None) -> dict[str, Array]:
+        """Columns, or some of them, as arrays (T, B x agents, ...) or (T, B, agents)."""
+        return {n: np.stack(values) for n, values in self._columns[group.key].items() if names is None or n in names}
 
     def live_steps(self, group: Group) -> Array:
         """Slots played by each agent of a group."""
@@ -354,6 +366,8 @@ def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any
         return None, results
     batch = joined(batches)
     for columns in batch.policy_batches.values():
+        if Postprocessing.ADVANTAGES not in columns:
+            continue
         advantages = columns[Postprocessing.ADVANTAGES]
         columns[Postprocessing.ADVANTAGES] = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
     return batch, results

@@ -17,7 +17,8 @@ from edge_experts.envs import World
 from edge_experts.envs.spaces import RoleSpaces
 
 from .batched_runner import Group, group_agents
-from .module import MoEModule
+from .mappo import CRITIC
+from .module import MixturePolicy
 from .policies import PolicyMapping
 
 DESCRIPTION = "edge_experts.json"
@@ -83,10 +84,10 @@ class CheckpointPolicy:
                 f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
             ) from None
         for name, module in self.modules.items():
-            if not isinstance(module.unwrapped(), MoEModule):
+            if name != CRITIC and not isinstance(module.unwrapped(), MixturePolicy):
                 raise CheckpointError(
                     f"checkpoint: module '{name}' of '{self.folder}' is a {type(module.unwrapped()).__name__}; "
-                    "use rllib evaluate for algorithms other than MoEPPO"
+                    "use `rllib evaluate`, which plays any"
                 )
 
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:

@@ -24,7 +24,7 @@ class Minibatches:
 
     def __init__(self, batch: MultiAgentBatch, epochs: int, size: int) -> None:
         self._batch, self._epochs = batch, epochs
-        rows = {module: len(columns["actions"]) for module, columns in batch.policy_batches.items()}
+        rows = {module: columns.count for module, columns in batch.policy_batches.items()}
         self._rows = rows
         self.count = min(max(1, round(batch.env_steps() / size)), min(rows.values()))
 

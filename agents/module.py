@@ -1,4 +1,4 @@
-"""The MoE-PPO network as an RLModule: one mixture shared by policy and value, masks made exact."""
+"""The networks as RLModules: a mixture of branches for the policy, shared with the value function or not; exact masks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ROUTER_PROBABILITIES = "router_probabilities"  # (batch, branches), full softmax
 LOG_STD_RANGE = (-5.0, 2.0)
 
 
-class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
-    """Mixture of branches, with a policy head and a value head on top.
+class MixturePolicy(TorchRLModule):  # type: ignore[misc]
+    """Mixture of branches with a policy head on top.
 
     Observations may be any space that flattens; of a `Dict` with an `action_mask` the mask also enters the network.
 
@@ -31,6 +31,8 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         hidden: Width of each layer of a branch.
         dense_equal: Build the control instead: one plain network with as many weights.
     """
+
+    value_outputs = 0
 
     def setup(self) -> None:
         """Build the network for the module's spaces."""
@@ -44,17 +46,15 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
         branches = options["branches"]
         if options.get("dense_equal"):
-            width = equal_dense_width(inputs, hidden, branches, outputs + 1)
+            width = equal_dense_width(inputs, hidden, branches, outputs + self.value_outputs)
             hidden, branches = (width,) * len(hidden), 1
         self.normalise = RunningNorm(inputs)
         self.mixture = Mixture(inputs, hidden, branches, options["top_k"])
         # the heads also see the input: what is linear in it need not pass through the branches
-        self.policy = nn.Linear(hidden[-1] + inputs, outputs)
-        self.value = nn.Linear(hidden[-1] + inputs, 1)
+        self.features = hidden[-1] + inputs
+        self.policy = nn.Linear(self.features, outputs)
         nn.init.orthogonal_(self.policy.weight, 0.01)
-        nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.policy.bias)
-        nn.init.zeros_(self.value.bias)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         features, _, _ = self._features(batch)
@@ -69,12 +69,6 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
         if weights is not None:
             outputs[ROUTER_WEIGHTS], outputs[ROUTER_PROBABILITIES] = weights, probabilities
         return outputs
-
-    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
-        """Value of each observation: (batch,)."""
-        if embeddings is None:
-            embeddings = self._features(batch)[0]
-        return self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
 
     def _features(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """What the heads see, and the router's weights and probabilities."""
@@ -99,6 +93,25 @@ class MoEModule(TorchRLModule, ValueFunctionAPI):  # type: ignore[misc]
     def _flatten(self, observation: Any) -> Tensor:
         """Nested observations as one vector a row, in the order of the space; integers as one-hot."""
         return _flatten(self.observation_space, observation)
+
+
+class MoEModule(MixturePolicy, ValueFunctionAPI):  # type: ignore[misc]
+    """Mixture of branches, with a policy head and a value head on top; settings as `MixturePolicy`."""
+
+    value_outputs = 1
+
+    def setup(self) -> None:
+        """Build the network for the module's spaces."""
+        super().setup()
+        self.value = nn.Linear(self.features, 1)
+        nn.init.orthogonal_(self.value.weight, 1.0)
+        nn.init.zeros_(self.value.bias)
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
+        """Value of each observation: (batch,)."""
+        if embeddings is None:
+            embeddings = self._features(batch)[0]
+        return self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
 
 
 def _flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:

@@ -17,6 +17,7 @@ from ray.rllib.algorithms.ppo.ppo import (
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch
@@ -109,11 +110,13 @@ class MaskedPPOLearner(PPOTorchLearner):  # type: ignore[misc]
         ratio = torch.exp(distribution.logp(batch[Columns.ACTIONS][rows]) - batch[Columns.ACTION_LOGP][rows])
         clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
         policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
-        values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))[rows]
-        targets = batch[Postprocessing.VALUE_TARGETS][rows]
-        errors = (values - targets) ** 2
-        value_loss = errors.clamp(max=config.vf_clip_param).mean()
-        loss = policy_loss + config.vf_loss_coeff * value_loss
+        loss, report = policy_loss, {POLICY_LOSS_KEY: policy_loss}
+        if isinstance(module, ValueFunctionAPI):
+            values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))[rows]
+            targets = batch[Postprocessing.VALUE_TARGETS][rows]
+            errors = (values - targets) ** 2
+            report[VF_LOSS_KEY] = errors.clamp(max=config.vf_clip_param).mean()
+            loss = loss + config.vf_loss_coeff * report[VF_LOSS_KEY]
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         if entropy_coeff != 0 or self._is_last:
             entropy = distribution.entropy().mean()
@@ -124,14 +127,10 @@ class MaskedPPOLearner(PPOTorchLearner):  # type: ignore[misc]
             kl = before.kl(distribution).mean()
             loss = loss + self.curr_kl_coeffs_per_module[module_id] * kl
         if self._is_last:
-            report = {
-                POLICY_LOSS_KEY: policy_loss,
-                VF_LOSS_KEY: value_loss,
-                LEARNER_RESULTS_VF_LOSS_UNCLIPPED_KEY: errors.mean(),
-                LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: explained_variance(targets, values),
-                ENTROPY_KEY: entropy,
-                LEARNER_RESULTS_KL_KEY: kl,
-            }
+            report |= {ENTROPY_KEY: entropy, LEARNER_RESULTS_KL_KEY: kl}
+            if VF_LOSS_KEY in report:
+                report[LEARNER_RESULTS_VF_LOSS_UNCLIPPED_KEY] = errors.mean()
+                report[LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY] = explained_variance(targets, values)
             self.metrics.log_dict({k: v.detach() for k, v in report.items()}, key=module_id, window=1)
         return loss
 

@@ -118,6 +118,8 @@ def _train(arguments: argparse.Namespace) -> int:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
     folder, restore = _place(arguments, name)
     _start_ray(arguments.ray_address)
+    if arguments.ray_address is None:
+        _check_processors(config)
     run = Run(config, stop, folder, arguments.checkpoint_freq, restore)
     last = run.train()
     print(
@@ -155,6 +157,22 @@ def _start_ray(address: str | None) -> None:
     except (ConnectionError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SetupError(f"--ray-address: no Ray cluster answers at '{address}' ({reason})") from None
+
+
+def _check_processors(config: Any) -> None:
+    """Ray waits without a word for processors that this machine does not have."""
+    import ray
+
+    from .algorithms import SetupError
+
+    runners = config.num_env_runners + config.evaluation_num_env_runners
+    needed = runners * config.num_cpus_per_env_runner + config.num_learners
+    there = ray.cluster_resources().get("CPU", 0)
+    if needed > there:
+        raise SetupError(
+            f"num_env_runners: {runners} sampling and {config.num_learners} learning processes need {needed:g} "
+            f"processors, Ray has {there:g} here; lower --num-env-runners, or --config '{{\"num_learners\": 0}}'"
+        )
 
 
 def _place(arguments: argparse.Namespace, name: str) -> tuple[Path, Path | None]:

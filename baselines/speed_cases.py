@@ -102,7 +102,7 @@ def turns_step(changes: dict[str, Any] | None = None) -> Step:
             actions = recorded[i % length]
             for _ in range(len(actions)):
                 env.last()
-                env.step(actions[env.agent_selection])
+                env.step(actions[str(env.agent_selection)])
 
     return step
 
@@ -110,7 +110,7 @@ def turns_step(changes: dict[str, Any] | None = None) -> Step:
 def _recorded(env: Any) -> list[dict[str, Any]]:
     """An episode of random actions."""
     observations, _ = env.reset(seed=1)
-    actions = []
+    actions: list[dict[str, Any]] = []
     while env.agents and len(actions) < 64:
         actions.append({a: _sample(env.action_space(a), observations[a]) for a in env.agents})
         observations, *_ = env.step(actions[-1])
@@ -223,7 +223,7 @@ def mobile_env_step(size: str) -> Step:
     import gymnasium
     import mobile_env  # noqa: F401  registers its ids
 
-    env = gymnasium.make(f"mobile-{size}-ma-v0").unwrapped
+    env: Any = gymnasium.make(f"mobile-{size}-ma-v0").unwrapped
     return _gymnasium(env, lambda: {key: space.sample() for key, space in env.action_space.spaces.items()})
 
 

@@ -181,7 +181,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
 
     def state(self) -> np.ndarray:
         """Global state: the observations of all providers, then of all devices, as one float32 vector."""
-        return np.concatenate([self.world.views.providers[0].ravel(), self.world.views.devices[0].ravel()])
+        return self.world.views.joined()[0]
 
     def render(self) -> str | np.ndarray | None:
         """A picture of the market as `render_mode` asks: text, or an RGB array (height, width, 3) uint8."""

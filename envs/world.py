@@ -36,6 +36,11 @@ class Views(NamedTuple):
         """Observations and masks of a role."""
         return (self.devices, self.device_masks) if role == "device" else (self.providers, self.provider_masks)
 
+    def joined(self) -> NDArray[np.float32]:
+        """The global state of every world, (B, S): the observations of all providers, then of all devices."""
+        B = len(self.devices)
+        return np.concatenate([self.providers.reshape(B, -1), self.devices.reshape(B, -1)], axis=1)
+
 
 class Shard(NamedTuple):
     """Worlds that one thread steps, and its scratch."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,3 +25,14 @@ def rollout_digest(world: World, slots: int, rng: np.random.Generator, row: int)
         for array in (*arrays(world.state), *world.views):
             sha.update(array[row].tobytes())
     return sha.hexdigest()
+
+
+@pytest.fixture
+def ray_here() -> Iterator[Any]:
+    """A Ray of four processors that belongs to one test."""
+    import ray
+
+    ray.shutdown()
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()

@@ -301,8 +301,7 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
     assert ends == 8
     # truncation bootstraps with the value of the true last observation
     group = next(g for g in sampler._groups if g.role == "device")
-    last = rollout.last_values(group)
-    assert sorted(last) == [6, 13]
+    assert [t for t, _, _ in rollout.cuts(group)] == [6, 13]
 
 
 def test_value_targets_use_the_last_observation_where_episodes_are_cut() -> None:
@@ -404,3 +403,148 @@ def test_recurrent_modules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MoEModule, "is_stateful", lambda self: True)
     with pytest.raises(ValueError, match="recurrent.*--runner stock"):
         runner()
+
+
+def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scenario: Any) -> Any:
+    """A configuration of an algorithm for the batched runner, small enough to train in a test."""
+    from edge_experts.agents.algorithms import new_config, set_up
+
+    config = new_config(algo).environment(env, env_config={"scenario": scenario}).debugging(seed=1)
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds, rollout_fragment_length=10)
+    config.training(train_batch_size_per_learner=worlds * 10)
+    if "PPO" in algo and algo != "APPO":
+        config.training(minibatch_size=worlds * 5, num_epochs=2)
+    config.learners(num_learners=0)
+    return set_up(config)
+
+
+def test_trajectories_are_in_order_and_closed_by_what_was_seen_last() -> None:
+    """Every stretch of an agent's life is in order of time, and followed by its closing row where it goes on."""
+    from edge_experts.agents.trajectories import order_rows
+
+    rng = np.random.default_rng(0)
+    T, N = 12, 5
+    live = rng.random((T, N)) < 0.8
+    truncated = live & (rng.random((T, N)) < 0.2)
+    data = {
+        "live": live,
+        "observation": np.arange(T * N, dtype=np.float32).reshape(T, N, 1),
+        "action_mask": np.tile(np.array([0, 1, 1, 0], np.int8), (T, N, 1)),
+        Columns.ACTIONS: np.ones((T, N, 2), np.int64),
+        Columns.ACTION_LOGP: rng.random((T, N)).astype(np.float32),
+        "reward": rng.random((T, N)).astype(np.float32),
+        "terminated": np.zeros((T, N), bool),
+    }
+    closing = []
+    for t in range(T):
+        agents = np.flatnonzero(truncated[t])
+        seen = {"observation": 1000.0 + t * N + agents[:, None], "action_mask": data["action_mask"][t, agents]}
+        closing.append(
+            (t, agents, {"observation": seen["observation"].astype(np.float32), "action_mask": seen["action_mask"]})
+        )
+    rows = order_rows(data, closing, np.array([2, 2]))
+    expected, learned = [], []
+    for n in range(N):
+        for t in range(T):
+            if live[t, n]:
+                expected.append(float(t * N + n))
+                learned.append(True)
+                if truncated[t, n]:
+                    expected.append(1000.0 + t * N + n)
+                    learned.append(False)
+    assert rows["observation"][:, 0].tolist() == expected and rows["loss_mask"].tolist() == learned
+    closed = ~rows["loss_mask"]
+    assert (rows["rewards"][closed] == 0).all() and (rows["actions"][closed] == [1, 0]).all()  # legal ones
+
+
+@pytest.mark.parametrize("algo", ["IMPALA", "APPO"])
+def test_vtrace_batches_bootstrap_from_the_true_last_observation(algo: str) -> None:
+    from edge_experts.agents.batched_runner import BatchedEnvRunner
+
+    config = small(algo, worlds=4, **{"episode.slots": 7, "devices.churn": 0.1})
+    sampler = BatchedEnvRunner(config=config)
+    sampler._begin(staggered=False)
+    finals = []
+    play = sampler._play
+
+    def noting(*arguments: Any) -> Any:
+        over = play(*arguments)
+        if over.any():
+            devices = sampler.world.state.devices
+            finals.append(sampler.world.final_views.devices[devices.truncated & devices.acted])
+        return over
+
+    sampler._play = noting
+    rows = sampler.sample(num_timesteps=4 * 10)[0].policy_batches["device"]
+    closing = rows[Columns.OBS]["observation"][~rows[Columns.LOSS_MASK]]
+    assert len(finals) == 1 and len(closing) > len(finals[0])
+    for last in finals[0]:
+        assert (closing == last).all(axis=1).any()
+    # what is behind a leave is never bootstrapped
+    left = np.flatnonzero(rows[Columns.TERMINATEDS])
+    assert len(left) > 0 and rows[Columns.LOSS_MASK][np.minimum(left + 1, len(rows[Columns.LOSS_MASK]) - 1)].all()
+
+
+@pytest.mark.parametrize("algo", ["PPO", "MAPPO", "IMPALA", "APPO"])
+def test_algorithms_train_from_the_batched_runner(algo: str, ray_here: Any) -> None:
+    config = small(algo)
+    config.reporting(min_time_s_per_iteration=None, min_sample_timesteps_per_iteration=60)
+    algorithm = config.build_algo()
+    try:
+        before = {k: np.array(v) for k, v in algorithm.learner_group.get_weights()["device"].items()}
+        losses: dict[str, Any] = {}
+        for _ in range(3 if "vf_clip_param" in vars(config) else 12):  # IMPALA and APPO report now and then
+            result = algorithm.train()
+            losses.update(result["learners"].get("device", {}))
+        after = algorithm.learner_group.get_weights()["device"]
+        assert any((before[k] != after[k]).any() for k in before if "weight" in k)
+        assert all(np.isfinite(v).all() for v in after.values())
+        assert result["env_runners"]["num_env_steps_sampled_lifetime"] >= 180
+        assert np.isfinite(losses.get("policy_loss", losses.get("mean_pi_loss"))) and ("vf_loss" in losses) == (
+            algo != "MAPPO"
+        )
+        if algo == "MAPPO":
+            assert np.isfinite(result["learners"]["critic"]["vf_loss"])
+    finally:
+        algorithm.stop()
+
+
+def test_mappo_values_come_from_the_whole_world() -> None:
+    """One row of the critic's batch for each world and slot; targets of the policies' advantages."""
+    from edge_experts.agents.mappo import CRITIC, CentralEnvRunner
+
+    config = small("MAPPO", worlds=3, **{"devices.churn": 0.1})
+    config.training(forced_share=1.0)
+    sampler = CentralEnvRunner(config=config)
+    batch = sampler.sample(num_timesteps=30)[0].policy_batches
+    critic = batch[CRITIC]
+    assert critic[Columns.OBS].shape == (30, 4 * sampler.world.views.providers.shape[-1] + 16 * 69)
+    assert critic["live"].shape == (30, 20) and critic["live"][:, :4].all() and not critic["live"].all()
+    assert critic["live"][:, 4:].sum() == len(batch["device"][Columns.ACTIONS])
+    targets = critic[Postprocessing.VALUE_TARGETS][:, 4:][critic["live"][:, 4:]]
+    np.testing.assert_allclose(np.sort(targets), np.sort(batch["device"][Postprocessing.VALUE_TARGETS]), rtol=1e-5)
+    # another device's queue changes the value of this one: its own observation need not
+    states = torch.from_numpy(critic[Columns.OBS][:1]).repeat(2, 1)
+    states[1, -69:] += 1.0
+    values = sampler._judge(states.numpy())
+    assert (values[0, :-1] != values[1, :-1]).all()
+
+
+def test_mappo_needs_the_worlds() -> None:
+    from edge_experts.agents.algorithms import SetupError, new_config, set_up
+
+    with pytest.raises(SetupError, match="MAPPO's critic reads the worlds"):
+        set_up(new_config("MAPPO").environment("edge_experts/text-v0"), runner="stock")
+    with pytest.raises(SetupError, match="MAPPO's critic reads the worlds"):
+        set_up(new_config("MAPPO").environment("CartPole-v1"))
+
+
+def test_a_network_of_ones_own_is_sampled_by_the_stock_runner() -> None:
+    from edge_experts.agents.algorithms import new_config, set_up
+    from edge_experts.agents.batched_runner import BatchedEnvRunner
+
+    mine = new_config("PPO").environment("edge_experts/text-v0").rl_module(model_config={"use_lstm": True})
+    assert set_up(mine).env_runner_cls is None
+    assert set_up(new_config("PPO").environment("edge_experts/text-v0"), runner="stock").env_runner_cls is None
+    batched = set_up(new_config("PPO").environment("edge_experts/text-v0").training(lr=0.123, gamma=0.5))
+    assert batched.env_runner_cls is BatchedEnvRunner and (batched.lr, batched.gamma) == (0.123, 0.5)

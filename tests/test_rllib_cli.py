@@ -331,6 +331,15 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in shown
 
 
+def test_more_processes_than_processors(ray_here: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Ray would wait for ever."""
+    from edge_experts.agents.rllib_cli import main
+
+    assert main([*GOOD, "--num-env-runners", "99", "--local-dir", str(tmp_path)]) == 2
+    assert "99 sampling and 0 learning processes need 99 processors" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 GOOD = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--stop", '{"env_steps": 1}']
 BAD = {
     "algorithm": (
