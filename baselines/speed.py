@@ -157,7 +157,7 @@ def _serve(pipe: Any, case: Case, seconds: float) -> None:
             if step is None:
                 step = case.make(**case.options)
                 step(1)  # compiles, allocates
-                steps = _steps_for(step, seconds)
+                steps = _steps_for(step, seconds, slow=case.alone)
             unit = getattr(step, "unit", 1)  # training counts in iterations of so many env steps
             pipe.send({"steps": steps * unit, **_clocked(step, steps)})
         except Exception as error:
@@ -167,16 +167,17 @@ def _serve(pipe: Any, case: Case, seconds: float) -> None:
         close()
 
 
-def _steps_for(step: Step, seconds: float) -> int:
-    """How many steps take about so many seconds."""
+def _steps_for(step: Step, seconds: float, slow: bool) -> int:
+    """How many steps take about so many seconds; slow ones are not tried for that."""
     steps = 1
-    while True:
+    while not slow:
         started = time.perf_counter()
         step(steps)
         elapsed = time.perf_counter() - started
         if elapsed >= seconds / 4 or elapsed * 4 >= seconds:
             return max(1, round(steps * seconds / elapsed))
         steps = max(steps + 1, min(steps * 10, int(steps * seconds / max(elapsed, 1e-6))))
+    return max(1, round(seconds))
 
 
 def _clocked(step: Step, steps: int) -> dict[str, float]:
