@@ -17,12 +17,15 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_training_outlives_a_node_of_the_cluster(tmp_path: Path) -> None:
-    """One driver, a head and two nodes with a sampling process each; one node is killed during training."""
+    """One driver, a head and two nodes with a sampling process each; one node is killed during training.
+
+    The nodes have addresses of their own, so that the driver is not on the one that dies.
+    """
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
+        nodes = [cluster.add_node(num_cpus=1, node_ip_address=f"127.0.0.{i}") for i in (2, 3)]
         config = {"train_batch_size_per_learner": 600, "minibatch_size": 300, "num_epochs": 1}
         command = [sys.executable, "-m", "edge_experts.agents.rllib_cli", "train", "--algo", "MoEPPO"]
         command += ["--env", "edge_experts/netmoe-v0", "--config", json.dumps(config), "--num-env-runners", "2"]
