@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--ray-address",
         metavar="ADDR",
-        help="train on this Ray cluster, as `auto` or host:6379; sampling processes run on its nodes",
+        default=os.environ.get("RAY_ADDRESS"),
+        help="train on this Ray cluster, as `auto` or host:6379 (RAY_ADDRESS by default); sampling runs on its nodes",
     )
     train.add_argument("--seed", type=int, help="seed of weights, sampling and environments")
     train.add_argument(
@@ -150,7 +152,7 @@ def _start_ray(address: str | None) -> None:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, **options)
+            ray.init("local", include_dashboard=False, **options)  # never one that happens to run on this machine
         return
     try:
         ray.init(address=address, **options)

@@ -169,7 +169,7 @@ def rllib_step(runner: str, envs: int | None = None, runners: int = 0) -> Step:
     if envs is not None:
         config.env_runners(num_envs_per_env_runner=envs)
     config = set_up(config, runner=runner)
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=max(4, runners + 2))
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=max(4, runners + 2))
     algorithm = config.build_algo()
     return _Iterations(algorithm.train, config.train_batch_size_per_learner, algorithm.stop)
 

@@ -33,6 +33,6 @@ def ray_here() -> Iterator[Any]:
     import ray
 
     ray.shutdown()
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield ray
     ray.shutdown()
