@@ -74,7 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="GROUP",
         help=f"of {', '.join(GROUPS)}; all by default",
     )
-    speed.add_argument("--grid", action="store_true", help="train with all settings of RLlib's stock runner, not two")
+    speed.add_argument(
+        "--grid", action="store_true", help="also try all settings of RLlib's stock runner, in small batches"
+    )
     speed.add_argument("--json", type=Path, metavar="F", help="write the measurements to a file")
     speed.add_argument("--plot", type=Path, metavar="F", help="draw cost against size, .png or .svg")
     return parser

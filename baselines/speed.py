@@ -156,8 +156,10 @@ def _serve(pipe: Any, case: Case, seconds: float) -> None:
         try:
             if step is None:
                 step = case.make(**case.options)
+                started = time.perf_counter()
                 step(1)  # compiles, allocates
-                steps = _steps_for(step, seconds, slow=case.alone)
+                first = time.perf_counter() - started
+                steps = max(1, round(seconds / first)) if case.alone else _steps_for(step, seconds)
             unit = getattr(step, "unit", 1)  # training counts in iterations of so many env steps
             pipe.send({"steps": steps * unit, **_clocked(step, steps)})
         except Exception as error:
@@ -167,17 +169,16 @@ def _serve(pipe: Any, case: Case, seconds: float) -> None:
         close()
 
 
-def _steps_for(step: Step, seconds: float, slow: bool) -> int:
-    """How many steps take about so many seconds; slow ones are not tried for that."""
+def _steps_for(step: Step, seconds: float) -> int:
+    """How many steps take about so many seconds."""
     steps = 1
-    while not slow:
+    while True:
         started = time.perf_counter()
         step(steps)
         elapsed = time.perf_counter() - started
         if elapsed >= seconds / 4 or elapsed * 4 >= seconds:
             return max(1, round(steps * seconds / elapsed))
         steps = max(steps + 1, min(steps * 10, int(steps * seconds / max(elapsed, 1e-6))))
-    return max(1, round(seconds))
 
 
 def _clocked(step: Step, steps: int) -> dict[str, float]:
@@ -259,7 +260,7 @@ def draw_speed(results: Sequence[Measurement], path: Any) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(14, 4.6))
     fine = [one for one in results if not one.error and one.cpu_env_steps > 0]
     for group, marker in (("world", "o-"), ("peer", "s")):
         rows = [one for one in fine if one.group == group]
@@ -281,7 +282,7 @@ def draw_speed(results: Sequence[Measurement], path: Any) -> None:
     right.set(xscale="log", yscale="log", xlabel="agents (or experts)", ylabel="CPU time of one step of one world, µs")
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=6)
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.tight_layout()
     part = path.with_name(f".{path.name}.part")
     figure.savefig(part, dpi=110, format=path.suffix[1:])

@@ -135,17 +135,18 @@ def _parallel(env: Any) -> Step:
 
 
 def training_cases(grid: bool) -> list[Case]:
-    """Iterations of MoE-PPO on text-v0: batched, bare, and stock with its best or all settings."""
-    settings = [(envs, runners) for runners in (0, 1, 2) for envs in (1, 8, 32, 128)] if grid else [(32, 0), (32, 2)]
+    """Iterations of MoE-PPO on text-v0: batched, bare and stock; `grid` tries the stock runner's settings in small batches."""
     cases = [
         Case("MoE-PPO, batched runner", "training", 20, 1, rllib_step, {"runner": "batched"}, alone=True),
         Case("MoE-PPO, bare loop", "training", 20, 1, bare_step, {}, alone=True),
     ]
-    for envs, runners in settings:
-        options = {"runner": "stock", "envs": envs, "runners": runners}
-        cases.append(
-            Case(f"MoE-PPO, stock runner, {runners} x {envs} envs", "training", 20, 1, rllib_step, options, True)
-        )
+    settings: list[tuple[int, int, int | None]] = [(0, 32, None), (2, 32, None), (2, 128, None)]
+    if grid:
+        settings += [(runners, envs, 1024) for runners in (0, 1, 2) for envs in (1, 8, 32, 128)]
+    for runners, envs, batch in settings:
+        name = f"MoE-PPO, stock runner, {runners} x {envs} envs" + (f", batches of {batch:,}" if batch else "")
+        options = {"runner": "stock", "envs": envs, "runners": runners, "batch": batch}
+        cases.append(Case(name, "training", 20, 1, rllib_step, options, alone=True))
     return cases
 
 
@@ -155,7 +156,7 @@ def _training_config() -> Any:
     return text_moe_ppo.config.copy(copy_frozen=False)
 
 
-def rllib_step(runner: str, envs: int | None = None, runners: int = 0) -> Step:
+def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: int | None = None) -> Step:
     """Iterations of training through RLlib."""
     from edge_experts.agents import quiet
 
@@ -168,6 +169,8 @@ def rllib_step(runner: str, envs: int | None = None, runners: int = 0) -> Step:
     config = _training_config().env_runners(num_env_runners=runners)
     if envs is not None:
         config.env_runners(num_envs_per_env_runner=envs)
+    if batch is not None:
+        config.training(train_batch_size_per_learner=batch)
     config = set_up(config, runner=runner)
     ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=max(4, runners + 2))
     algorithm = config.build_algo()

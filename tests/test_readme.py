@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_experts.baselines.policies import POLICIES
+from edge_experts.baselines.speed import Measurement, speed_table
 from edge_experts.baselines.statistics import mean_interval
 from edge_experts.envs import load_scenario
 
@@ -48,7 +49,7 @@ def test_commands_run_as_written(commands: str, tmp_path: Path) -> None:
 
 
 def test_the_blocks_are_found() -> None:
-    assert len(blocks("python")) == 4 and len(blocks("bash")) == 2 and len(blocks("yaml")) == 1
+    assert len(blocks("python")) == 5 and len(blocks("bash")) == 2 and len(blocks("yaml")) == 1
 
 
 def test_the_scenario_is_ten_lines_at_most() -> None:
@@ -84,3 +85,30 @@ def test_make_targets_and_files_exist() -> None:
         assert f"\n{target}:" in makefile
     for link in re.findall(r"\]\(([\w/.]+)\)", TEXT):
         assert (ROOT / link).exists(), link
+
+
+def test_runners_learn_alike_as_the_results_say() -> None:
+    """Ten seeds of each runner at equal steps, and the difference with its interval."""
+    results = json.loads((ROOT / "results" / "netmoe-v0_runner_parity.json").read_text())
+    scores = {kind: [r["normalised_score"]["mean"] for r in results if f"/{kind}_" in r["policy"]] for kind in KINDS}
+    assert [len(values) for values in scores.values()] == [10, 10]
+    less = [b - s for b, s in zip(scores["batched"], scores["stock"], strict=True)]
+    text = (ROOT / "results" / "README.md").read_text()
+    for interval in (*(mean_interval(values) for values in scores.values()), mean_interval(less)):
+        assert str(interval) in text
+    assert str(mean_interval(less)) in TEXT
+
+
+KINDS = ("stock", "batched")
+
+
+def test_speed_tables_are_those_of_the_measurements() -> None:
+    data = [json.loads((ROOT / "results" / "speed" / f"{name}.json").read_text()) for name in ("engine", "training")]
+    rows = [Measurement(**row) for part in data for row in part["measurements"]]
+    page = (ROOT / "results" / "speed" / "README.md").read_text()
+    for line in speed_table(rows).split("\n"):
+        assert line in page, line
+    shown = [line for line in TEXT.split("\n") if line in speed_table(rows).split("\n")]
+    assert len(shown) >= 12  # the README's own table is a part of it
+    for name in ("mobile-env", "mpe2", "lbforaging", "rware", "vmas", "stock runner", "bare loop"):
+        assert any(name in line for line in shown), name

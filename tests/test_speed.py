@@ -65,7 +65,7 @@ def test_all_cases_of_ours_step() -> None:
         if case.worlds <= 1024:
             case.make(**{**case.options, **({"n_worlds": 2} if "n_worlds" in case.options else {})})(3)
     names = [case.name for case in speed_cases.training_cases(grid=True)]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 17
 
 
 def test_more_experts_than_the_tables_hold() -> None:
