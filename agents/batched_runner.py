@@ -213,7 +213,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
 
     def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
         """The batch that the algorithm learns from, in the form its configuration names."""
-        rows = self._trajectories if getattr(self.config, "batch_form", None) == TRAJECTORIES else self._advantages
+        rows = self._trajectories if self.config.batch_form == TRAJECTORIES else self._advantages
         parts: dict[str, list[dict[str, Array]]] = {}
         for group in self._groups:
             parts.setdefault(group.module, []).append(rows(group, rollout))
@@ -232,14 +232,15 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         config = self.config.get_config_for_module(group.module)
         ends = data.pop("terminated"), data.pop("truncated")
         advantages = generalised_advantages(data.pop("reward"), values, following, *ends, config.gamma, config.lambda_)
-        self.value_targets = advantages + values
+        targets = advantages + values
+        rollout.targets[group.key] = targets
         nvec, share = self._spaces[group.role].nvec, self.config.forced_share
         keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
         if not config.use_kl_loss:
             del data[Columns.ACTION_DIST_INPUTS]
         flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
         flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
-        flat[Postprocessing.VALUE_TARGETS] = self.value_targets.reshape(-1)[keep]
+        flat[Postprocessing.VALUE_TARGETS] = targets.reshape(-1)[keep]
         return flat
 
     def _value_estimates(self, group: Group, rollout: Rollout) -> tuple[Array, Array]:
@@ -307,6 +308,7 @@ class Rollout:
         self.slots = 0
         self._columns: dict[tuple[str, str], dict[str, list[Array]]] = {g.key: {} for g in groups}
         self._cuts: dict[tuple[str, str], list[Cut]] = {g.key: [] for g in groups}
+        self.targets: dict[tuple[str, str], Array] = {}  # value targets, (T, B, agents)
 
     def append(self, group: Group, columns: dict[str, Array]) -> None:
         """Add a slot's values to a group's columns."""

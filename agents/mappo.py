@@ -104,7 +104,6 @@ class CentralEnvRunner(BatchedEnvRunner):
 
     def _sample(self, **kwargs: Any) -> list[MultiAgentBatch]:
         self._states: list[Array] = []
-        self._targets: dict[tuple[str, str], tuple[Array, Array]] = {}
         self._last_states: list[tuple[int, Array, Array]] = []
         return super()._sample(**kwargs)
 
@@ -135,18 +134,14 @@ class CentralEnvRunner(BatchedEnvRunner):
             following[t][worlds] = self._judge(last)[:, mine]
         return values[:-1], following
 
-    def _advantages(self, group: Group, rollout: Rollout) -> dict[str, Array]:
-        rows = super()._advantages(group, rollout)
-        self._targets[group.key] = self.value_targets, rollout.stacked(group)["live"]
-        return rows
-
     def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
         batch = super()._finish(rollout, steps)
         shape = (rollout.slots, self.num_envs, self.world.sizes.P + self.world.sizes.U)
         targets, live = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for group in self._groups:
             mine = self._columns_of(group)
-            targets[..., mine], live[..., mine] = self._targets[group.key]
+            targets[..., mine] = rollout.targets[group.key]
+            live[..., mine] = rollout.stacked(group, ("live",))["live"]
         rows = {
             Columns.OBS: np.concatenate(self._states),
             Postprocessing.VALUE_TARGETS: targets.reshape(-1, shape[-1]),

@@ -34,7 +34,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.torch_utils import explained_variance
 from torch import Tensor
 
-from .batched_runner import BatchedEnvRunner, collect
+from .batched_runner import ADVANTAGES, BatchedEnvRunner, collect
 from .minibatches import Minibatches
 from .module import MoEModule
 
@@ -46,6 +46,8 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
         hidden: Width of each layer.
         forced_share: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
     """
+
+    batch_form = ADVANTAGES
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedPPO)

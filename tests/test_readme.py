@@ -103,7 +103,9 @@ KINDS = ("stock", "batched")
 
 
 def test_speed_tables_are_those_of_the_measurements() -> None:
-    data = [json.loads((ROOT / "results" / "speed" / f"{name}.json").read_text()) for name in ("engine", "training", "grid")]
+    data = [
+        json.loads((ROOT / "results" / "speed" / f"{name}.json").read_text()) for name in ("engine", "training", "grid")
+    ]
     rows = [Measurement(**row) for part in data for row in part["measurements"]]
     page = (ROOT / "results" / "speed" / "README.md").read_text()
     for line in speed_table(rows).split("\n"):
