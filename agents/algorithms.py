@@ -23,6 +23,7 @@ DEFAULT_WORLDS = 64
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
 OWN = {"MoEPPO": MoEPPO, "MAPPO": MAPPO}
+TAKE_MASKS = (MaskedPPOConfig, MaskedAPPOConfig, MaskedIMPALAConfig)
 # RLlib's algorithms that the batched runner can feed, and what they become then
 BATCHED = {"PPO": MaskedPPOConfig, "APPO": MaskedAPPOConfig, "IMPALA": MaskedIMPALAConfig}
 
@@ -94,7 +95,7 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         return config  # a class or creator of the user's own, with all that goes with it
     creator = find_env(name)
     algo = config.algo_class.__name__
-    fits = is_ours(name) and (isinstance(config, MaskedPPOConfig) or algo in BATCHED)
+    fits = is_ours(name) and (isinstance(config, TAKE_MASKS) or algo in BATCHED)
     if runner == "batched" and not fits:
         raise SetupError(
             f"runner: batched samples our environments for {', '.join([*OWN, *BATCHED])}; {algo} on {name} needs "
@@ -106,11 +107,15 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
             f"runner: MAPPO's critic reads the worlds of the batched runner, on our environments only; {name} with "
             f"--runner {runner} has none: take PPO"
         )
-    batched = fits and (runner == "batched" or (runner == "auto" and not _has_own_network(config)))
+    if runner == "batched" and algo in BATCHED and _has_own_network(config):
+        raise SetupError(
+            f"runner: batched trains {algo} with a plain network that takes masks, but the configuration brings a network "
+            "of its own (rl_module); leave that out, or use --runner stock"
+        )
+    batched = fits and (central or runner == "batched" or (runner == "auto" and not _has_own_network(config)))
     if batched and algo in BATCHED:
         config = _become(config, BATCHED[algo])
-    takes_masks = isinstance(config, MaskedPPOConfig | MaskedAPPOConfig | MaskedIMPALAConfig)
-    if not takes_masks and (is_ours(name) or ":" in name):
+    if not isinstance(config, TAKE_MASKS) and (is_ours(name) or ":" in name):
         config.environment(env_config={"flatten": True, **config.env_config})
     env = creator(EnvContext(config.env_config, worker_index=0))
     register_env(name, creator)
