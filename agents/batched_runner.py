@@ -387,4 +387,5 @@ def joined(batches: list[MultiAgentBatch]) -> MultiAgentBatch:
 def _join(parts: list[Any]) -> Any:
     if isinstance(parts[0], dict):
         return {key: _join([part[key] for part in parts]) for key in parts[0]}
-    return torch.from_numpy(np.concatenate(parts) if len(parts) > 1 else parts[0])
+    # what came through Ray's object store alone cannot be written to, which torch warns of
+    return torch.from_numpy(parts[0] if len(parts) == 1 and parts[0].flags.writeable else np.concatenate(parts))
