@@ -52,8 +52,7 @@ class MAPPOConfig(MaskedPPOConfig):
     def training(self, *, critic_hidden: Any = NotProvided, **kwargs: Any) -> MAPPOConfig:
         """Set the critic's width and any of PPO's settings."""
         super().training(**kwargs)
-        if critic_hidden is not NotProvided:
-            self.critic_hidden = critic_hidden
+        self._take(critic_hidden=critic_hidden)
         return self
 
     def add_critic(self, sizes: Sizes) -> None:

@@ -46,15 +46,7 @@ class MoEPPOConfig(MaskedPPOConfig):
     ) -> MoEPPOConfig:
         """Set the mixture's settings and any of PPO's."""
         super().training(**kwargs)
-        given = {
-            "branches": branches,
-            "top_k": top_k,
-            "balance_coeff": balance_coeff,
-            "dense_equal": dense_equal,
-        }
-        for name, value in given.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+        self._take(branches=branches, top_k=top_k, balance_coeff=balance_coeff, dense_equal=dense_equal)
         return self
 
     def validate(self) -> None:

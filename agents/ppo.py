@@ -57,10 +57,14 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
     def training(self, *, hidden: Any = NotProvided, forced_share: Any = NotProvided, **kwargs: Any) -> MaskedPPOConfig:
         """Set the network's settings and any of PPO's."""
         super().training(**kwargs)
-        for name, value in (("hidden", hidden), ("forced_share", forced_share)):
+        self._take(hidden=hidden, forced_share=forced_share)
+        return self
+
+    def _take(self, **settings: Any) -> None:
+        """Set those settings that are given."""
+        for name, value in settings.items():
             if value is not NotProvided:
                 setattr(self, name, value)
-        return self
 
     def validate(self) -> None:
         """Check the settings.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from ray.rllib.algorithms.appo.appo import APPO, APPOConfig
 from ray.rllib.algorithms.appo.torch.appo_torch_learner import APPOTorchLearner
 from ray.rllib.algorithms.impala.impala import IMPALA, IMPALAConfig
@@ -21,15 +20,12 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch
 from .batched_runner import TRAJECTORIES, joined
 from .module import MoEModule
 
-Array = NDArray[Any]
-
 
 class PlainNetwork:
     """What a configuration needs to train one plain network with exact masks from trajectories."""
 
     batch_form = TRAJECTORIES
     hidden = (64, 64)
-    forced_share = 1.0
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:

@@ -21,15 +21,7 @@ class TurnEnv(AECEnv):  # type: ignore[misc]
     so that asking in turn changes nothing. Rewards come with the last turn of a slot. An agent whose episode has ended is
     asked once more and must answer `None`.
 
-    Args:
-        base: A shipped id, a YAML file, plain data, or a `Scenario`.
-        scenario: Dotted scenario fields to change, as `{"devices.count": 32}`.
-        seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
-        render_mode: `"ansi"` or `"rgb_array"` (needs `edge-experts[plot]`).
-
-    Raises:
-        ScenarioError: if the scenario is not valid.
-        TableError: if a table is not valid.
+    Arguments and errors as `EdgeEnv`.
 
     Version history:
         v0: first version.
