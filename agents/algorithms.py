@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+import gymnasium
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.registry import ALGORITHMS
 from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import get_trainable_cls, register_env, register_trainable
+
+from edge_experts.envs.registry import is_market
 
 from .batched_runner import BatchedEnvRunner
 from .mappo import CRITIC, MAPPO, CentralEnvRunner, MAPPOConfig
 from .moe_ppo import MoEPPO
 from .policies import SCHEMES, PolicyMapping
 from .ppo import MaskedPPOConfig
-from .rllib_env import PettingZooEnv, find_env, is_ours
+from .rllib_env import PettingZooEnv, find_env
 from .vtrace import MaskedAPPOConfig, MaskedIMPALAConfig
 
 DEFAULT_WORLDS = 64
@@ -95,14 +98,14 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         return config  # a class or creator of the user's own, with all that goes with it
     creator = find_env(name)
     algo = config.algo_class.__name__
-    fits = is_ours(name) and (isinstance(config, TAKE_MASKS) or algo in BATCHED)
+    fits = is_market(name) and (isinstance(config, TAKE_MASKS) or algo in BATCHED)
     if runner == "batched" and not fits:
         raise SetupError(
             f"runner: batched samples our environments for {', '.join([*OWN, *BATCHED])}; {algo} on {name} needs "
             "--runner stock"
         )
     central = isinstance(config, MAPPOConfig)
-    if central and (runner == "stock" or not is_ours(name)):
+    if central and (runner == "stock" or not is_market(name)):
         raise SetupError(
             f"runner: MAPPO's critic reads the worlds of the batched runner, on our environments only; {name} with "
             f"--runner {runner} has none: take PPO"
@@ -115,7 +118,7 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
     batched = fits and (central or runner == "batched" or (runner == "auto" and not _has_own_network(config)))
     if batched and algo in BATCHED:
         config = _become(config, BATCHED[algo])
-    if not isinstance(config, TAKE_MASKS) and (is_ours(name) or ":" in name):
+    if not isinstance(config, TAKE_MASKS) and (is_market(name) or name not in gymnasium.registry):
         config.environment(env_config={"flatten": True, **config.env_config})
     env = creator(EnvContext(config.env_config, worker_index=0))
     register_env(name, creator)

@@ -1,4 +1,4 @@
-"""Stored floor and bound of the shipped scenarios, so that training can show a normalised score as it goes."""
+"""Stored floor and bound of the shipped scenarios and their twins, so that training shows a normalised score as it goes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "references.json"
 
 @cache
 def _stored() -> dict[str, Any]:
-    text = resources.files("edge_experts.configs").joinpath(FILE).read_text("utf-8")
+    text = resources.files("edge_experts.results").joinpath(FILE).read_text("utf-8")
     return json.loads(text)  # type: ignore[no-any-return]
 
 

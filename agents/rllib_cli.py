@@ -77,10 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet.before_import()
     try:  # imported from here on, so that `rllib --help` answers at once
         from edge_experts.envs import ScenarioError, TableError
+        from edge_experts.envs.registry import EnvError
 
         from .algorithms import SetupError
         from .checkpoint import CheckpointError
-        from .rllib_env import EnvError
     except ModuleNotFoundError as error:
         print(f"rllib: {error}; pip install 'edge-experts[rllib]'", file=sys.stderr)
         return 2

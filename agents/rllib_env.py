@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from edge_experts.envs import EdgeEnv, ScenarioError, shipped_ids
+from edge_experts.envs import ScenarioError
+from edge_experts.envs.registry import Source, find
 
-
-class EnvError(ValueError):
-    """An environment cannot be found. Names it and the nearest one that can."""
+MARKET_OPTIONS = ("scenario", "render_mode")
 
 
 class PettingZooEnv(MultiAgentEnv):  # type: ignore[misc]
@@ -90,83 +85,35 @@ def _single_choice(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
     return space
 
 
-def is_ours(name: str) -> bool:
-    """Whether a name is a shipped id or a scenario file, which the batched runner can sample."""
-    return str(name) in shipped_ids() or str(name).endswith((".yaml", ".yml"))
-
-
 def find_env(name: str) -> Callable[[Any], Any]:
     """The creator of an environment, called with RLlib's env config.
 
     Args:
-        name: A shipped id, a scenario file, a Gymnasium id, or a PettingZoo parallel environment as `module:Class` or
-            `file.py:Class`.
+        name: As `edge_experts.envs.registry.find` takes it: an id, a scenario file, or `module:Class` or `file.py:Class` of a
+            PettingZoo parallel or a Gymnasium environment.
 
     Raises:
         EnvError: if there is no such environment, with the nearest name.
     """
-    if is_ours(name):
-        return functools.partial(_create_ours, name)
-    if name in gymnasium.registry:
-        return functools.partial(_create_gymnasium, name)
-    if ":" in name:
-        load_class(name)  # fails here and now rather than in a worker
-        return functools.partial(_create_class, name)
-    known = [*shipped_ids(), *gymnasium.registry]
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else "give an id, a scenario .yaml, module:Class or file.py:Class"
-    raise EnvError(f"env: '{name}' is not known; {hint}")
+    source = find(name)
+    if source.market is not None:
+        return functools.partial(_create_market, source)
+    return functools.partial(_create_other, source)
 
 
-def load_class(name: str) -> Any:
-    """The class or function behind `module:Class` or `file.py:Class`.
-
-    Raises:
-        EnvError: if the module or the class cannot be found.
-    """
-    place, _, attribute = name.rpartition(":")
-    try:
-        module = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except ImportError as error:
-        raise EnvError(f"env: '{name}': module '{place}' cannot be imported: {error}") from None
-    try:
-        return getattr(module, attribute)
-    except AttributeError:
-        near = get_close_matches(attribute, dir(module), n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise EnvError(f"env: '{place}' has no '{attribute}'{hint}") from None
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise EnvError(f"env: there is no file '{path}'")
-    name = f"edge_experts_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # so that its classes can be pickled
-    spec.loader.exec_module(module)
-    return module
-
-
-def _create_ours(name: str, config: Any) -> Any:
+def _create_market(source: Source, config: Any) -> Any:
     options = dict(config)
     flatten = bool(options.pop("flatten", False))
-    render_mode = options.pop("render_mode", None)
-    scenario = options.pop("scenario", None)
-    if options:
-        near = get_close_matches(next(iter(options)), ("scenario", "flatten", "render_mode"), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "the keys are scenario, flatten, render_mode"
-        raise ScenarioError(f"env_config.{next(iter(options))}: unknown key; {hint}")
-    return PettingZooEnv(EdgeEnv(name, scenario, render_mode=render_mode), flatten)
+    for key in options:
+        if key not in MARKET_OPTIONS:
+            near = get_close_matches(key, (*MARKET_OPTIONS, "flatten"), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(MARKET_OPTIONS)}, flatten"
+            raise ScenarioError(f"env_config.{key}: unknown key; {hint}")
+    return PettingZooEnv(source.make(**options), flatten)
 
 
-def _create_gymnasium(name: str, config: Any) -> Any:
-    return gymnasium.make(name, **dict(config))
-
-
-def _create_class(name: str, config: Any) -> Any:
+def _create_other(source: Source, config: Any) -> Any:
     options = dict(config)
     flatten = bool(options.pop("flatten", False))
-    made = load_class(name)(**options)
+    made = source.make(**options)
     return PettingZooEnv(made, flatten) if hasattr(made, "possible_agents") else made

@@ -20,12 +20,12 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from tqdm import tqdm
 
 from edge_experts.envs import Scenario, load_scenario
+from edge_experts.envs.registry import is_market
 
 from .algorithms import SetupError
 from .checkpoint import describe_checkpoint
 from .curves import draw_curve
 from .references import normalise
-from .rllib_env import is_ours
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about
@@ -260,6 +260,6 @@ def _scalars(value: Any, prefix: str = "") -> Any:
 
 
 def _scenario_of(config: AlgorithmConfig) -> Scenario | None:
-    if isinstance(config.env, str) and is_ours(config.env):
+    if isinstance(config.env, str) and is_market(config.env):
         return load_scenario(config.env, config.env_config.get("scenario"))
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_experts.envs import ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.fields import ROLES, describe
-from edge_experts.envs.scenario import parse_overrides
+from edge_experts.envs.scenario import heldout_ids, parse_overrides
 
 from .files import check_folder, write_text
 from .policies import POLICIES
@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate = commands.add_parser("calibrate", help="measure the floor, the bound and all heuristics of scenarios")
     calibrate.add_argument("envs", nargs="*", metavar="ID|YAML", help="all shipped scenarios by default")
     calibrate.add_argument("--episodes", type=int, default=200, metavar="N")
+    calibrate.add_argument("--heldout", action="store_true", help="also the held-out twins, by the main heuristics")
     calibrate.add_argument(
         "--references", type=Path, metavar="F", help="also store floor and bound for `rllib train`, here"
     )
@@ -219,8 +220,10 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     if arguments.references:
         check_folder(arguments.references)
     references = {}
-    for env in arguments.envs or shipped_ids():
-        results = calibrate(env, arguments.episodes)
+    envs = arguments.envs or shipped_ids()
+    twins = [twin for env in envs for twin in heldout_ids(env)] if arguments.heldout else []
+    for env in (*envs, *twins):
+        results = calibrate(env, arguments.episodes, quick=env in twins)
         print(f"{env}\n{score_table(results)}\n")
         references.update(reference_of(results))
     if arguments.references:

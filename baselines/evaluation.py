@@ -16,7 +16,7 @@ from tqdm import tqdm
 from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
 
-from .policies import Policy, make_policy
+from .policies import Policy, make_policy, place_names
 from .provenance import provenance
 from .statistics import Interval, jain_index, mean_interval, normalised_interval
 
@@ -29,7 +29,7 @@ TEST_SEED = 2**41  # added to the seed given: no training run uses these streams
 class Record:
     """What was measured over n episodes; arrays have one entry an episode unless they say otherwise."""
 
-    score: NDArray[np.float64]  # return of all acting agents together
+    score: NDArray[np.float64]  # return of all acting agents together (without scripted devices)
     device_return: NDArray[np.float64]  # of all devices
     provider_return: NDArray[np.float64]  # of all providers
     jain: NDArray[np.float64]  # fairness among the devices' returns
@@ -37,9 +37,11 @@ class Record:
     quality: NDArray[np.float64]  # of every request composed in time
     latency_s: NDArray[np.float64]  # of every request composed
     endings: dict[str, int]  # how requests ended
-    placements: dict[str, int]  # segments by expert
+    placements: dict[str, int]  # parts by expert
     utilisation: dict[str, float]  # share of time each expert computed
     energy_j: NDArray[np.float64]
+    hallucination: NDArray[np.float64]  # rate of every request composed in time
+    able: NDArray[np.float64]  # share of present devices that could serve themselves
     refused: int = 0
     invalid: int = 0
     wall_s: float = 0.0
@@ -78,9 +80,9 @@ def _play_batch(policy: Policy, world: World) -> Record:
     devices, providers, clock = world.state.devices, world.state.providers, world.state.clock
     returns = {"device": np.zeros((B, world.sizes.U)), "provider": np.zeros((B, world.sizes.P))}
     terms = {name: np.zeros(B) for name in (*DEVICE_TERMS, *PROVIDER_TERMS)}
-    endings, placements = np.zeros(len(ENDINGS), int), np.zeros(world.sizes.E + 1, int)
-    busy, slots, energy = np.zeros(world.sizes.E), 0, np.zeros(B)
-    quality, latency, refused, invalid = [], [], 0, 0
+    endings, placements = np.zeros(len(ENDINGS), int), np.zeros(world.sizes.X, int)
+    busy, slots, energy, lengths = np.zeros(world.sizes.E), 0, np.zeros(B), np.zeros(B)
+    quality, latency, hallucination, able, refused, invalid = [], [], [], np.zeros(B), 0, 0
     world.reset()
     running = np.ones(B, bool)
     while running.any():
@@ -94,6 +96,8 @@ def _play_batch(policy: Policy, world: World) -> Record:
         mine = devices[running]
         endings += np.bincount(mine.ended.ravel(), minlength=len(ENDINGS))
         quality.append(mine.quality[mine.ended == ON_TIME])
+        hallucination.append(mine.hallucination[mine.ended == ON_TIME])
+        able += able_devices(world) * running
         latency.append(mine.latency_s[(mine.ended == ON_TIME) | (mine.ended == LATE)])
         placements += np.bincount(mine.placed[mine.placed >= 0].ravel(), minlength=len(placements))
         busy += world.state.experts.busy_s[running].sum(axis=0)
@@ -103,10 +107,11 @@ def _play_batch(policy: Policy, world: World) -> Record:
             invalid + int(mine.invalid.sum() + providers.invalid[running].sum()),
         )
         slots += int(running.sum())
+        lengths += running
         running &= ~clock.over
-    names = [*scenario.experts, *(["local"] if scenario.devices.local_expert else [])]
+    agents = {**returns, "device": returns["device"][:, : world.sizes.U - scenario.devices.scripted]}
     return Record(
-        score=np.asarray(sum(returns[role].sum(axis=1) for role in returns if scenario.acts(role))),
+        score=np.asarray(sum(agents[role].sum(axis=1) for role in agents if scenario.acts(role))),
         device_return=returns["device"].sum(axis=1),
         provider_return=returns["provider"].sum(axis=1),
         jain=np.array([jain_index(row) for row in returns["device"]]),
@@ -114,14 +119,26 @@ def _play_batch(policy: Policy, world: World) -> Record:
         quality=np.concatenate(quality),
         latency_s=np.concatenate(latency),
         endings={name: int(n) for i, (name, n) in enumerate(zip(ENDINGS, endings, strict=True)) if i != NONE},
-        placements={name: int(n) for name, n in zip(names, placements, strict=False)},
+        placements={name: int(n) for name, n in zip(place_names(scenario), placements, strict=False)},
         utilisation={
             name: float(b) for name, b in zip(scenario.experts, busy / (slots * scenario.episode.slot_s), strict=True)
         },
         energy_j=energy,
+        hallucination=np.concatenate(hallucination),
+        able=able / np.maximum(1, lengths),
         refused=refused,
         invalid=invalid,
     )
+
+
+def able_devices(world: World) -> NDArray[np.float64]:
+    """Share of the present devices that have memory and energy for one of their local experts: (B,)."""
+    devices, here = world.state.devices, world.live_devices
+    if not world.scenario.local_experts:
+        return np.zeros(world.n_worlds)
+    needed = world.figures.machines.memory_gb[world.sizes.E :].min()
+    able = here & (devices.memory_gb >= needed) & (devices.battery_j > 0.0)
+    return np.asarray(able.sum(axis=1) / np.maximum(1, here.sum(axis=1)))
 
 
 def _merge(parts: list[Record]) -> Record:
@@ -137,6 +154,8 @@ def _merge(parts: list[Record]) -> Record:
         quality=joined("quality"),
         latency_s=joined("latency_s"),
         energy_j=joined("energy_j"),
+        hallucination=joined("hallucination"),
+        able=joined("able"),
         terms={name: np.concatenate([part.terms[name] for part in parts]) for name in parts[0].terms},
         endings={name: sum(part.endings[name] for part in parts) for name in parts[0].endings},
         placements={name: sum(part.placements[name] for part in parts) for name in parts[0].placements},
@@ -227,6 +246,10 @@ def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
         "refusals": record.refused / episodes,
         "invalid_actions": record.invalid / episodes,
         "energy_j": float(record.energy_j.mean()),
+        "hallucination_rate": float(record.hallucination.mean()) if len(record.hallucination) else None,
+        "accessibility": float(record.able.mean()),
+        "local_share": sum(record.placements[name] for name in place_names(scenario)[len(scenario.experts) :])
+        / max(1, sum(record.placements.values())),
         "payments": -float(record.terms["payment"].mean()),
         "placements": {name: count / episodes for name, count in record.placements.items()},
         "utilisation": record.utilisation,

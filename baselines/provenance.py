@@ -18,11 +18,11 @@ PACKAGES = ("edge-experts", "numpy", "numba", "gymnasium", "pettingzoo", "ray", 
 def provenance(scenario: Scenario) -> dict[str, Any]:
     """What must be known to obtain a result again."""
     experts = ExpertTable.load(scenario.tables.experts)
-    quality = QualityTable.load(scenario.tables.quality, experts)
+    tables = [*(QualityTable.load(name, experts) for name in scenario.quality_tables), experts]
     return {
         "scenario": scenario.to_dict(),
         "scenario_hash": scenario.hash(),
-        "tables": {quality.path.name: quality.sha256, experts.path.name: experts.sha256},
+        "tables": {table.path.name: table.sha256 for table in tables},
         **where_from(),
         "machine": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
     }

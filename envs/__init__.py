@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 from .registry import register_all
 
 if TYPE_CHECKING:
+    from .models import arrival_process as arrival_process
+    from .models import channel_model as channel_model
+    from .models import mobility_model as mobility_model
+    from .models import quality_rule as quality_rule
     from .parallel import EdgeEnv as EdgeEnv
+    from .registry import EnvError as EnvError
+    from .registry import make as make
+    from .registry import register as register
     from .scenario import Scenario as Scenario
     from .scenario import ScenarioError as ScenarioError
+    from .scenario import heldout_ids as heldout_ids
     from .scenario import load_scenario as load_scenario
     from .scenario import shipped_ids as shipped_ids
     from .single_agent import SingleAgentEnv as SingleAgentEnv
@@ -31,10 +39,18 @@ _HOME = {
     "MarketVectorEnv": "vector",
     "World": "world",
     "Views": "world",
+    "make": "registry",
+    "register": "registry",
+    "EnvError": "registry",
+    "quality_rule": "models",
+    "arrival_process": "models",
+    "mobility_model": "models",
+    "channel_model": "models",
     "Scenario": "scenario",
     "ScenarioError": "scenario",
     "load_scenario": "scenario",
     "shipped_ids": "scenario",
+    "heldout_ids": "scenario",
     "QualityTable": "tables",
     "ExpertTable": "tables",
     "TableError": "tables",

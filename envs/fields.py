@@ -37,37 +37,54 @@ class Sizes:
     P: int
     U: int
     E: int
+    X: int
     C: int
     H: int
     price_levels: int
     speed_levels: int
+    view_levels: int
+    power_factors: int
     categories: int
     prompts: int
+    strict: bool
+    serving: bool
+    gaps: bool
 
     @classmethod
     def of(cls, c: Any, f: Figures) -> Sizes:
         """The sizes of a world; `prompts` is 0 unless devices see which prompt they hold."""
         return cls(
-            int(c.P),
-            int(c.U),
-            int(c.E),
-            int(c.C),
-            len(f.device_power_w),
-            len(f.price_levels),
-            len(f.speed_levels),
-            len(f.priors),
-            len(f.category) if c.show_prompt else 0,
+            P=int(c.P),
+            U=int(c.U),
+            E=int(c.E),
+            X=int(c.X),
+            C=int(c.C),
+            H=len(f.device_power_w),
+            price_levels=len(f.price_levels),
+            speed_levels=len(f.speed_levels),
+            view_levels=len(f.view_levels),
+            power_factors=len(f.power_factors),
+            categories=len(f.priors),
+            prompts=len(f.category) if c.show_prompt else 0,
+            strict=bool(c.strict_share > 0.0),
+            serving=bool(c.serving),
+            gaps=bool(c.has_gaps),
         )
+
+    @property
+    def variants(self) -> int:
+        """Local experts of a device, where there is a choice of them."""
+        return self.X - self.E if self.X - self.E > 1 else 0
 
 
 DEVICE_FIELDS = (
     Field("open", lambda n: 1, 0, 1, "flag", "the device holds a request"),
     Field("category", lambda n: n.categories, 0, 1, "one-hot", "category of the request"),
     Field("prompt", lambda n: n.prompts, 0, 1, "one-hot", "which prompt it is (only where requests.show_prompt)"),
-    Field("value", lambda n: 1, 0, 1, "requests.value_high", "value of a perfect answer"),
-    Field("subtasks_left", lambda n: 1, 0, 1, "requests.subtasks", "segments still to be placed"),
-    Field("deadline_left", lambda n: 1, 0, 1, "requests.deadline_slots", "slots until the request expires"),
-    Field("context", lambda n: 1, 0, 4, "requests.context_tokens", "bits to upload with every segment"),
+    Field("value", lambda n: 1, 0, 1, "highest value of its kind", "value of a perfect answer"),
+    Field("subtasks_left", lambda n: 1, 0, 1, "parts of a request", "parts still to be placed"),
+    Field("deadline_left", lambda n: 1, 0, 1, "deadline of its kind", "slots until the request expires"),
+    Field("context", lambda n: 1, 0, 4, "mean of its kind", "bits to upload with every part"),
     Field("battery", lambda n: 1, 0, 1, "devices.battery_j", "energy left"),
     Field(
         "local_budget",
@@ -75,20 +92,40 @@ DEVICE_FIELDS = (
         0,
         1,
         "devices.local_budget_units",
-        "work the local expert may still do for this request",
+        "work the local experts may still do for this request",
     ),
     Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the device"),
     Field("last_latency", lambda n: 1, 0, 4, "deadline", "latency of the last composed request"),
     Field("turn", lambda n: 1, 0, 1, "devices.count", "place in this slot's order of service (0: first)"),
-    Field("last_expert", lambda n: n.E + 1, 0, 1, "one-hot", "expert of the previous segment (last: local)"),
-    Field("gate", lambda n: n.E + 1, 0, 1, "quality", "the gate's reading of each expert's quality (last: local)"),
-    Field("compute", lambda n: n.E + 1, 0, 4, "slot", "expected seconds to compute a segment at the announced speed"),
+    Field("last_expert", lambda n: n.X, 0, 1, "one-hot", "expert of the previous part (from E on: local)"),
+    Field("gate", lambda n: n.X, 0, 1, "quality", "the gate's reading of each expert's quality (from E on: local)"),
+    Field("compute", lambda n: n.X, 0, 4, "slot", "expected seconds to compute a part at the announced speed"),
     Field(
-        "quote", lambda n: n.E, 0, 4, "requests.value_high", "expected payment for a whole request at the posted price"
+        "quote",
+        lambda n: n.E,
+        0,
+        4,
+        "highest value of its kind",
+        "expected payment for a whole request at the posted price",
     ),
     Field("backlog", lambda n: n.E, 0, 4, "queue_limit_s", "seconds of work queued at each expert"),
-    Field("available", lambda n: n.E, 0, 1, "flag", "the expert is loaded"),
+    Field("available", lambda n: n.E, 0, 1, "flag", "the expert is loaded and works"),
     Field("link", lambda n: n.P, -1, 2, "30 dB", "signal-to-noise ratio to each provider, highest power, whole band"),
+    Field("strict", lambda n: int(n.strict), 0, 1, "flag", "only experts of a low hallucination rate may serve it"),
+    Field("memory", lambda n: int(n.variants > 0), 0, 1, "largest memory", "the device's memory for a local expert"),
+    Field("in_memory", lambda n: n.variants, 0, 1, "one-hot", "the local expert that is loaded"),
+    Field("serving", lambda n: n.P if n.serving else 0, 0, 1, "one-hot", "the provider that serves the device"),
+    Field("handover", lambda n: int(n.serving), 0, 1, "flag", "the serving provider has just changed"),
+    Field("reachable", lambda n: n.P if n.gaps else 0, 0, 1, "flag", "the provider can be reached"),
+    Field("host_views", lambda n: n.P if n.view_levels > 1 else 0, 0, 1, "most views", "views each provider renders"),
+    Field(
+        "host_power",
+        lambda n: n.P if n.power_factors > 1 else 0,
+        0,
+        1,
+        "highest factor",
+        "downlink power of each provider",
+    ),
 )
 PROVIDER_FIELDS = (
     Field("backlog", lambda n: n.C, 0, 4, "queue_limit_s", "seconds of work queued at each of its experts"),
@@ -101,14 +138,16 @@ PROVIDER_FIELDS = (
     Field("speed", lambda n: 1, 0, 1, "highest level", "its compute speed"),
     Field("bandwidth", lambda n: 3, 0, 1, "one-hot", "its bandwidth policy"),
     Field("power", lambda n: 1, 0, 4, "all experts busy at nominal speed", "its power draw in the last slot"),
-    Field("served", lambda n: 1, 0, 1, "devices.count", "segments served in the last slot"),
+    Field("served", lambda n: 1, 0, 1, "devices.count", "parts served in the last slot"),
     Field("late", lambda n: 1, 0, 1, "devices.count", "of these, after the deadline"),
+    Field("views", lambda n: int(n.view_levels > 1), 0, 1, "most views", "views it renders of an output"),
+    Field("radio", lambda n: int(n.power_factors > 1), 0, 1, "highest factor", "its downlink transmit power"),
 )
 OBS_FIELDS = {"device": DEVICE_FIELDS, "provider": PROVIDER_FIELDS}
 
 ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
     "device": (
-        ("expert", lambda n: n.E + 2, "0..E-1: place the next segment there; E: on the local expert; E+1: wait"),
+        ("expert", lambda n: n.X + 1, "0..E-1: place the next part there; E..X-1: on a local expert; X: wait"),
         ("power", lambda n: n.H, "transmit-power level"),
     ),
     "provider": (
@@ -116,6 +155,8 @@ ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
         ("speed", lambda n: n.speed_levels, "compute-speed level"),
         ("bandwidth", lambda n: 3, "bandwidth policy: equal, by load, by channel"),
         ("load", lambda n: n.C + 1, "0: keep; j: load the j-th expert of its catalogue"),
+        ("views", lambda n: n.view_levels, "view level"),
+        ("power", lambda n: n.power_factors, "downlink transmit-power level"),
     ),
 }
 ROLES = ("device", "provider")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from numba import njit, typeof
@@ -64,7 +65,11 @@ def bind(function: F, *arguments: Any) -> F:
         return function  # NUMBA_DISABLE_JIT=1
     signature = tuple(typeof(argument) for argument in arguments)
     with install_listener("numba:compile", _Announcement()):
-        function.compile(signature)
+        try:
+            function.compile(signature)
+        except (AttributeError, ImportError, UnpicklingError):  # kept by another version, whose types are gone
+            function._cache.flush()
+            function.compile(signature)
     return function.overloads[signature].entry_point  # type: ignore[no-any-return]
 
 

@@ -14,7 +14,7 @@ from .jit import entry, inline, jit
 from .links import fade_links, move_devices
 from .observe import Board, fill_board, mask_device, mask_provider, observe_device, observe_provider
 from .requests import expire_requests, receive_requests, switch_period
-from .service import choose_experts, serve_segments, share_bands
+from .service import choose_experts, serve_parts, share_bands
 from .state import NONE, PRESENT, Figures, Ints, Links, Worlds
 from .steering import drain_queues, finish_loading, steer_providers
 
@@ -40,8 +40,8 @@ def step_worlds(
         worlds: State, updated in place.
         c: Constants.
         f: Recorded figures.
-        device_actions: (B, U, 2), expert and power level.
-        provider_actions: (B, P, 4), price, speed, bandwidth policy and load.
+        device_actions: (B, U, 2), expert and power level; those of scripted devices are overwritten.
+        provider_actions: (B, P, 6), price, speed, bandwidth policy, load, views and transmit power.
         board: Scratch.
         views: Observations and masks to write (`world.Views`).
         final_views: The same, written only where an episode ends.
@@ -102,6 +102,7 @@ def row(b: int, worlds: Worlds) -> Worlds:
             worlds.links.gain_db[b],
         ),
         worlds.gate[b],
+        worlds.parts[b],
         worlds.order[b],
     )
 
@@ -120,10 +121,10 @@ def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, 
     is what they get and what they pay.
     """
     begin_slot(w, c)
-    choose_experts(device_actions, w, c)
+    choose_experts(device_actions, w, c, f)
     share_bands(device_actions, w, c, f)
-    serve_segments(device_actions, w, c, f)
-    expire_requests(w, c)
+    serve_parts(device_actions, w, c, f)
+    expire_requests(w, c, f)
     drain_queues(w, c, f)
     finish_loading(w, c)
     steer_providers(provider_actions, w, c, f)
@@ -132,8 +133,8 @@ def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, 
     w.clock.slot += 1
     key = key_of(w, c, w.clock.slot)
     end_stays(key, w, c)
-    move_devices(key, w, c)
-    fade_links(key, w, c)
+    move_devices(key, w, c, f)
+    fade_links(key, w, c, f)
     switch_period(key, w, c)
     receive_requests(key, w, c, f)
     shuffle_order(key, w, c)
@@ -156,7 +157,8 @@ def begin_slot(w: Worlds, c: Any) -> None:
         device.acted, device.refused, device.invalid = False, False, False
         device.arrived, device.joined, device.terminated, device.truncated = False, False, False, False
         device.placed, device.ended = -1, NONE
-        device.share, device.segment_latency_s, device.quality, device.latency_s = 0.0, 0.0, 0.0, 0.0
+        device.share, device.part_latency_s, device.quality, device.latency_s = 0.0, 0.0, 0.0, 0.0
+        device.hallucination = 0.0
         device.reward, device.earned, device.payment, device.energy, device.latency = 0.0, 0.0, 0.0, 0.0, 0.0
 
 
@@ -190,7 +192,7 @@ def observe_world(b: int, board: Board, w: Worlds, c: Any, f: Figures, views: An
             observe_device(u, board, w, c, f, views.devices[b, u])
         else:
             views.devices[b, u, :] = 0.0
-        mask_device(u, w, c, f, views.device_masks[b, u])
+        mask_device(u, board, w, c, f, views.device_masks[b, u])
     for p in range(c.P):
         observe_provider(p, board, w, c, f, views.providers[b, p])
-        mask_provider(p, w, c, views.provider_masks[b, p])
+        mask_provider(p, w, c, f, views.provider_masks[b, p])

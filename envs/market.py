@@ -6,12 +6,23 @@ from .jit import formula
 
 CREDITS_PER_USD = 1000.0
 J_PER_KWH = 3.6e6
+MICRO_SLOPE = 2.6
 
 
 @formula
 def compute_power_w(nominal_w: float, speed: float) -> float:
     """Power of a busy server: it grows with the cube of the clock, at a voltage in proportion to it."""
     return nominal_w * speed * speed * speed
+
+
+@formula
+def radio_power_w(factor: float, nominal_w: float) -> float:
+    """What a radio draws more than at its nominal transmit power.
+
+    Source: the linear model of Auer et al., "How much energy is needed to run a wireless network?", IEEE Wireless
+    Communications 18(5), 2011: supply power grows by 2.6 W for each watt that a micro base station transmits.
+    """
+    return MICRO_SLOPE * (factor - 1.0) * nominal_w
 
 
 @formula

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from . import market
 from .jit import formula, jit
 from .maths import log10
-from .rules import may_act, may_load, price_of, seconds_of
+from .rules import is_available, is_reachable, may_act, may_load, may_place, price_of, seconds_of
 from .state import Figures, Floats, Worlds
 
 LINK_SCALE_DB = 30.0
@@ -20,26 +20,28 @@ TINY = 1e-9
 class Board(NamedTuple):
     """What all agents of a world see alike, worked out once a slot."""
 
-    compute: Floats  # (E+1,) slots per unit of work at the announced speed
-    quote: Floats  # (E,) share of the highest value that a unit of work in every segment costs
+    compute: Floats  # (X,) slots per unit of work at the announced speed
+    quote: Floats  # (M, E) share of the highest value that a unit of work in every part costs
     market: NDArray[np.float32]  # (2E,) backlog and availability as observed
     demand: Floats  # (G,) open requests
 
 
 def new_board(c: Any, f: Figures) -> Board:
     """An empty board."""
-    return Board(np.zeros(c.E + 1), np.zeros(c.E), np.zeros(2 * c.E, np.float32), np.zeros(len(f.priors)))
+    return Board(np.zeros(c.X), np.zeros((len(f.kinds), c.E)), np.zeros(2 * c.E, np.float32), np.zeros(len(f.priors)))
 
 
 @jit
 def fill_board(board: Board, w: Worlds, c: Any, f: Figures) -> None:
     """Read off one world what its agents share."""
-    for e in range(c.E + 1):
-        board.compute[e] = seconds_of(e, w, c, f) / c.slot_s
+    for place in range(c.X):
+        board.compute[place] = seconds_of(place, w, c, f) / c.slot_s
     for e in range(c.E):
-        board.quote[e] = price_of(e, w, c, f) * c.subtasks / max(c.value_high, TINY)
+        price = price_of(e, w, c, f)
+        for k in range(len(f.kinds)):
+            board.quote[k, e] = price * f.kinds[k].subtasks / max(f.kinds[k].value_high, TINY)
         board.market[e] = clip(w.experts[e].backlog * board.compute[e] * c.slot_s / c.queue_limit_s, 0.0, 4.0)
-        board.market[c.E + e] = 1.0 if w.experts[e].loaded else 0.0
+        board.market[c.E + e] = 1.0 if is_available(e, w, c) else 0.0
     board.demand[:] = 0.0
     for u in range(c.U):
         if w.devices[u].open:
@@ -68,26 +70,58 @@ def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any
         out[1 + category] = 1.0
         if c.show_prompt:
             out[1 + len(f.priors) + device.prompt] = 1.0
-        out[request] = device.value / max(c.value_high, TINY)
-        out[request + 1] = (c.subtasks - device.done) / c.subtasks
-        out[request + 2] = (c.deadline_slots - device.age) / c.deadline_slots
-        out[request + 3] = clip(device.context_bits / c.context_bits, 0.0, 4.0)
+        kind = f.kinds[device.kind]
+        out[request] = device.value / max(kind.value_high, TINY)
+        out[request + 1] = (kind.subtasks - device.done) / kind.subtasks
+        out[request + 2] = (kind.deadline_slots - device.age) / kind.deadline_slots
+        out[request + 3] = clip(device.context_bits / kind.context_bits, 0.0, 4.0)
         out[own + 1] = clip(device.local_budget / max(c.local_budget, TINY), 0.0, 1.0)
     out[own] = device.battery_j / c.battery_j
-    out[own + 2] = clip(device.local_backlog * board.compute[c.E], 0.0, 4.0)
+    out[own + 2] = clip(device.local_backlog_s / c.slot_s, 0.0, 4.0)
     out[own + 3] = clip(device.last_latency_s / (c.deadline_slots * c.slot_s), 0.0, 4.0)
     out[own + 4] = device.turn / c.U
     i = own + 5
     if device.open:
-        observe_choices(u, board, w, c, f, out[i : i + 4 * c.E + 3])
-    i += 4 * c.E + 3
+        observe_choices(u, board, w, c, f, out[i : i + 3 * c.X + c.E])
+    i += 3 * c.X + c.E
     for e in range(2 * c.E):
         out[i + e] = board.market[e]
     i += 2 * c.E
     noise_db = 10.0 * log10(c.noise_w_hz * c.bandwidth_hz / c.highest_power_w)
     for p in range(c.P):
         out[i + p] = clip((w.links.gain_db[u, p] - noise_db) / LINK_SCALE_DB, -1.0, 2.0)
-    return i + c.P
+    return observe_extras(u, i + c.P, w, c, f, out)
+
+
+@jit
+def observe_extras(u: int, i: int, w: Worlds, c: Any, f: Figures, out: Any) -> int:
+    """The fields from `i` on, of which every one is there only where its rule is in use."""
+    device = w.devices[u]
+    if c.strict_share > 0.0:
+        out[i] = 1.0 if device.open and device.strict else 0.0
+        i += 1
+    if c.X - c.E > 1:
+        out[i] = device.memory_gb / c.highest_memory_gb
+        if device.loaded >= 0:
+            out[i + 1 + device.loaded - c.E] = 1.0
+        i += 1 + c.X - c.E
+    if c.serving:
+        out[i + device.serving] = 1.0
+        out[i + c.P] = 1.0 if device.handover else 0.0
+        i += c.P + 1
+    if c.has_gaps:
+        for p in range(c.P):
+            out[i + p] = 1.0 if is_reachable(u, p, w, c) else 0.0
+        i += c.P
+    if len(f.view_levels) > 1:
+        for p in range(c.P):
+            out[i + p] = f.view_levels[w.providers[p].views] / c.highest_views
+        i += c.P
+    if len(f.power_factors) > 1:
+        for p in range(c.P):
+            out[i + p] = f.power_factors[w.providers[p].power] / c.highest_factor
+        i += c.P
+    return i
 
 
 @jit
@@ -97,30 +131,38 @@ def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: An
     figures = f.priors[f.category[device.prompt]]
     if device.last_expert >= 0:
         out[device.last_expert] = 1.0
-    i = c.E + 1
-    for e in range(c.E + 1):
-        out[i + e] = w.gate[u, e]
-    i += c.E + 1
-    for e in range(c.E + 1):
+    i = c.X
+    for e in range(c.X):
+        if f.serves[device.kind, e]:  # readings of other kinds of requests may still stand there
+            out[i + e] = w.gate[u, e]
+    i += c.X
+    for e in range(c.X):
         out[i + e] = clip(figures[e].work * board.compute[e], 0.0, 4.0)
-    i += c.E + 1
+    i += c.X
     for e in range(c.E):
-        out[i + e] = clip(figures[e].work * board.quote[e], 0.0, 4.0)
+        out[i + e] = clip(figures[e].work * board.quote[device.kind, e], 0.0, 4.0)
 
 
 @jit
-def mask_device(u: int, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
-    """Legal experts, then legal power levels; *wait* is all there is without a request."""
-    able = may_act(u, w)
+def mask_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
+    """Legal experts, then legal power levels; *wait* is all there is without a request. As `rules.may_place`, in bulk."""
+    device = w.devices[u]
     can_place = False
-    for e in range(c.E):
-        mask[e] = able and w.experts[e].loaded
-        can_place = can_place or mask[e] == 1
-    mask[c.E] = able and c.has_local and w.devices[u].local_budget > 0.0
-    can_place = can_place or mask[c.E] == 1
-    mask[c.E + 1] = c.may_wait or not can_place
+    if may_act(u, w):
+        for e in range(c.E):
+            mask[e] = board.market[c.E + e] == 1.0
+        for place in range(c.E, c.X):
+            mask[place] = device.local_budget > 0.0 and f.machines[place].memory_gb <= device.memory_gb
+        if c.has_gaps or c.distinct or c.strict_share > 0.0 or len(f.kinds) > 1:
+            for place in range(c.X):
+                mask[place] = mask[place] == 1 and may_place(u, place, w, c, f)
+        for place in range(c.X):
+            can_place = can_place or mask[place] == 1
+    else:
+        mask[: c.X] = 0
+    mask[c.X] = c.may_wait or not can_place
     for level in range(len(f.device_power_w)):
-        mask[c.E + 2 + level] = level == 0 or can_place
+        mask[c.X + 1 + level] = level == 0 or can_place
 
 
 @jit
@@ -138,9 +180,9 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: A
         e = place * c.P + p
         if e >= c.E:
             break
-        expert, machine = w.experts[e], f.machines[e]
+        machine = f.machines[e]
         out[place] = board.market[e]
-        out[C + place] = 1.0 if expert.loaded else 0.0
+        out[C + place] = 1.0 if is_available(e, w, c) else 0.0
         if provider.loading == e:
             out[2 * C + place] = provider.loading_s * c.load_gb_per_s / machine.memory_gb
         out[3 * C + place] = wanted_quality(e, board, requests, f)
@@ -160,12 +202,22 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: A
     out[i + 4] = clip(provider.power_w / rated_w, 0.0, 4.0)
     out[i + 5] = provider.served / c.U
     out[i + 6] = provider.late / c.U
-    return i + 7
+    i += 7
+    if len(f.view_levels) > 1:
+        out[i] = f.view_levels[provider.views] / c.highest_views
+        i += 1
+    if len(f.power_factors) > 1:
+        out[i] = f.power_factors[provider.power] / c.highest_factor
+        i += 1
+    return i
 
 
 @jit
 def wanted_quality(e: int, board: Board, requests: float, f: Figures) -> float:
-    """Training-split mean quality of an expert over the open requests; over all categories if there are none."""
+    """Training-split mean quality of an expert over the open requests; over all categories if there are none.
+
+    Requests that it cannot serve count as quality 0.
+    """
     total = 0.0
     for g in range(len(f.priors)):
         total += (board.demand[g] if requests > 0.0 else 1.0) * f.priors[g, e].quality
@@ -173,10 +225,9 @@ def wanted_quality(e: int, board: Board, requests: float, f: Figures) -> float:
 
 
 @jit
-def mask_provider(p: int, w: Worlds, c: Any, mask: Any) -> None:
+def mask_provider(p: int, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
     """Every level is legal; of the loads, *keep* and what can be loaded now."""
-    keep = len(mask) - c.C - 1
-    for i in range(keep + 1):
-        mask[i] = 1
+    keep = len(f.price_levels) + len(f.speed_levels) + 3
+    mask[:] = 1
     for place in range(1, c.C + 1):
         mask[keep + place] = may_load(p, place, w, c)

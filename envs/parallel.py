@@ -30,7 +30,8 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
 
     Action space:
         As `edge_experts.envs.fields.ACTION_PARTS`: a device chooses an expert and a transmit-power level, a provider a
-        price level, a speed level, a bandwidth policy and an expert to load. Parts with one choice are left out.
+        price level, a speed level, a bandwidth policy, an expert to load, how many views it renders and a transmit power.
+        Parts with one choice are left out.
 
     Observation space:
         `{"observation": Box, "action_mask": MultiBinary}`, as `edge_experts.envs.fields.OBS_FIELDS`.
@@ -50,7 +51,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
 
     Info:
         For each agent its reward terms by name and `invalid`; for devices also `placed`, `refused`, `ended`, and
-        `quality` and `latency_s` of a request composed in the slot.
+        `quality`, `latency_s` and `hallucination` (rate) of a request composed in the slot.
 
     Args:
         base: A shipped id, a YAML file, plain data, or a `Scenario`.
@@ -90,7 +91,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self._began = False
         self.world = World(self.scenario, seed=0)
         self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
-        counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U}
+        counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U - self.scenario.devices.scripted}
         self._places = {
             f"{role}_{i}": (role, i) for role in counts if self.scenario.acts(role) for i in range(counts[role])
         }
@@ -224,7 +225,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         for agent in self.agents:
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
-        self._actions["device"][0] = (self.world.sizes.E + 1, 0)
+        self._actions["device"][0] = (self.world.sizes.X, 0)
         for role, seats in self._seats.items():
             if seats:
                 given = [actions[f"{role}_{i}"] for i in seats]
@@ -255,7 +256,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
 
 
 INFO = {
-    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "ended"),
+    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),
 }
 

@@ -15,6 +15,7 @@ DEVICE_HEIGHT_M = 1.5
 SHADOW_LOS_DB, SHADOW_NLOS_DB = 4.0, 7.82  # TR 38.901 table 7.4.1-1
 SHADOW_LOS_M, SHADOW_NLOS_M = 10.0, 13.0  # decorrelation distances, TR 38.901 table 7.5-6
 EQUAL, BY_LOAD, BY_CHANNEL = 0, 1, 2
+UMI = 0  # the path loss above; the channel models from outside have another code
 
 
 @formula

@@ -1,25 +1,227 @@
-"""Make the shipped scenarios known to PettingZoo and Gymnasium."""
+"""Environments by name: shipped scenarios, yours, and any PettingZoo or Gymnasium class.
+
+    from edge_experts.envs import make, register
+
+    register("me/my-env-v0", "my_pkg.envs:MyEnv")      # a PettingZoo parallel (or Gymnasium) class
+    register("me/cell-v0", "cell.yaml")                # a scenario of your own
+    env = make("me/my-env-v0")
+
+A package can register its environments for everybody who installs it, as entry points of the group `edge_experts.envs`:
+the name is the id, the value the class.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache, partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pettingzoo.env_registry.registration as pettingzoo_registry
 
-from .scenario import shipped_ids
+from .heldout import NAMESPACE
+from .loading import LoadError, is_reference, load_object
+from .scenario import (
+    Scenario,
+    ScenarioError,
+    heldout_ids,
+    load_scenario,
+    register_scenario,
+    registered_scenarios,
+    shipped_ids,
+)
+
+GROUP = "edge_experts.envs"
+ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")
+YAML = (".yaml", ".yml")
+
+
+class EnvError(ValueError):
+    """An environment cannot be found or made. Names it and the fix."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an environment comes from; can be sent to other processes.
+
+    Attributes:
+        name: As it was asked for.
+        market: The scenario behind it, as `World` takes it; `None` if it is not one.
+        create: Makes an environment from keyword arguments: a PettingZoo parallel or a Gymnasium one.
+        kwargs: Arguments that `create` is always given.
+    """
+
+    name: str
+    market: Scenario | str | None
+    create: Callable[..., Any]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, **kwargs: Any) -> Any:
+        """An environment.
+
+        Raises:
+            EnvError: if its class does not take these arguments, or cannot be made.
+            ScenarioError: if a scenario is not valid.
+        """
+        arguments = {**self.kwargs, **kwargs}
+        try:
+            return self.create(**arguments)
+        except ScenarioError:
+            raise
+        except Exception as error:  # whatever the class raises
+            shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+            raise EnvError(
+                f"env: '{self.name}' cannot be made with ({shown}): {type(error).__name__}: {error}"
+            ) from error
+
+
+_registered: dict[str, Source] = {}
+
+
+def register(id: str, target: str | Callable[..., Any], **kwargs: Any) -> None:
+    """Make an environment known under an id: to `make`, the command lines, PettingZoo's and Gymnasium's `make`.
+
+    Args:
+        id: `namespace/name-vN`; the namespace `edge_experts` is ours.
+        target: `module:Class` or `file.py:Class` of a PettingZoo parallel (or Gymnasium) environment, the class itself, or a
+            scenario's YAML file.
+        **kwargs: Arguments that the class is always given; for a scenario, fields to change.
+
+    Raises:
+        EnvError: for an id of another form or one that is taken, or a target that does not exist.
+        ScenarioError: for a scenario that is not valid.
+    """
+    if not ID.fullmatch(id) or id.startswith(f"{NAMESPACE}/"):
+        raise EnvError(f"id: '{id}' must have the form namespace/name-v0, with a namespace other than {NAMESPACE}")
+    if id in _registered or id in registered_scenarios():
+        raise EnvError(f"id: '{id}' is registered already; take another name or a higher version")
+    if isinstance(target, str) and target.endswith(YAML):
+        register_scenario(id, load_scenario(target, kwargs))
+        _announce_market(id)
+        return
+    if isinstance(target, str) and not is_reference(target):
+        raise EnvError(f"target: '{target}' must be module:Class, file.py:Class, a class, or a scenario's .yaml file")
+    source = _class_source(id, target, kwargs)
+    _registered[id] = source
+    pettingzoo_registry.register("parallel", id, source.create, kwargs=dict(kwargs))
+
+
+def find(name: str) -> Source:
+    """Where an environment comes from.
+
+    Args:
+        name: A shipped id or a held-out twin, a scenario file, a registered id, the id of an entry point, a Gymnasium id, or
+            `module:Class` or `file.py:Class`.
+
+    Raises:
+        EnvError: if there is none, with the nearest name.
+        ScenarioError: if it is a scenario file that is not valid.
+    """
+    name = str(name)
+    if name.endswith(YAML):
+        load_scenario(name)
+        return _market(name, str(Path(name).resolve()))
+    if name in registered_scenarios():
+        return _market(name, registered_scenarios()[name])
+    if name in _market_ids() or f"{NAMESPACE}/{name}" in _market_ids():
+        return _market(name, name)
+    if name in _registered:
+        return _registered[name]
+    if name in _entry_points():
+        return _class_source(name, _entry_points()[name], {})
+    if name in gymnasium.registry:
+        return Source(name, None, partial(gymnasium.make, name))
+    if is_reference(name):
+        return _class_source(name, name, {})
+    near = get_close_matches(name, [*known_ids(), *gymnasium.registry], n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else "give an id, a scenario .yaml, module:Class or file.py:Class"
+    raise EnvError(f"env: '{name}' is not known; {hint}")
+
+
+def make(name: str, **kwargs: Any) -> Any:
+    """An environment by name (see `find`): a PettingZoo parallel one, or a Gymnasium one where the class is.
+
+    Raises:
+        EnvError, ScenarioError: if it cannot be found or made.
+    """
+    return find(name).make(**kwargs)
+
+
+def known_ids() -> list[str]:
+    """Every id that `find` knows besides Gymnasium's: shipped, twins, yours, and of entry points."""
+    return [*shipped_ids(), *heldout_ids(), *registered_scenarios(), *_registered, *_entry_points()]
+
+
+def is_market(name: str) -> bool:
+    """Whether a name is a scenario, which `World` can step and the batched runner sample."""
+    name = str(name)
+    return name.endswith(YAML) or name in registered_scenarios() or name in _market_ids()
+
+
+@cache
+def _market_ids() -> frozenset[str]:
+    return frozenset([*shipped_ids(), *heldout_ids()])
+
+
+@cache
+def _entry_points() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def _market(name: str, scenario: Scenario | str) -> Source:
+    return Source(name, scenario, partial(_create_market, scenario))
+
+
+def _create_market(base: Scenario | str, **kwargs: Any) -> Any:
+    from .parallel import EdgeEnv
+
+    return EdgeEnv(base, **kwargs)
+
+
+def _class_source(name: str, target: str | Callable[..., Any], kwargs: Mapping[str, Any]) -> Source:
+    if not isinstance(target, str):
+        return Source(name, None, target, kwargs)
+    _load(target)  # fails here and now rather than in another process
+    return Source(name, None, partial(_create_referred, target), kwargs)
+
+
+def _create_referred(reference: str, **kwargs: Any) -> Any:
+    return _load(reference)(**kwargs)
+
+
+def _load(reference: str) -> Any:
+    try:
+        found = load_object(reference)
+    except LoadError as error:
+        raise EnvError(f"env: {error}") from None
+    if not callable(found):
+        raise EnvError(
+            f"env: '{reference}' is a {type(found).__name__}, not a class or a function that makes an environment"
+        )
+    return found
 
 
 def register_all() -> None:
-    """Register every shipped id for `pettingzoo.make("parallel" | "aec", id)`, `gymnasium.make_vec` and `gymnasium.make`.
+    """Register every shipped id and its held-out twins with PettingZoo (`make`) and Gymnasium (`make`, `make_vec`).
 
     `gymnasium.make` is for scenarios with one agent; of any other it says so.
     """
+    for name in _market_ids():
+        _announce_market(name)
+
+
+def _announce_market(name: str) -> None:
     package = __name__.rpartition(".")[0]
-    for name in shipped_ids():
-        pettingzoo_registry.register("parallel", name, f"{package}.parallel:parallel_env", kwargs={"base": name})
-        pettingzoo_registry.register("aec", name, f"{package}.turns:aec_env", kwargs={"base": name})
-        gymnasium.register(
-            name,
-            f"{package}.single_agent:SingleAgentEnv",
-            vector_entry_point=f"{package}.vector:MarketVectorEnv",
-            kwargs={"base": name},
-        )
+    pettingzoo_registry.register("parallel", name, f"{package}.parallel:parallel_env", kwargs={"base": name})
+    pettingzoo_registry.register("aec", name, f"{package}.turns:aec_env", kwargs={"base": name})
+    gymnasium.register(
+        name,
+        f"{package}.single_agent:SingleAgentEnv",
+        vector_entry_point=f"{package}.vector:MarketVectorEnv",
+        kwargs={"base": name},
+    )

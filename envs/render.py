@@ -17,14 +17,15 @@ def _waits(world: World, b: int) -> NDArray[np.float64]:
     """Seconds of work queued at each expert, at the announced speeds."""
     hosts = np.arange(world.sizes.E) % world.sizes.P
     speed = world.figures.speed_levels[world.state.providers.speed[b]][hosts]
-    seconds: NDArray[np.float64] = world.figures.machines.seconds_per_unit[:-1] / speed
+    seconds: NDArray[np.float64] = world.figures.machines.seconds_per_unit[: world.sizes.E] / speed
     return np.asarray(world.state.experts.backlog[b] * seconds)
 
 
 def _label(world: World, expert: int) -> str:
     if expert < 0:
         return "-"
-    return world.scenario.experts[expert] if expert < world.sizes.E else f"local {world.scenario.devices.local_expert}"
+    names = [*world.scenario.experts, *(f"local {name}" for name in world.scenario.local_experts)]
+    return names[expert]
 
 
 def write(world: World, b: int = 0) -> str:
@@ -42,7 +43,7 @@ def write(world: World, b: int = 0) -> str:
     for u, device in enumerate(state.devices[b]):
         if device.presence != PRESENT:
             continue
-        request = f"{device.done}/{world.scenario.requests.subtasks} segments" if device.open else "idle"
+        request = f"{device.done}/{world.figures.kinds[device.kind].subtasks} parts" if device.open else "idle"
         ended = ENDINGS[device.ended] + (f" quality {device.quality:.2f}" if device.ended == ON_TIME else "")
         lines.append(
             f"device {u:<3d} {request:14s} placed on {_label(world, device.placed):24s} "

@@ -1,4 +1,4 @@
-"""The life of a request: it arrives, gathers segments, is composed or expires."""
+"""The life of a request: it arrives, gathers parts, is composed or expires."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from . import arrivals, quality, rng
 from .jit import jit
 from .maths import exp
+from .models import CUSTOM
+from .rules import compose
 from .state import EXPIRED, LATE, ON_TIME, PRESENT, Figures, Worlds
 
 
@@ -31,6 +33,8 @@ def arrival_chance(w: Worlds, c: Any, f: Figures) -> float:
         rate = arrivals.bursty_rate(rate, c.burst_ratio, w.clock.busy_period == 1)
     elif c.arrival_process == arrivals.TRACE:
         rate *= f.trace[(w.clock.trace_start + w.clock.slot) % len(f.trace)]
+    elif c.arrival_process == CUSTOM:
+        rate = max(0.0, f.models.arrivals(rate, w.clock.slot, c.slot_s, w.clock.phase))
     return arrivals.probability_within(rate, c.slot_s)
 
 
@@ -44,19 +48,27 @@ def switch_period(key: rng.Key, w: Worlds, c: Any) -> None:
 @jit
 def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
     """Draw a prompt, its value and its context, and read the gate."""
-    pick, worth, _, _ = rng.uniforms(key, rng.REQUEST, u)
+    pick, worth, care, _ = rng.uniforms(key, rng.REQUEST, u)
     length = rng.normals(key, rng.REQUEST, c.U + u)[0]
     device = w.devices[u]
     device.open = True
-    device.prompt = int(pick * len(f.category))
-    device.value = c.value_low + worth * (c.value_high - c.value_low)
+    device.kind = 0
+    while device.kind + 1 < len(f.kinds) and pick >= f.kinds[device.kind + 1].start:
+        device.kind += 1
+    kind = f.kinds[device.kind]
+    place = min(kind.count - 1, int((pick - kind.start) / kind.share * kind.count))
+    device.prompt = kind.first + place
+    device.value = kind.value_low + worth * (kind.value_high - kind.value_low)
+    device.strict = care < c.strict_share
     # log-normal with the stated mean
-    device.context_bits = c.context_bits * exp(c.context_spread * (length - 0.5 * c.context_spread))
+    device.context_bits = kind.context_bits * exp(c.context_spread * (length - 0.5 * c.context_spread))
     device.local_budget = c.local_budget
     device.age, device.done = 0, 0
-    device.last_expert, device.switches = -1, 0
-    device.score_sum, device.work_sum, device.text_bits = 0.0, 0.0, 0.0
+    device.last_expert = -1
+    device.output_bits, device.coverage_sum = 0.0, 0.0
+    device.hallucination_sum, device.work_sum = 0.0, 0.0
     device.finish_s = 0.0
+    w.parts[u, :] = 0
     read_gate(u, key, w, c, f)
 
 
@@ -65,44 +77,50 @@ def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
     """What the gate says of each expert for the device's prompt."""
     prompt = w.devices[u].prompt
     category = f.category[prompt]
-    blocks = (c.E + 4) // 4
+    blocks = (c.X + 3) // 4
     for block in range(blocks):
         errors = rng.normals(key, rng.GATE, u * blocks + block)
         for i in range(4):
             e = 4 * block + i
-            if e < c.E or (e == c.E and c.has_local):
+            if e < c.X and f.serves[w.devices[u].kind, e]:
                 w.gate[u, e] = quality.gate_reading(
                     f.priors[category, e].quality, f.scores[prompt, e].quality, c.gate_skill, c.gate_noise * errors[i]
                 )
 
 
 @jit
-def record_segment(u: int, e: int, latency_s: float, w: Worlds, c: Any, f: Figures) -> None:
-    """Note what a served segment is worth; after the last one the request is composed and paid."""
+def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: Any, f: Figures) -> None:
+    """Note a part that was served; after the last one the request is composed and paid.
+
+    `shown` is the share of the part that the rendered views show.
+    """
     device = w.devices[u]
-    score = f.scores[device.prompt, e]
-    device.score_sum += score.quality * score.work
+    score, subtasks = f.scores[device.prompt, e], f.kinds[device.kind].subtasks
+    w.parts[u, device.done] = e
+    device.output_bits += score.bits
+    device.coverage_sum += shown
+    device.hallucination_sum += f.machines[e].hallucination * score.work
     device.work_sum += score.work
-    device.text_bits += score.bits
     device.finish_s = max(device.finish_s, device.age * c.slot_s + latency_s)
-    if device.last_expert >= 0 and device.last_expert != e:
-        device.switches += 1
     device.last_expert = e
     device.done += 1
-    device.segment_latency_s = latency_s
-    device.latency = -c.latency_weight * latency_s / c.subtasks
-    if device.done == c.subtasks:
-        compose_request(u, w, c)
+    device.part_latency_s = latency_s
+    device.latency = -c.latency_weight * latency_s / subtasks
+    if device.done == subtasks:
+        compose_request(u, w, c, f)
 
 
 @jit
-def compose_request(u: int, w: Worlds, c: Any) -> None:
+def compose_request(u: int, w: Worlds, c: Any, f: Figures) -> None:
     """Look up the quality, check lateness, pay the reward."""
     device = w.devices[u]
-    device.quality = quality.compose_text(device.score_sum, device.work_sum, device.switches, c.coherence)
+    worth = compose(u, w.parts[u], device.done, f.scores[device.prompt], f.aspects[device.prompt], w, f)
+    device.quality = worth * (device.coverage_sum / device.done)
+    if device.work_sum > 0.0:
+        device.hallucination = device.hallucination_sum / device.work_sum
     device.latency_s = device.finish_s
     device.last_latency_s = device.finish_s
-    if device.finish_s <= c.deadline_slots * c.slot_s:
+    if device.finish_s <= f.kinds[device.kind].deadline_slots * c.slot_s:
         device.earned = device.value * device.quality
         end_request(u, ON_TIME, w)
     else:
@@ -110,13 +128,13 @@ def compose_request(u: int, w: Worlds, c: Any) -> None:
 
 
 @jit
-def expire_requests(w: Worlds, c: Any) -> None:
+def expire_requests(w: Worlds, c: Any, f: Figures) -> None:
     """Open requests grow older; at the deadline they are worth nothing."""
     for u in range(c.U):
         device = w.devices[u]
         if device.open:
             device.age += 1
-            if device.age >= c.deadline_slots:
+            if device.age >= f.kinds[device.kind].deadline_slots:
                 end_request(u, EXPIRED, w)
 
 

@@ -20,7 +20,7 @@ Key = tuple[Word, Word, Word, Word, Word]
 Four = tuple[float, float, float, float]
 
 # what a draw is for; each concern has its own index space
-PLACE, LINK, FADING, WAYPOINT, ARRIVAL, BURST, REQUEST, GATE, ORDER, CHURN = range(10)
+PLACE, LINK, FADING, WAYPOINT, ARRIVAL, BURST, REQUEST, GATE, ORDER, CHURN, MEMORY = range(11)
 CONCERNS = 16
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)

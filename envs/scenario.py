@@ -1,220 +1,50 @@
-"""A scenario: everything that defines a world, as frozen dataclasses that are read from and written to strict YAML.
+"""A scenario: everything that defines a world, read from and written to strict YAML.
 
-    scenario = load_scenario("edge_experts/text-v0", {"devices.count": 32})
-    scenario.devices.count        # 32
-    scenario.to_yaml()            # the whole scenario, ready to be saved and edited
-
-Money is counted in credits; one credit is a thousandth of a US dollar.
+scenario = load_scenario("edge_experts/text-v0", {"devices.count": 32})
+scenario.devices.count        # 32
+scenario.to_yaml()            # the whole scenario, ready to be saved and edited
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
-NAMESPACE = "edge_experts"
-
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-
-_strict = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+from .heldout import NAMESPACE, changes_of, shifts, twin_ids
+from .schema import (
+    Arrivals,
+    Devices,
+    Episode,
+    Events,
+    Gate,
+    Kind,
+    Mobility,
+    Positive,
+    Providers,
+    Radio,
+    Requests,
+    Rewards,
+    Tables,
+    strict,
+)
 
 
 class ScenarioError(ValueError):
     """A scenario is not valid. Names the field, the value and the fix."""
 
 
-@_strict
-class Episode:
-    """When an episode ends."""
-
-    slots: Count = 100
-    """Time limit in slots; reaching it truncates."""
-    slot_s: Positive = 5.0
-    """Length of a slot, seconds."""
-    requests_per_device: Annotated[int, Field(ge=0)] = 0
-    """A device leaves after so many requests (terminated); 0: never."""
-
-
-@_strict
-class Tables:
-    """Which recorded figures decide what a choice is worth."""
-
-    quality: str = "text"
-    """Quality table: a shipped name or a path to CSV or Parquet."""
-    experts: str = "experts"
-    """Expert table: a shipped name or a path."""
-    split: Literal["train", "heldout", "all"] = "train"
-    """Prompts that requests are drawn from."""
-    prompts: Annotated[int, Field(ge=0)] = 0
-    """Use only so many prompts of the split, spread evenly over it; 0: all."""
-
-
-@_strict
-class Requests:
-    """What devices ask for."""
-
-    value_low: NonNegative = 1.0
-    """Lowest value of a perfect answer, credits; values are uniform."""
-    value_high: NonNegative = 1.0
-    """Highest value of a perfect answer, credits."""
-    subtasks: Count = 3
-    """Segments of a request; each is placed on one expert."""
-    deadline_slots: Count = 4
-    """Slots from arrival until a request expires."""
-    context_tokens: Positive = 1155.0
-    """Mean context uploaded with every segment, tokens (Azure LLM inference trace 2023, conversation: 1,155)."""
-    context_spread: NonNegative = 0.0
-    """Standard deviation of the logarithm of the context length."""
-    coherence: Share = 0.98
-    """Quality factor of each change of expert between neighbouring segments (modelled)."""
-    show_prompt: bool = False
-    """Whether devices see which prompt they hold, not only its category."""
-
-
-@_strict
-class Arrivals:
-    """When devices ask."""
-
-    process: Literal["saturated", "poisson", "bursty", "trace_conv", "trace_code"] = "poisson"
-    """`saturated` renews a request at once; `bursty` alternates between a calm and a busy state; traces are recorded."""
-    rate_per_s: Positive = 0.1
-    """Mean request rate of an idle device, 1/s (not used by `saturated`)."""
-    burst_ratio: Annotated[float, Field(ge=1)] = 4.0
-    """Rate of the busy state over that of the calm state (`bursty`)."""
-    burst_slots: Annotated[float, Field(ge=1)] = 8.0
-    """Mean length of either state in slots (`bursty`)."""
-
-
-@_strict
-class Gate:
-    """What devices know of the quality before they choose."""
-
-    skill: Share = 0.6
-    """How much of a prompt's own deviation from the category mean the reading shows."""
-    noise: NonNegative = 0.05
-    """Standard deviation of the reading's error."""
-
-
-@_strict
-class Radio:
-    """The air interface, after 3GPP TR 38.901 UMi street canyon."""
-
-    carrier_hz: Positive = 3.5e9
-    """Carrier frequency."""
-    bandwidth_hz: Positive = 5e6
-    """Bandwidth of each provider, per direction."""
-    noise_dbm_hz: float = -174.0
-    """Thermal noise density."""
-    noise_figure_db: float = 7.0
-    """Receiver noise figure."""
-    provider_power_w: Positive = 2.0
-    """Downlink transmit power of a provider."""
-    max_tx_s: Positive = 30.0
-    """A transfer that would take longer counts so much: the link is retried in a later slot."""
-    backhaul_bps: Positive = 1e8
-    """Rate between providers and to the cloud."""
-    cloud_rtt_s: NonNegative = 0.1
-    """Round-trip time to a cloud expert."""
-
-
-@_strict
-class Mobility:
-    """Where devices are."""
-
-    model: Literal["static", "waypoint", "highway"] = "waypoint"
-    """`waypoint`: random waypoints; `highway`: along x both ways, out at one edge and in at the other."""
-    speed_mps: NonNegative = 1.4
-    """Speed of every device (a walk)."""
-    area_m: Positive = 300.0
-    """Side of the square area."""
-
-
-@_strict
-class Devices:
-    """User devices."""
-
-    count: Count = 16
-    """Number of devices."""
-    act: bool = True
-    """Whether devices are agents; otherwise they wait."""
-    may_wait: bool = True
-    """Whether a device that could place a segment may wait instead."""
-    power_levels_w: tuple[Positive, ...] = (0.01, 0.05, 0.1, 0.2)
-    """Transmit power levels, watts (the highest is that of LTE and NR user equipment, 23 dBm)."""
-    churn: Share = 0.0
-    """Per slot, the probability that a present device leaves for good and that an absent one arrives; when positive,
-    half of the devices are present at the start."""
-    battery_j: Positive = 2000.0
-    """Energy a device may spend in an episode, joules; an empty battery leaves only waiting."""
-    local_expert: str = ""
-    """Compact expert on every device; empty: none."""
-    local_seconds_per_unit: Positive = 0.05
-    """Its seconds per unit of work (a phone with 51.2 GB/s reads 2.5 B weights of 1 byte in 0.049 s)."""
-    local_power_w: NonNegative = 5.0
-    """Power drawn while it computes."""
-    local_budget_units: NonNegative = 0.0
-    """Units of work it may do for one request: a segment runs locally while the budget lasts."""
-
-
-@_strict
-class Providers:
-    """Service providers, each hosting every P-th expert of the list."""
-
-    count: Count = 4
-    """Number of providers."""
-    act: bool = True
-    """Whether providers are agents; otherwise they keep their defaults."""
-    price_levels: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
-    """Price as a multiple of the expert's list price."""
-    speed_levels: tuple[Positive, ...] = (0.75, 1.0, 1.25)
-    """Compute speed as a multiple of nominal; power grows with its cube."""
-    default_price: Annotated[int, Field(ge=0)] = 2
-    """Price level at the start, kept when providers do not act."""
-    default_speed: Annotated[int, Field(ge=0)] = 1
-    """Speed level at the start."""
-    default_bandwidth: Annotated[int, Field(ge=0, le=2)] = 0
-    """Bandwidth policy at the start: 0 equal, 1 by load, 2 by channel."""
-    memory_gb: Positive = 18.0
-    """Memory for loaded experts (a 20 GB card less 2 GB for the runtime)."""
-    load_gb_per_s: Positive = 1.0
-    """Speed of loading an expert from disk."""
-    load_cost_per_gb: NonNegative = 0.01
-    """Cost of loading, credits per gigabyte."""
-    usd_per_kwh: NonNegative = 0.08
-    """Price of electricity (US industrial average of 2023: 8.0 cents, EIA)."""
-    idle_power_w: NonNegative = 60.0
-    """Power a provider draws when idle."""
-    late_penalty: NonNegative = 0.2
-    """Charge for each segment served after its request's deadline, credits."""
-
-
-@_strict
-class Rewards:
-    """Weights of the reward terms."""
-
-    energy_weight: NonNegative = 0.002
-    """Credits per joule of a device's battery."""
-    latency_weight: NonNegative = 0.02
-    """Credits per second of a request's mean segment latency."""
-    team: Share = 0.0
-    """0: private rewards; 1: everybody gets the mean."""
-
-
-@_strict
+@strict
 class Scenario:
     """All that defines a world; field names are the YAML keys."""
 
@@ -222,6 +52,10 @@ class Scenario:
     """`namespace/name-vN`."""
     title: str = ""
     """One line for people."""
+    about: str = ""
+    """A description for people, in Markdown."""
+    source: str = ""
+    """Where the model comes from: a paper or a report."""
     experts: tuple[str, ...]
     """The E experts in order; expert e is hosted by provider e modulo P."""
     queue_limit_s: Positive = 10.0
@@ -229,6 +63,8 @@ class Scenario:
     episode: Episode = Episode()
     tables: Tables = Tables()
     requests: Requests = Requests()
+    kinds: dict[str, Kind] = Field(default_factory=dict)
+    """By the name of a table: where its requests differ."""
     arrivals: Arrivals = Arrivals()
     gate: Gate = Gate()
     radio: Radio = Radio()
@@ -236,47 +72,112 @@ class Scenario:
     devices: Devices = Devices()
     providers: Providers = Providers()
     rewards: Rewards = Rewards()
+    events: Events = Events()
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
-        _check(len(self.experts) > 0, "experts", self.experts, "name at least one expert")
-        _check(len(set(self.experts)) == len(self.experts), "experts", self.experts, "name each expert once")
-        _check(
-            self.requests.value_low <= self.requests.value_high,
-            "requests.value_low",
-            self.requests.value_low,
-            f"must not exceed requests.value_high = {self.requests.value_high}",
-        )
-        for name in ("price", "speed"):
-            level, levels = getattr(self.providers, f"default_{name}"), getattr(self.providers, f"{name}_levels")
-            _check(len(levels) > 0, f"providers.{name}_levels", levels, "give at least one level")
-            _check(
-                level < len(levels),
-                f"providers.default_{name}",
-                level,
-                f"must be below {len(levels)}, the number of levels",
-            )
-        _check(len(self.devices.power_levels_w) > 0, "devices.power_levels_w", (), "give at least one level")
+        for names, name in ((self.experts, "experts"), (self.quality_tables, "tables.quality")):
+            _check(len(names) > 0, name, names, f"name at least one {'expert' if name == 'experts' else 'table'}")
+            _check(len(set(names)) == len(names), name, names, "name each once")
+        self._check_requests()
+        self._check_devices()
+        self._check_providers()
         _check(
             self.devices.act or self.providers.act,
             "devices.act",
             False,
             "somebody must act: set one of the roles to true",
         )
-        _check(
-            len(self.experts) >= self.providers.count,
-            "providers.count",
-            self.providers.count,
-            f"must not exceed the number of experts, {len(self.experts)}: every provider hosts one",
-        )
-        if self.devices.local_budget_units > 0:
+        failing = self.events.outage_expert
+        _check(not failing or failing in self.experts, "events.outage_expert", failing, f"is not one of {self.experts}")
+        return self
+
+    def _check_requests(self) -> None:
+        for table in self.kinds:
             _check(
-                bool(self.devices.local_expert),
+                table in self.quality_tables, "kinds", table, f"is not one of tables.quality = {self.quality_tables}"
+            )
+        for table in self.quality_tables:
+            kind, name = self.kind(table), f"kinds.{table}" if table in self.kinds else "requests"
+            _check(
+                kind.value_low <= kind.value_high,
+                f"{name}.value_low",
+                kind.value_low,
+                f"must not exceed {name}.value_high = {kind.value_high}",
+            )
+            places = len(self.experts) + len(self.local_experts)
+            _check(
+                not self.requests.distinct or kind.subtasks <= places,
+                f"{name}.subtasks",
+                kind.subtasks,
+                f"exceeds the {places} experts, and requests.distinct asks for another one for each part",
+            )
+
+    def _check_devices(self) -> None:
+        devices = self.devices
+        for name in ("power_levels_w", "memory_gb"):
+            _check(len(getattr(devices, name)) > 0, f"devices.{name}", (), "give at least one level")
+        _check(
+            not devices.scripted or devices.scripted < devices.count,
+            "devices.scripted",
+            devices.scripted,
+            f"must be below devices.count = {devices.count}",
+        )
+        _check(
+            len(set(self.local_experts)) == len(self.local_experts),
+            "devices.local_expert",
+            self.local_experts,
+            "name each one once",
+        )
+        if devices.local_budget_units > 0:
+            _check(
+                bool(self.local_experts),
                 "devices.local_budget_units",
-                self.devices.local_budget_units,
+                devices.local_budget_units,
                 "needs devices.local_expert",
             )
-        return self
+        if devices.at_home:
+            _check(
+                self.mobility.model == "static" and self.radio.access == "direct",
+                "devices.at_home",
+                True,
+                "needs mobility.model = static and radio.access = direct: a client stays where its provider stands",
+            )
+
+    def _check_providers(self) -> None:
+        providers = self.providers
+        for name, levels_name in LEVELS.items():
+            level, levels = getattr(providers, f"default_{name}"), getattr(providers, levels_name)
+            _check(len(levels) > 0, f"providers.{levels_name}", levels, "give at least one level")
+            _check(
+                level < len(levels),
+                f"providers.default_{name}",
+                level,
+                f"must be below {len(levels)}, the number of levels",
+            )
+        _check(len(providers.machines) > 0, "providers.machines", (), "give at least one number")
+        _check(
+            len(self.experts) >= providers.count,
+            "providers.count",
+            providers.count,
+            f"must not exceed the number of experts, {len(self.experts)}: every provider hosts one",
+        )
+
+    @property
+    def quality_tables(self) -> tuple[str, ...]:
+        """The quality tables in use."""
+        return _listed(self.tables.quality)
+
+    @property
+    def local_experts(self) -> tuple[str, ...]:
+        """The compact experts on devices."""
+        return _listed(self.devices.local_expert)
+
+    def kind(self, table: str) -> Requests:
+        """What the requests of a table are like: `requests`, changed by `kinds`."""
+        changes = self.kinds.get(table, Kind())
+        own = {name: value for name, value in vars(changes).items() if name != "share" and value is not None}
+        return replace(self.requests, **own)
 
     def acts(self, role: str) -> bool:
         """Whether the agents of a role (`device`, `provider`) decide for themselves."""
@@ -293,7 +194,7 @@ class Scenario:
         """
         data = self.to_dict()
         for dotted, value in overrides.items():
-            _set(data, str(dotted), yaml.safe_load(value) if isinstance(value, str) and value else value)
+            _set(data, str(dotted), _parse(str(dotted), value) if isinstance(value, str) and value else value)
         return from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
@@ -305,9 +206,21 @@ class Scenario:
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     def hash(self) -> str:
-        """SHA-256 of the canonical form (the title aside), 16 hex digits."""
-        data = {key: value for key, value in self.to_dict().items() if key != "title"}
+        """SHA-256 of all that differs from the defaults (names for people aside), 16 hex digits.
+
+        So a field that a later version adds does not change it.
+        """
+        data = {name: value for name, value in self._departures() if name not in FOR_PEOPLE}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _departures(self) -> Iterator[tuple[str, Any]]:
+        """Dotted names and plain values of the fields that differ from the defaults."""
+        for name, _ in field_docs():
+            value, default = self, _NOTHING
+            for part in name.split("."):
+                value, default = getattr(value, part), _default(type(value), part)
+            if value != default:
+                yield name, _plain(asdict(self))[name] if name == "kinds" else _plain(value)
 
 
 def load_scenario(
@@ -316,7 +229,8 @@ def load_scenario(
     """Find and validate a scenario.
 
     Args:
-        source: A shipped id (`"edge_experts/text-v0"` or `"text-v0"`), a YAML file, plain data, or a scenario.
+        source: A shipped id (`"edge_experts/text-v0"` or `"text-v0"`; a held-out twin is
+            `"edge_experts/text-heldout-outage-v0"`), an id of your own, a YAML file, plain data, or a scenario.
         overrides: Dotted field names and values.
 
     Raises:
@@ -326,6 +240,8 @@ def load_scenario(
         scenario = source
     elif isinstance(source, Mapping):
         scenario = from_dict(dict(source))
+    elif str(source) in _registered:
+        scenario = _registered[str(source)]
     elif str(source).endswith((".yaml", ".yml")):
         scenario = _read_file(Path(source))
     else:
@@ -344,16 +260,46 @@ def parse_overrides(fields: Iterable[str]) -> dict[str, Any]:
         name, equals, value = field.partition("=")
         if not equals:
             raise ScenarioError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
-        changes[name] = yaml.safe_load(value)
+        changes[name] = _parse(name, value)
     return changes
 
 
-def shipped_ids() -> list[str]:
-    """The ids of the scenarios that come with the package."""
+def _parse(name: str, text: str) -> Any:
+    """A value written as YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ScenarioError(f"{name}: {text!r} is not valid YAML; put a text with : or brackets in quotes") from None
+
+
+@cache
+def _shipped() -> tuple[str, ...]:
     folder = resources.files(f"{NAMESPACE}.configs.scenarios")
-    return sorted(
-        f"{NAMESPACE}/{file.name.removesuffix('.yaml')}" for file in folder.iterdir() if file.name.endswith(".yaml")
-    )
+    names = (file.name for file in folder.iterdir())
+    return tuple(sorted(f"{NAMESPACE}/{name.removesuffix('.yaml')}" for name in names if name.endswith(".yaml")))
+
+
+def shipped_ids() -> list[str]:
+    """The ids of the scenarios that come with the package, without their held-out twins."""
+    return list(_shipped())
+
+
+_registered: dict[str, Scenario] = {}
+
+
+def register_scenario(id: str, scenario: Scenario) -> None:
+    """Make a scenario of your own known under an id; `edge_experts.envs.register` does it, and checks the id."""
+    _registered[id] = replace(scenario, id=id)
+
+
+def registered_scenarios() -> dict[str, Scenario]:
+    """The scenarios registered by users."""
+    return dict(_registered)
+
+
+def heldout_ids(base: str | None = None) -> list[str]:
+    """The ids of the held-out twins of one shipped scenario, or of all."""
+    return [name for name, (of, _) in twin_ids(shipped_ids()).items() if base is None or of == _full_name(base)]
 
 
 def from_dict(data: dict[str, Any]) -> Scenario:
@@ -370,6 +316,17 @@ def from_dict(data: dict[str, Any]) -> Scenario:
         raise ScenarioError(_explain(error)) from None
 
 
+FOR_PEOPLE = ("title", "about", "source")
+LEVELS = {
+    "price": "price_levels",
+    "speed": "speed_levels",
+    "views": "view_levels",
+    "power": "power_factors",
+}
+"""The levels that providers choose from: their default's field is `default_<name>`."""
+_NOTHING = object()
+
+
 def field_docs(kind: type = Scenario, prefix: str = "") -> list[tuple[str, Any]]:
     """Dotted names and types of all leaf fields, in order."""
     found: list[tuple[str, Any]] = []
@@ -381,14 +338,33 @@ def field_docs(kind: type = Scenario, prefix: str = "") -> list[tuple[str, Any]]
     return found
 
 
-@cache
-def _adapter() -> TypeAdapter[Scenario]:
-    return TypeAdapter(Scenario)
+def _default(kind: type, name: str) -> Any:
+    """The default of a field, `_NOTHING` if it has none."""
+    field = next(item for item in fields(kind) if item.name == name)
+    default = field.default if field.default is not MISSING else field.default_factory
+    if isinstance(default, FieldInfo):
+        return default.get_default(call_default_factory=True)
+    return _NOTHING if default is MISSING else default
+
+
+def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return names if isinstance(names, tuple) else (names,) if names else ()
 
 
 def _check(ok: bool, name: str, value: object, fix: str) -> None:
     if not ok:
         raise ValueError(f"{name}: {value!r} {fix}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _adapter() -> TypeAdapter[Scenario]:
+    return TypeAdapter(Scenario)
 
 
 def _explain(error: ValidationError) -> str:
@@ -412,18 +388,15 @@ def _nearest(name: str) -> str:
 
 def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
     *path, last = dotted.split(".")
-    node = data
+    node: Any = data
     for part in path:
-        node = node.get(part, {}) if isinstance(node, dict) else {}
-    if not isinstance(node, dict) or last not in node:
+        node = node.get(part) if isinstance(node, dict) else None
+    if isinstance(node, dict) and last in node:
+        node[last] = value
+    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        node[int(last)] = value
+    else:
         raise ScenarioError(f"{dotted}: unknown field{_nearest(dotted)}")
-    node[last] = value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _read_file(path: Path) -> Scenario:
@@ -439,11 +412,20 @@ def _read_file(path: Path) -> Scenario:
         raise ScenarioError(f"{path}: {error}") from None
 
 
+def _full_name(name: str) -> str:
+    return name if "/" in name else f"{NAMESPACE}/{name}"
+
+
 def _read_shipped(name: str) -> Scenario:
+    full, twins = _full_name(name), twin_ids(shipped_ids())
+    if full in twins:
+        base, shift = twins[full]
+        scenario, what = _read_shipped(base), shifts()[shift]["title"]
+        changes = changes_of(base.split("/")[1].rpartition("-")[0], shift)
+        return replace(scenario.replace(changes), id=full, title=f"{scenario.title}; {what}")
     known = shipped_ids()
-    full = name if "/" in name else f"{NAMESPACE}/{name}"
     if full not in known:
-        near = get_close_matches(full, known, n=1)
+        near = get_close_matches(full, [*known, *twins, *_registered], n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
         raise ScenarioError(f"scenario: '{name}' is not known; {hint} (a file must end in .yaml)")
     text = resources.files(f"{NAMESPACE}.configs.scenarios").joinpath(f"{full.split('/')[1]}.yaml").read_text("utf-8")

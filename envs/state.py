@@ -1,7 +1,9 @@
 """The arrays of B worlds, and the figures they share; axes and units stand beside each name.
 
-B worlds, U devices, P providers, E experts, C catalogue places per provider, N prompts in use, G categories.
-Expert index E is a device's own local expert, E + 1 is *wait*. Records hold scalars only, so that one compiled kernel
+B worlds, U devices, P providers, E hosted experts, X = E + L places for a part of a request, C catalogue places per
+provider, K parts of a request at most, N prompts in use, G categories, M kinds of requests (one a quality table).
+Places E to X - 1 are a device's own L local experts (one that is always masked, if there are none); X is *wait*.
+Records hold scalars only, so that one compiled kernel
 serves every size.
 """
 
@@ -29,19 +31,26 @@ def record(*fields: tuple[str, type]) -> np.dtype[Any]:
 
 
 class Figures(NamedTuple):
-    """What never changes: recorded and modelled figures, and the levels of actions.
+    """What never changes: recorded and modelled figures, the levels of actions, and models from outside."""
 
-    In the axis E+1 the last column is the devices' own local expert.
-    """
-
-    scores: Any  # (N, E+1) SCORE of the prompts in use
-    priors: Any  # (G, E+1) SCORE, training-split means
+    scores: Any  # (N, X) SCORE of the prompts in use; 0 where an expert cannot serve the prompt
+    aspects: Floats  # (N, X, A) the recorded columns that the prompt's quality rule reads
+    priors: Any  # (G, X) SCORE, training-split means
+    prior_aspects: Floats  # (G, X, A)
+    work_spread: Floats  # (G, X) training-split standard deviation of a part's work
     category: Ints  # (N,)
-    machines: Any  # (E+1,) MACHINE
+    kinds: Any  # (M,) KIND
+    kind: Ints  # (N,)
+    serves: NDArray[np.bool_]  # (M, X) which experts can serve a kind
+    machines: Any  # (X,) MACHINE
     device_power_w: Floats  # (H,) transmit-power levels
+    device_memory_gb: Floats  # levels of a device's memory
     price_levels: Floats  # multiples of the list price
     speed_levels: Floats  # multiples of nominal speed
+    view_levels: Floats  # rendered views of an output
+    power_factors: Floats  # multiples of the nominal downlink power
     trace: Floats  # (T,) requests per slot over their mean
+    models: Any  # models.Pointers
 
 
 class Links(NamedTuple):
@@ -63,34 +72,43 @@ class Worlds(NamedTuple):
     experts: Any  # (B, E) EXPERT
     devices: Any  # (B, U) DEVICE
     links: Links
-    gate: Floats  # (B, U, E+1) readings of the gate
+    gate: Floats  # (B, U, X) readings of the gate
+    parts: Ints  # (B, U, K) experts of the parts so far
     order: Ints  # (B, U) devices in the order of service
 
 
 SCORE = record(
     ("quality", float),  # [0, 1]
-    ("work bits", float),  # of one segment: units of compute, output size
+    ("work bits", float),  # of one part: units of compute, output size
 )
 MACHINE = record(
     ("is_cloud", bool),
     ("seconds_per_unit power_w", float),  # at nominal speed
     ("price", float),  # list price, credits per unit of work
     ("memory_gb", float),  # 0 for cloud experts
+    ("hallucination", float),  # share of answers with a claim that the context does not bear; 1 where unpublished
+)
+KIND = record(
+    ("rule subtasks deadline_slots", int),
+    ("first count", int),  # its prompts among those in use
+    ("start share", float),  # its stretch of [0, 1) when a request is drawn
+    ("value_low value_high context_bits coherence temperature", float),
 )
 CLOCK = record(
     ("over", bool),  # the episode ended in the last slot
     ("world episode slot", int),  # identity in the random stream; number of the episode; slots since its start
     ("busy_period trace_start", int),  # 1 in the busy state of bursty arrivals; where in the trace the episode began
+    ("phase", float),  # drawn in [0, 1) for the episode
     ("energy_j", float),  # spent in the last slot by devices and providers
 )
 PROVIDER = record(
     ("x_m y_m", float),
-    ("price speed bandwidth", int),  # levels and policy in force
+    ("price speed bandwidth views power", int),  # levels and policy in force
     ("loading", int),  # expert being read from disk, -1: none
     ("loading_s", float),  # seconds of it left
     # of the last slot
     ("invalid terminated truncated", bool),  # a masked action was played; the episode ended
-    ("served late", int),  # segments, and those of them that came after their deadline
+    ("served late", int),  # parts, and those of them that came after their deadline
     ("power_w", float),  # mean
     ("reward revenue electricity loading_cost late_cost", float),  # credits; costs are negative
 )
@@ -104,48 +122,66 @@ DEVICE = record(
     ("presence", int),  # ABSENT, PRESENT or LEFT
     ("x_m y_m target_x_m target_y_m", float),  # place and waypoint
     ("heading", float),  # on a highway: -1 or 1
-    ("battery_j local_backlog", float),  # energy left; units of work queued on the device
+    ("battery_j local_backlog_s", float),  # energy left; seconds of work queued on the device
+    ("memory_gb", float),
+    ("loaded", int),  # the local expert in memory, as a place; -1: none
+    ("serving", int),  # the provider that serves it (`radio.access` serving)
     ("last_latency_s", float),  # of the last request that was composed
     ("requests", int),  # that have ended
     ("turn", int),  # place in the next slot's order of service
     # of the request in hand
     ("open", bool),
-    ("prompt age done", int),  # row of `scores`; slots since arrival; segments placed
-    ("last_expert switches", int),  # of the previous segment, -1: none; changes so far
+    ("strict", bool),  # only experts of a low hallucination rate may serve it
+    ("prompt kind age done", int),  # row of `scores`; kind; slots since arrival; parts placed
+    ("last_expert", int),  # of the previous part, -1: none
     ("value", float),  # credits
-    ("context_bits local_budget", float),  # upload per segment; units the local expert may still do
-    ("score_sum work_sum text_bits", float),  # score x work, work and output of the segments so far
-    ("finish_s", float),  # latest end of a segment, seconds after arrival
+    ("context_bits local_budget", float),  # upload per part; units the local experts may still do
+    ("output_bits coverage_sum", float),  # of the parts so far
+    ("hallucination_sum work_sum", float),  # rate x work and work of the parts so far
+    ("finish_s", float),  # latest end of a part, seconds after arrival
     # of the last slot
     ("acted refused invalid", bool),  # was there; met a full queue; played a masked action
     ("arrived joined", bool),  # a request came; the device came
+    ("handover", bool),  # the serving provider changed
     ("terminated truncated", bool),
-    ("placed ended", int),  # expert of the segment or -1; NONE, ON_TIME, LATE, EXPIRED or DROPPED
-    ("share segment_latency_s", float),  # of the provider's band; from slot start to delivery
-    ("quality latency_s", float),  # of a request composed in the slot
+    ("placed ended", int),  # place of the part or -1; NONE, ON_TIME, LATE, EXPIRED or DROPPED
+    ("share part_latency_s", float),  # of the provider's band; from slot start to delivery
+    ("quality latency_s hallucination", float),  # of a request composed in the slot
     ("reward earned payment energy latency", float),  # credits; all but `earned` are negative
 )
 CONSTANTS = record(
-    ("P U E C seed slots requests_per_device subtasks deadline_slots", int),
-    ("slot_s value_low value_high context_bits context_spread coherence", float),
-    ("show_prompt", bool),
+    ("P U E X C seed slots requests_per_device", int),
+    ("subtasks deadline_slots", int),  # the most of all kinds
+    ("slot_s context_spread", float),
+    ("split_work distinct show_prompt", bool),
+    ("strict_share max_hallucination", float),
     ("arrival_process", int),
     ("arrival_rate burst_ratio burst_stop", float),  # burst_stop: probability per slot of changing state
     ("gate_skill gate_noise", float),
+    ("channel", int),
+    ("serving has_gaps", bool),  # access through the serving provider; some links may be out of reach
+    ("handover_margin_db handover_s least_gain_db range_m", float),
     ("carrier_hz bandwidth_hz noise_w_hz provider_power_w max_tx_s backhaul_bps cloud_rtt_s fading_correlation", float),
     ("mobility", int),
-    ("step_m area_m churn battery_j local_budget", float),
-    ("has_local may_wait", bool),
-    ("highest_power_w highest_price highest_speed", float),  # of the levels of devices and providers
-    ("default_price default_speed default_bandwidth", int),
+    ("step_m area_m churn battery_j local_budget device_load_gb_per_s", float),
+    ("may_wait at_home", bool),
+    ("scripted", int),
+    (
+        "highest_power_w highest_price highest_speed highest_views highest_factor highest_memory_gb",
+        float,
+    ),  # of the levels
+    ("default_price default_speed default_bandwidth default_views default_power", int),
+    ("view_angle_deg", float),
     ("memory_gb load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty", float),
     ("queue_limit_s energy_weight latency_weight team", float),
+    ("outage_expert outage_slot outage_end price_slot", int),
+    ("price_factor", float),
 )
 
 
 def allocate(identities: Ints, c: Any) -> Worlds:
     """Zeroed state of B worlds; `identities` are their places in the random stream."""
-    B, P, U, E = len(identities), int(c.P), int(c.U), int(c.E)
+    B, P, U, E, X = len(identities), int(c.P), int(c.U), int(c.E), int(c.X)
 
     def records(kind: np.dtype[Any], *shape: int) -> Any:
         return np.zeros(shape, kind).view(np.recarray)
@@ -156,7 +192,8 @@ def allocate(identities: Ints, c: Any) -> Worlds:
         experts=records(EXPERT, B, E),
         devices=records(DEVICE, B, U),
         links=Links(np.zeros((B, U, P), np.bool_), *(np.zeros((B, U, P)) for _ in Links._fields[1:])),
-        gate=np.zeros((B, U, E + 1)),
+        gate=np.zeros((B, U, X)),
+        parts=np.zeros((B, U, int(c.subtasks)), np.int64),
         order=np.zeros((B, U), np.int64),
     )
     worlds.clock.world[:] = identities

@@ -1,4 +1,4 @@
-"""What providers do: set price, speed and bandwidth policy, load experts, pay for power."""
+"""What providers do: set price, speed, bandwidth policy, views and transmit power, load experts, pay for power."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def steer_providers(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
     for p in range(c.P):
         provider = w.providers[p]
         provider.price, provider.speed, provider.bandwidth = actions[p, 0], actions[p, 1], actions[p, 2]
+        provider.views, provider.power = actions[p, 4], actions[p, 5]
         place = actions[p, 3]
         if place > 0:
             if may_load(p, place, w, c):
@@ -71,7 +72,8 @@ def finish_loading(w: Worlds, c: Any) -> None:
 def drain_queues(w: Worlds, c: Any, f: Figures) -> None:
     """Experts work through their backlog for the rest of the slot, and providers pay for the power."""
     for p in range(c.P):
-        w.providers[p].power_w = c.idle_power_w
+        provider = w.providers[p]
+        provider.power_w = c.idle_power_w + market.radio_power_w(f.power_factors[provider.power], c.provider_power_w)
     for e in range(c.E):
         expert, provider = w.experts[e], w.providers[provider_of(e, c)]
         units_per_s = 1.0 / seconds_of(e, w, c, f)
@@ -84,5 +86,4 @@ def drain_queues(w: Worlds, c: Any, f: Figures) -> None:
         w.clock.energy_j += energy_j
         w.providers[p].electricity = -market.electricity(energy_j, c.usd_per_kwh)
     for u in range(c.U):
-        device = w.devices[u]
-        device.local_backlog = queues.drain(device.local_backlog, 1.0 / f.machines[c.E].seconds_per_unit, c.slot_s)
+        w.devices[u].local_backlog_s = queues.drain(w.devices[u].local_backlog_s, 1.0, c.slot_s)

@@ -22,7 +22,7 @@ class Partners(Protocol):
     """Whoever plays the other role: any policy of `edge_experts.baselines`."""
 
     def act(self, world: World) -> tuple[Any, Any]:
-        """Actions of devices (B, U, 2) and of providers (B, P, 4), or `None` for the defaults."""
+        """Actions of devices (B, U, 2) and of providers (B, P, 6), or `None` for the defaults."""
 
 
 class AgentBatch:
@@ -51,7 +51,8 @@ class AgentBatch:
         rewards: (N,) float32, credits.
         terminals: (N,) bool: the agent left, or the episode really ended.
         truncations: (N,) bool: the episode was cut.
-        masks: (N,) bool: the agent is there. Rows of absent agents are zero and their actions are ignored.
+        masks: (N,) bool: the agent is there. Rows of absent agents are zero and their actions are ignored, as are those of
+            devices that follow the scenario's script.
         final_observations: (N, D) float32, valid where `terminals` or `truncations`.
         final_action_masks: (N, M) int8, likewise.
 
@@ -147,6 +148,8 @@ class AgentBatch:
         np.take(self._world_masks, self.spaces.mask_columns, axis=1, out=self.action_masks)
         if self.role == "device":
             np.equal(self._record["presence"], PRESENT, out=self.masks)
+            if scripted := self.world.scenario.devices.scripted:
+                self.masks.reshape(self.world.n_worlds, -1)[:, -scripted:] = False
         else:
             self.masks[:] = True
 

@@ -17,6 +17,7 @@ from .fields import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
 from .figures import build_constants, load_figures
 from .jit import bind
 from .kernel import first_wrong, observe_worlds, reset_worlds, step_worlds
+from .models import pointers
 from .observe import Board, new_board
 from .scenario import Scenario, load_scenario
 from .state import PRESENT, allocate, arrays
@@ -65,7 +66,7 @@ class World:
 
     Attributes:
         scenario: The validated scenario.
-        table: The quality table in use, experts in the scenario's order, the local expert last.
+        tables: The quality tables in use.
         sizes: Sizes of observations and actions.
         state: Record arrays of the current state and of what happened in the last slot (see `state.Worlds`).
         views: What the agents see now.
@@ -99,7 +100,7 @@ class World:
         _check_range("threads", threads, 1, 2**10)
         _check_range("seed", seed, 0, 2**63)
         self.scenario = load_scenario(scenario, overrides)
-        self.figures, self.table = load_figures(self.scenario)
+        self.figures, self.tables = load_figures(self.scenario)
         self.n_worlds, self.threads = n_worlds, threads
         self._prepare(seed, np.arange(first_world, first_world + n_worlds))
 
@@ -111,8 +112,11 @@ class World:
         self.views = self._allocate_views()
         self.final_views = self._allocate_views()
         c, B = self.constants, self.n_worlds
-        wait, keep = [c.E + 1, 0], [c.default_price, c.default_speed, c.default_bandwidth, 0]
-        self._defaults = {"device": np.full((B, c.U, 2), wait), "provider": np.full((B, c.P, 4), keep)}
+        wait, keep = (
+            [c.X, 0],
+            [c.default_price, c.default_speed, c.default_bandwidth, 0, c.default_views, c.default_power],
+        )
+        self._defaults = {"device": np.full((B, c.U, 2), wait), "provider": np.full((B, c.P, 6), keep)}
         self._limits = {role: np.array(action_sizes(role, self.sizes)) for role in ROLES}
         self._shards = self._share_out()
         self._bind()
@@ -126,10 +130,12 @@ class World:
         self._first_wrong = bind(first_wrong, devices, self._limits["device"])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_step", "_reset", "_first_wrong")}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_step", "_reset", "_first_wrong")}
+        return {**kept, "figures": self.figures._replace(models=None)}  # machine code does not travel
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self.figures = self.figures._replace(models=pointers(self.scenario))
         self._bind()
 
     def _share_out(self) -> list[Shard]:
@@ -169,7 +175,8 @@ class World:
 
         Args:
             device_actions: (B, U, 2) integers, expert and power level; `None`: everybody waits.
-            provider_actions: (B, P, 4) integers, price, speed, bandwidth policy and load; `None`: the defaults.
+            provider_actions: (B, P, 6) integers, price, speed, bandwidth policy, load, views and transmit power;
+                `None`: the defaults.
 
         Returns:
             The new observations. Rewards and all that happened stand in `state`, whose record arrays also hold the
@@ -180,6 +187,8 @@ class World:
                 or *keep*, and is counted in `invalid`).
         """
         devices, providers = self._checked("device", device_actions), self._checked("provider", provider_actions)
+        if self.constants.scripted:
+            devices = devices.copy()  # the kernel writes the scripted devices' actions there
 
         def advance(shard: Shard) -> None:
             self._step(
@@ -255,7 +264,7 @@ class World:
         if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= self.n_worlds:
             raise ValueError(f"worlds: {worlds!r}, expected a list of indices in 0..{self.n_worlds - 1}")
         copy = World.__new__(World)
-        copy.scenario, copy.figures, copy.table = self.scenario, self.figures, self.table
+        copy.scenario, copy.figures, copy.tables = self.scenario, self.figures, self.tables
         copy.n_worlds, copy.threads = len(rows), self.threads
         copy._prepare(self.seed, self.state.clock.world[rows])
         for mine, other in [(copy.state, self.state), (copy.views, self.views), (copy.final_views, self.final_views)]:

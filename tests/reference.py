@@ -6,6 +6,7 @@ It shares the formulas of single quantities (radio, rng) with the product but no
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from edge_experts.envs import World, radio, rng
@@ -30,6 +31,7 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
         "devices": rows(state.devices[b]),
         "links": links,
         "gate": state.gate[b].tolist(),
+        "parts": state.parts[b].tolist(),
         "order": state.order[b].tolist(),
     }
 
@@ -37,21 +39,80 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
 class Reference:
     def __init__(self, world: World) -> None:
         self.s, self.f, self.seed = world.scenario, world.figures, world.seed
-        self.P, self.U, self.E = world.sizes.P, world.sizes.U, world.sizes.E
+        self.P, self.U, self.E, self.X = world.sizes.P, world.sizes.U, world.sizes.E, world.sizes.X
+        self.kinds = [self.s.kind(name) for name in self.s.quality_tables]
+        self.modality = [table.modality for table in world.tables]
+        self.scripted = range(self.U - self.s.devices.scripted, self.U)
         self.noise_w_hz = 10 ** ((self.s.radio.noise_dbm_hz + self.s.radio.noise_figure_db) / 10) / 1000
 
     # what is legal ----------------------------------------------------------------------------------------------
 
+    def access(self, w: dict[str, Any], u: int, e: int) -> int:
+        return w["devices"][u]["serving"] if self.s.radio.access == "serving" else e % self.P
+
+    def home(self, u: int, p: int) -> bool:
+        return self.s.devices.at_home and u % self.P == p
+
+    def reaches(self, w: dict[str, Any], u: int, p: int) -> bool:
+        radio, link = self.s.radio, w["links"][u][p]
+        if self.home(u, p):
+            return True
+        if radio.range_m is not None and link["distance_m"] > radio.range_m:
+            return False
+        noise_db = 10 * math.log10(self.noise_w_hz * radio.bandwidth_hz / max(self.s.devices.power_levels_w))
+        return radio.min_snr_db is None or link["gain_db"] - noise_db >= radio.min_snr_db
+
+    def works(self, w: dict[str, Any], e: int) -> bool:
+        events = self.s.events
+        failed = events.outage_expert == self.s.experts[e] and (
+            events.outage_slot <= w["clock"]["slot"] < events.outage_slot + events.outage_slots
+        )
+        return w["experts"][e]["loaded"] and not failed
+
     def may_place(self, w: dict[str, Any], u: int, e: int) -> bool:
-        d = w["devices"][u]
-        ready = d["presence"] == 1 and d["open"] and d["battery_j"] > 0
-        if e == self.E:
-            return ready and bool(self.s.devices.local_expert) and d["local_budget"] > 0
-        return ready and w["experts"][e]["loaded"]
+        d, s = w["devices"][u], self.s
+        if not (d["presence"] == 1 and d["open"] and d["battery_j"] > 0 and self.f.serves[d["kind"], e]):
+            return False
+        if d["strict"] and self.f.machines[e].hallucination > s.requests.max_hallucination:
+            return False
+        if s.requests.distinct and e in w["parts"][u][: d["done"]]:
+            return False
+        if e >= self.E:
+            return d["local_budget"] > 0 and float(self.f.machines[e].memory_gb) <= d["memory_gb"]
+        return self.works(w, e) and self.reaches(w, u, self.access(w, u, e))
 
     def seconds(self, w: dict[str, Any], e: int) -> float:
         nominal = float(self.f.machines[e].seconds_per_unit)
-        return nominal if e == self.E else nominal / self.s.providers.speed_levels[w["providers"][e % self.P]["speed"]]
+        return nominal if e >= self.E else nominal / self.s.providers.speed_levels[w["providers"][e % self.P]["speed"]]
+
+    def price(self, w: dict[str, Any], e: int) -> float:
+        events = self.s.events
+        shock = events.price_factor if w["clock"]["slot"] >= events.price_slot else 1.0
+        return (
+            self.s.providers.price_levels[w["providers"][e % self.P]["price"]] * float(self.f.machines[e].price) * shock
+        )
+
+    def worth(self, w: dict[str, Any], u: int) -> float:
+        """What a complete request is worth, by its kind's rule."""
+        d, parts = w["devices"][u], w["parts"][u]
+        kind, score, aspects = self.kinds[d["kind"]], self.f.scores[d["prompt"]], self.f.aspects[d["prompt"]]
+        parts = parts[: kind.subtasks]
+        rule = kind.rule if kind.rule != "auto" else self.modality[d["kind"]]
+        quality = [float(score[e].quality) for e in parts]
+        changes = [(a, b) for a, b in pairwise(parts) if a != b]
+        if rule == "video":
+            return sum(quality) / len(parts) * math.prod(aspects[a, 0] * aspects[b, 0] for a, b in changes)
+        if rule == "object3d":
+            g, t = parts[0], parts[-1]
+            mean = (aspects[g, 1] + aspects[t, 2] + (aspects[g, 0] + aspects[t, 0]) / 2) / 3
+            return mean * (kind.coherence if g != t else 1.0)
+        if rule == "ensemble":
+            weights = [math.exp(w["gate"][u][e] / kind.temperature) for e in parts]
+            return sum(a * b for a, b in zip(weights, quality, strict=True)) / sum(weights)
+        words = [float(score[e].work) for e in parts]
+        if sum(words) == 0:
+            return 0.0
+        return sum(a * b for a, b in zip(words, quality, strict=True)) / sum(words) * kind.coherence ** len(changes)
 
     # one slot ---------------------------------------------------------------------------------------------------
 
@@ -65,7 +126,9 @@ class Reference:
             "ended": [0] * self.U,
             "quality": [0.0] * self.U,
             "latency_s": [0.0] * self.U,
-            "segment_latency_s": [0.0] * self.U,
+            "part_latency_s": [0.0] * self.U,
+            "hallucination": [0.0] * self.U,
+            "handover": [False] * self.U,
             "earned": [0.0] * self.U,
             "payment": [0.0] * self.U,
             "energy": [0.0] * self.U,
@@ -76,6 +139,7 @@ class Reference:
             "late_cost": [0.0] * self.P,
         }
         acted = [d["presence"] == 1 for d in w["devices"]]
+        device_actions = self.script(w, [[int(a) for a in action] for action in device_actions])
         self.place(w, out, device_actions)
         shares = self.shares(w, out, device_actions)
         for u in w["order"]:
@@ -89,10 +153,18 @@ class Reference:
         self.move_on(w, out)
         return out
 
+    def script(self, w: dict[str, Any], actions: list[list[int]]) -> list[list[int]]:
+        for u in self.scripted:
+            legal = [e for e in range(self.X) if self.may_place(w, u, e)]
+            best = max(legal, key=lambda e: (w["gate"][u][e], -e)) if legal else self.X
+            actions[u] = [best, len(self.s.devices.power_levels_w) - 1 if legal else 0]
+        return actions
+
     def steer(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> None:
         providers = self.s.providers
         for p, provider in enumerate(w["providers"]):
             provider["price"], provider["speed"], provider["bandwidth"] = (int(a) for a in actions[p][:3])
+            provider["views"], provider["power"] = int(actions[p][4]), int(actions[p][5])
             place = int(actions[p][3])
             if place == 0:
                 continue
@@ -116,92 +188,101 @@ class Reference:
             if d["presence"] != 1:
                 continue
             e, power = int(actions[u][0]), int(actions[u][1])
-            if e <= self.E:
+            if e < self.X:
                 if self.may_place(w, u, e):
                     out["placed"][u] = e
                 else:
                     out["device_invalid"][u] = True
             else:
-                could = any(self.may_place(w, u, x) for x in range(self.E + 1))
+                could = any(self.may_place(w, u, x) for x in range(self.X))
                 out["device_invalid"][u] = (power > 0 and not d["open"]) or (could and not self.s.devices.may_wait)
 
     def shares(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> list[float]:
-        weights = [0.0] * self.U
+        weights, where = [0.0] * self.U, [-1] * self.U
         for u, d in enumerate(w["devices"]):
             e = out["placed"][u]
-            if 0 <= e < self.E:
-                link, policy = w["links"][u][e % self.P], w["providers"][e % self.P]["bandwidth"]
-                snr = (
-                    self.s.devices.power_levels_w[int(actions[u][1])]
-                    * 10 ** (link["gain_db"] / 10)
-                    / (self.noise_w_hz * self.s.radio.bandwidth_hz)
-                )
-                weights[u] = [1.0, d["context_bits"], math.log2(1 + snr)][policy]
-        total = [
-            sum(weights[u] for u in range(self.U) if 0 <= out["placed"][u] < self.E and out["placed"][u] % self.P == p)
-            for p in range(self.P)
-        ]
-        return [
-            weights[u] / total[out["placed"][u] % self.P] if 0 <= out["placed"][u] < self.E else 0.0
-            for u in range(self.U)
-        ]
+            if not 0 <= e < self.E or self.home(u, self.access(w, u, e)):
+                continue
+            p = where[u] = self.access(w, u, e)
+            link, policy = w["links"][u][p], w["providers"][p]["bandwidth"]
+            snr = (
+                self.s.devices.power_levels_w[int(actions[u][1])]
+                * 10 ** (link["gain_db"] / 10)
+                / (self.noise_w_hz * self.s.radio.bandwidth_hz)
+            )
+            weights[u] = [1.0, d["context_bits"], math.log2(1 + snr)][policy]
+        total = [sum(weights[u] for u in range(self.U) if where[u] == p) for p in range(self.P)]
+        return [weights[u] / total[where[u]] if where[u] >= 0 else 0.0 for u in range(self.U)]
 
     def serve(self, w: dict[str, Any], out: dict[str, Any], u: int, power: int, share: float) -> None:
         s, d, e = self.s, w["devices"][u], out["placed"][u]
         score, seconds = self.f.scores[d["prompt"], e], self.seconds(w, e)
-        work, bits = float(score.work), float(score.bits)
-        if e == self.E:
-            d["local_backlog"] += work
+        work, bits, shown = float(score.work), float(score.bits), 1.0
+        if e >= self.E:
+            machine = self.f.machines[e]
+            if d["loaded"] != e:
+                d["local_backlog_s"] += float(machine.memory_gb) / s.devices.load_gb_per_s
+            d["loaded"] = e
+            d["local_backlog_s"] += work * seconds
             d["local_budget"] -= work
-            latency = d["local_backlog"] * seconds
-            energy = s.devices.local_power_w * work * seconds
+            latency = d["local_backlog_s"]
+            energy = float(machine.power_w) * work * seconds
         else:
-            expert, p = w["experts"][e], e % self.P
+            expert, host, p = w["experts"][e], e % self.P, self.access(w, u, e)
             wait = expert["backlog"] * seconds
             if wait > s.queue_limit_s:
                 out["refused"][u], out["placed"][u] = True, -1
                 return
-            band, gain = share * s.radio.bandwidth_hz, 10 ** (w["links"][u][p]["gain_db"] / 10)
-            up_power, down_power = s.devices.power_levels_w[power], s.radio.provider_power_w * share
-            up_rate = band * math.log2(1 + up_power * gain / (self.noise_w_hz * band))
-            down_rate = band * math.log2(1 + down_power * gain / (self.noise_w_hz * band))
-            up, down = min(s.radio.max_tx_s, d["context_bits"] / up_rate), min(s.radio.max_tx_s, bits / down_rate)
-            hop = 0.0
+            up_power, views = s.devices.power_levels_w[power], s.providers.view_levels[w["providers"][host]["views"]]
+            if self.home(u, p):
+                up = down = 0.0
+            else:
+                band, gain = share * s.radio.bandwidth_hz, 10 ** (w["links"][u][p]["gain_db"] / 10)
+                down_power = s.radio.provider_power_w * share * s.providers.power_factors[w["providers"][p]["power"]]
+                up_rate = band * math.log2(1 + up_power * gain / (self.noise_w_hz * band))
+                down_rate = band * math.log2(1 + down_power * gain / (self.noise_w_hz * band))
+                sent = bits * views / max(s.providers.view_levels)
+                up, down = min(s.radio.max_tx_s, d["context_bits"] / up_rate), min(s.radio.max_tx_s, sent / down_rate)
+            hop = s.radio.handover_s if d["handover"] else 0.0
             if self.f.machines[e].is_cloud:
                 hop += s.radio.cloud_rtt_s + (d["context_bits"] + bits) / s.radio.backhaul_bps
-            if 0 <= d["last_expert"] < self.E and d["last_expert"] % self.P != p:
-                hop += d["text_bits"] / s.radio.backhaul_bps
+            if s.radio.access == "serving" and p != host:
+                hop += (d["context_bits"] + bits) / s.radio.backhaul_bps
+            if 0 <= d["last_expert"] < self.E and d["last_expert"] % self.P != host:
+                hop += d["output_bits"] / s.radio.backhaul_bps
             latency = up + wait + work * seconds + hop + down
             energy = up_power * up
+            shown = min(1.0, views * s.providers.view_angle_deg / 360)
             expert["backlog"] += work
             expert["last_used"] = w["clock"]["slot"]
-            price = s.providers.price_levels[w["providers"][p]["price"]] * float(self.f.machines[e].price) * work
+            price = self.price(w, e) * work
             out["payment"][u] = -price
-            out["revenue"][p] += price
-            if d["age"] * s.episode.slot_s + latency > s.requests.deadline_slots * s.episode.slot_s:
-                out["late_cost"][p] -= s.providers.late_penalty
+            out["revenue"][host] += price
+            if d["age"] * s.episode.slot_s + latency > self.kinds[d["kind"]].deadline_slots * s.episode.slot_s:
+                out["late_cost"][host] -= s.providers.late_penalty
         d["battery_j"] = max(0.0, d["battery_j"] - energy)
         out["energy"][u] = -s.rewards.energy_weight * energy
-        self.note_segment(w, out, u, e, latency)
+        self.note_part(w, out, u, e, latency, shown)
 
-    def note_segment(self, w: dict[str, Any], out: dict[str, Any], u: int, e: int, latency: float) -> None:
+    def note_part(self, w: dict[str, Any], out: dict[str, Any], u: int, e: int, latency: float, shown: float) -> None:
         s, d = self.s, w["devices"][u]
-        score = self.f.scores[d["prompt"], e]
-        out["segment_latency_s"][u] = latency
-        out["latency"][u] = -s.rewards.latency_weight * latency / s.requests.subtasks
-        d["score_sum"] += float(score.quality) * float(score.work)
-        d["work_sum"] += float(score.work)
-        d["text_bits"] += float(score.bits)
+        score, kind = self.f.scores[d["prompt"], e], self.kinds[d["kind"]]
+        out["part_latency_s"][u] = latency
+        out["latency"][u] = -s.rewards.latency_weight * latency / kind.subtasks
+        w["parts"][u][d["done"]] = e
+        d["output_bits"] += float(score.bits)
+        d["coverage_sum"] += shown
         d["finish_s"] = max(d["finish_s"], d["age"] * s.episode.slot_s + latency)
-        d["switches"] += d["last_expert"] not in (-1, e)
         d["last_expert"] = e
         d["done"] += 1
-        if d["done"] < s.requests.subtasks:
+        if d["done"] < kind.subtasks:
             return
-        in_time = d["finish_s"] <= s.requests.deadline_slots * s.episode.slot_s
-        out["quality"][u] = (
-            d["score_sum"] / d["work_sum"] * s.requests.coherence ** d["switches"] if d["work_sum"] > 0 else 0.0
-        )
+        in_time = d["finish_s"] <= kind.deadline_slots * s.episode.slot_s
+        words = [float(self.f.scores[d["prompt"], x].work) for x in w["parts"][u][: kind.subtasks]]
+        rates = [float(self.f.machines[x].hallucination) for x in w["parts"][u][: kind.subtasks]]
+        if sum(words) > 0:
+            out["hallucination"][u] = sum(a * b for a, b in zip(words, rates, strict=True)) / sum(words)
+        out["quality"][u] = self.worth(w, u) * d["coverage_sum"] / kind.subtasks
         out["latency_s"][u] = d["last_latency_s"] = d["finish_s"]
         out["earned"][u] = d["value"] * out["quality"][u] if in_time else 0.0
         self.end(d, out, u, 1 if in_time else 2)
@@ -215,13 +296,14 @@ class Reference:
         for u, d in enumerate(w["devices"]):
             if d["open"]:
                 d["age"] += 1
-                if d["age"] >= self.s.requests.deadline_slots:
+                if d["age"] >= self.kinds[d["kind"]].deadline_slots:
                     self.end(d, out, u, 3)
 
     def drain(self, w: dict[str, Any], out: dict[str, Any]) -> None:
         slot_s, providers = self.s.episode.slot_s, self.s.providers
         for p, provider in enumerate(w["providers"]):
-            joules = providers.idle_power_w * slot_s
+            extra_w = 2.6 * (providers.power_factors[provider["power"]] - 1) * self.s.radio.provider_power_w
+            joules = (providers.idle_power_w + extra_w) * slot_s
             for e in range(p, self.E, self.P):
                 speed = providers.speed_levels[provider["speed"]]
                 needed = w["experts"][e]["backlog"] * self.seconds(w, e)
@@ -229,7 +311,7 @@ class Reference:
                 w["experts"][e]["backlog"] = max(0.0, needed - slot_s) / self.seconds(w, e)
             out["electricity"][p] = -joules / 3.6e6 * providers.usd_per_kwh * 1000
         for d in w["devices"]:
-            d["local_backlog"] = max(0.0, d["local_backlog"] - slot_s / self.seconds(w, self.E))
+            d["local_backlog_s"] = max(0.0, d["local_backlog_s"] - slot_s)
 
     def finish_loading(self, w: dict[str, Any]) -> None:
         for provider in w["providers"]:
@@ -270,6 +352,9 @@ class Reference:
         if s.mobility.model != "static":
             for u in range(self.U):
                 self.move(w, u, key)
+            if s.radio.access == "serving":
+                for u in range(self.U):
+                    out["handover"][u] = self.hand_over(w, u)
         self.arrive(w, out, key)
         left, order = list(range(self.U)), [0] * self.U
         for i in range(self.U - 1, -1, -1):  # draw the last place first
@@ -306,6 +391,16 @@ class Reference:
             loss += link["shadow"] * (4.0 if link["line_of_sight"] else 7.82)
             link["gain_db"] = 10 * math.log10((link["fading_re"] ** 2 + link["fading_im"] ** 2) / 2) - loss
 
+    def hand_over(self, w: dict[str, Any], u: int) -> bool:
+        d, gains = w["devices"][u], [link["gain_db"] for link in w["links"][u]]
+        best, lost = gains.index(max(gains)), not self.reaches(w, u, d["serving"])
+        d["handover"] = best != d["serving"] and (
+            lost or gains[best] - gains[d["serving"]] >= self.s.radio.handover_margin_db
+        )
+        if d["handover"]:
+            d["serving"] = best
+        return d["handover"]
+
     def arrive(self, w: dict[str, Any], out: dict[str, Any], key: Any) -> None:
         s, clock = self.s, w["clock"]
         rate, process = s.arrivals.rate_per_s, s.arrivals.process
@@ -323,29 +418,36 @@ class Reference:
 
     def open(self, w: dict[str, Any], d: dict[str, Any], u: int, key: Any) -> None:
         s = self.s
-        pick, worth, _, _ = rng.uniforms(key, rng.REQUEST, u)
+        pick, worth, care, _ = rng.uniforms(key, rng.REQUEST, u)
         length = rng.normals(key, rng.REQUEST, self.U + u)[0]
+        shares = [s.kinds[name].share if name in s.kinds else 1.0 for name in s.quality_tables]
+        start, k = 0.0, 0
+        while k + 1 < len(shares) and pick >= start + shares[k] / sum(shares):
+            start += shares[k] / sum(shares)
+            k += 1
+        kind, mine = self.kinds[k], [int(n) for n in (self.f.kind == k).nonzero()[0]]
         spread = s.requests.context_spread
         d.update(
             open=True,
-            prompt=int(pick * len(self.f.category)),
+            kind=k,
+            strict=care < s.requests.strict_share,
+            prompt=mine[min(len(mine) - 1, int((pick - start) / (shares[k] / sum(shares)) * len(mine)))],
             age=0,
             done=0,
             last_expert=-1,
-            switches=0,
-            value=s.requests.value_low + worth * (s.requests.value_high - s.requests.value_low),
-            context_bits=s.requests.context_tokens * 32 * math.exp(spread * length - spread**2 / 2),
+            value=kind.value_low + worth * (kind.value_high - kind.value_low),
+            context_bits=kind.context_tokens * 32 * math.exp(spread * length - spread**2 / 2),
             local_budget=s.devices.local_budget_units,
-            score_sum=0.0,
-            work_sum=0.0,
-            text_bits=0.0,
+            coverage_sum=0.0,
+            output_bits=0.0,
             finish_s=0.0,
         )
-        blocks = -(-(self.E + 1) // 4)
+        blocks = -(-self.X // 4)
         errors = [z for block in range(blocks) for z in rng.normals(key, rng.GATE, u * blocks + block)]
-        for e in range(self.E + bool(s.devices.local_expert)):
-            prior, true = (
-                float(table[e].quality)
-                for table in (self.f.priors[self.f.category[d["prompt"]]], self.f.scores[d["prompt"]])
-            )
-            w["gate"][u][e] = min(1.0, max(0.0, prior + s.gate.skill * (true - prior) + s.gate.noise * errors[e]))
+        for e in range(self.X):
+            if self.f.serves[k, e]:
+                prior, true = (
+                    float(table[e].quality)
+                    for table in (self.f.priors[self.f.category[d["prompt"]]], self.f.scores[d["prompt"]])
+                )
+                w["gate"][u][e] = min(1.0, max(0.0, prior + s.gate.skill * (true - prior) + s.gate.noise * errors[e]))

@@ -8,26 +8,28 @@ import numpy as np
 import pytest
 
 from edge_experts.agents.references import normalise
+from edge_experts.baselines.bounds import Enumeration, is_enumerable
 from edge_experts.baselines.evaluation import evaluate, play
-from edge_experts.baselines.policies import POLICIES, Enumeration, is_enumerable, make_policy
+from edge_experts.baselines.policies import POLICIES, make_policy, place_names
 from edge_experts.baselines.report import score_table
 from edge_experts.baselines.statistics import jain_index, mean_interval, normalised_interval
 from edge_experts.envs import World, load_scenario, shipped_ids
 
 
-@pytest.mark.parametrize("name", [*POLICIES, "fixed:reka-core", "fixed:local"])
+@pytest.mark.parametrize("name", [*POLICIES, "fixed:first", "fixed:last"])
 @pytest.mark.parametrize("env", shipped_ids())
 def test_every_policy_plays_legal_actions(name: str, env: str) -> None:
     world = World(env, n_worlds=3, seed=1)
     world.reset()
-    policy = make_policy(name, world)
+    places = place_names(world.scenario)
+    policy = make_policy(name.replace("first", places[0]).replace("last", places[-1]), world)
     placed = 0
     for _ in range(world.scenario.episode.slots if world.sizes.U == 1 else 15):
         actions = policy.act(world)
         world.step(*actions)
         assert not world.state.devices.invalid.any(), name
         placed += (world.state.devices.placed >= 0).sum()
-    assert placed > 0
+    assert placed > 0 or name == "fixed:last"  # which may not be loaded
 
 
 def test_policies_do_what_they_say() -> None:

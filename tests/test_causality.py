@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.fields import ACTION_PARTS, DEVICE_FIELDS, PROVIDER_FIELDS, action_sizes, slices
 from edge_experts.envs.scenario import field_docs
+from edge_experts.envs.schema import Kind
 from edge_experts.envs.state import ON_TIME
 
 BUSY = {"arrivals.process": "saturated", "queue_limit_s": 60.0, "devices.count": 3}
@@ -33,7 +36,7 @@ def act(world: World, expert: int, power: int = 3) -> np.ndarray:
 def steady(world: World) -> np.ndarray:
     """Provider actions that leave everything as it is."""
     p = world.state.providers
-    return np.stack([p.price, p.speed, p.bandwidth, np.zeros_like(p.price)], axis=-1)
+    return np.stack([p.price, p.speed, p.bandwidth, np.zeros_like(p.price), p.views, p.power], axis=-1)
 
 
 def outcome(
@@ -81,7 +84,15 @@ def reverse_order(world: World) -> None:
 
 
 def fade(world: World) -> None:
-    world.state.links.gain_db[0, 0] -= 30.0
+    world.state.links.gain_db[0, 0] -= 60.0
+
+
+def other_provider(world: World) -> None:
+    world.state.devices.serving[0, 0] = (world.state.devices.serving[0, 0] + 1) % 4
+
+
+def other_handover(world: World) -> None:
+    world.state.devices.handover[0, 0] ^= True
 
 
 def other_category(world: World) -> None:
@@ -90,7 +101,12 @@ def other_category(world: World) -> None:
 
 
 LOCAL = 8
-DEVICE_CAUSES: dict[str, tuple[Callable[[World], None], int]] = {
+SERVING = {"radio.access": "serving", "radio.handover_s": 3.0}
+VARIANTS = {"devices.local_expert": ["phi-3-mini-128k-Q4_K_M", "gemma-2b-it-q8_0"], "devices.memory_gb": [4.0, 8.0]}
+VIEWS = {"providers.view_levels": [1, 2], "providers.view_angle_deg": 180.0, "providers.default_views": 1}
+RADIO = {"providers.power_factors": [0.1, 1.0], "providers.default_power": 1}
+# a change, the expert that is chosen, and the overrides under which the field is there
+DEVICE_CAUSES: dict[str, tuple[Any, ...]] = {
     "open": (device("open", False), 2),
     "category": (other_category, 2),
     "value": (device("value", 9.0), 2),
@@ -99,7 +115,7 @@ DEVICE_CAUSES: dict[str, tuple[Callable[[World], None], int]] = {
     "context": (device("context_bits", 1e7), 2),
     "battery": (device("battery_j", 0.0), 2),
     "local_budget": (device("local_budget", 0.0), LOCAL),
-    "local_backlog": (device("local_backlog", 500.0), LOCAL),
+    "local_backlog": (device("local_backlog_s", 12.0), LOCAL),
     "turn": (reverse_order, 2),
     "last_expert": (device("last_expert", 3), 2),
     "compute": (provider("speed", 0), 2),
@@ -107,16 +123,26 @@ DEVICE_CAUSES: dict[str, tuple[Callable[[World], None], int]] = {
     "backlog": (expert("backlog", 300.0), 2),
     "available": (expert("loaded", False), 2),
     "link": (fade, 2),
+    "strict": (device("strict", True), 2, {"requests.strict_share": 1e-9}),
+    "memory": (device("memory_gb", 1.0), LOCAL, VARIANTS),
+    "in_memory": (device("loaded", LOCAL + 1), LOCAL, VARIANTS),
+    "serving": (other_provider, 2, SERVING),
+    "handover": (other_handover, 2, SERVING),
+    "reachable": (fade, 2, {"radio.min_snr_db": -5.0}),
+    "host_views": (provider("views", 0), 2, VIEWS),
+    "host_power": (provider("power", 0), 2, RADIO),
 }
-PROVIDER_CAUSES: dict[str, Callable[[World], None]] = {
-    "backlog": expert("backlog", 300.0),
-    "loaded": expert("loaded", False),
-    "loading": provider("loading", 2),
-    "margin": provider("price", 0),
-    "prices": provider("price", 4),
-    "speed": provider("speed", 2),
-    "bandwidth": provider("bandwidth", 1),
-    "demand": device("open", False),
+PROVIDER_CAUSES: dict[str, tuple[Any, ...]] = {
+    "backlog": (expert("backlog", 300.0), 2),
+    "loaded": (expert("loaded", False), 2),
+    "loading": (provider("loading", 2), 2),
+    "margin": (provider("price", 0), 2),
+    "prices": (provider("price", 4), 2),
+    "speed": (provider("speed", 2), 2),
+    "bandwidth": (provider("bandwidth", 1), 2),
+    "demand": (device("open", False), 2),
+    "views": (provider("views", 0), 2, VIEWS),
+    "radio": (provider("power", 0), 2, RADIO),
 }
 REPORTS = {"device": {"last_latency"}, "provider": {"power", "served", "late"}}
 SIGNALS = {"device": {"gate", "prompt"}, "provider": {"quality"}}
@@ -129,14 +155,14 @@ def test_every_field_is_covered() -> None:
 
 @pytest.mark.parametrize("name", DEVICE_CAUSES)
 def test_what_a_device_observes_moves_an_outcome(name: str) -> None:
-    change, choice = DEVICE_CAUSES[name]
-    assert moves(change, choice)
-    assert observation_shows("device", name, change)
+    change, choice, overrides = (*DEVICE_CAUSES[name], {})[:3]
+    assert moves(change, choice, **overrides)
+    assert observation_shows("device", name, change, overrides)
 
 
 @pytest.mark.parametrize("name", PROVIDER_CAUSES)
 def test_what_a_provider_observes_moves_an_outcome(name: str) -> None:
-    change = PROVIDER_CAUSES[name]
+    change, choice, overrides = (*PROVIDER_CAUSES[name], {})[:3]
     if name == "loading":
         world = prepared()
         keep = world.default_actions("provider")
@@ -148,13 +174,13 @@ def test_what_a_provider_observes_moves_an_outcome(name: str) -> None:
         world.step(None, load)
         assert world.views.providers[0, 0, slices("provider", world.sizes)["loading"]].max() > 0
         return
-    assert moves(change)
-    assert observation_shows("provider", name, change)
+    assert moves(change, choice, **overrides)
+    assert observation_shows("provider", name, change, overrides)
 
 
-def observation_shows(role: str, name: str, change: Callable[[World], None]) -> bool:
+def observation_shows(role: str, name: str, change: Callable[[World], None], overrides: dict[str, Any]) -> bool:
     """Whether the field shows the change: the same state, observed with and without it."""
-    world = prepared()
+    world = prepared(**overrides)
     changed = world.fork([0])
     change(changed)
     if name == "turn":
@@ -216,7 +242,7 @@ def test_the_prompt_is_shown_where_asked_for() -> None:
 )
 def test_every_choice_of_every_action_moves_an_outcome(role: str, part: int) -> None:
     """All legal choices of a part, played by one agent in copies of the same world, lead to different lives."""
-    world = prepared()
+    world = prepared(**VIEWS, **RADIO)
     choices = action_sizes(role, world.sizes)[part]
     lives = {}
     for choice in range(choices):
@@ -236,6 +262,18 @@ def test_every_choice_of_every_action_moves_an_outcome(role: str, part: int) -> 
     assert len(distinct) == int(legal.sum())
 
 
+TWO = {
+    "tables.quality": ["text", "video"],
+    "experts": ["gemma-7b-it", "reka-edge", "reka-flash", "gen3", "kling"],
+    "kinds": {"video": {"share": 1.0}},
+}
+OUTAGE = {"events.outage_expert": "reka-flash"}
+
+
+def free_space(distance_m, carrier_hz, line_of_sight):  # type: ignore[no-untyped-def]
+    return 20.0 * math.log10(4.0 * math.pi * max(distance_m, 1.0) * carrier_hz / 299_792_458.0)
+
+
 # a value that differs from text-v0's default, and what else must hold for the field to act
 CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "id": None,
@@ -247,6 +285,15 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "episode.requests_per_device": (1, {}),
     "tables.quality": "a file",
     "tables.experts": "a file",
+    "about": None,
+    "source": None,
+    "kinds": ({"video": {"share": 3.0}}, TWO),
+    "requests.rule": ("ensemble", {}),
+    "requests.split_work": (False, {}),
+    "requests.distinct": (True, {}),
+    "requests.temperature": (5.0, {"requests.rule": "ensemble"}),
+    "requests.strict_share": (0.5, {}),
+    "requests.max_hallucination": (0.02, {"requests.strict_share": 0.5}),
     "tables.split": ("heldout", {}),
     "tables.prompts": (50, {}),
     "requests.value_low": (1.0, {}),
@@ -263,6 +310,12 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "arrivals.burst_slots": (2.0, {"arrivals.process": "bursty"}),
     "gate.skill": (0.1, {}),
     "gate.noise": (0.3, {}),
+    "radio.channel": (f"{__file__}:free_space", {}),
+    "radio.access": ("serving", {}),
+    "radio.handover_margin_db": (20.0, {"radio.access": "serving", "mobility.speed_mps": 30.0}),
+    "radio.handover_s": (4.0, {"radio.access": "serving", "mobility.speed_mps": 30.0}),
+    "radio.min_snr_db": (20.0, {}),
+    "radio.range_m": (100.0, {}),
     "radio.carrier_hz": (28e9, {}),
     "radio.bandwidth_hz": (1e6, {}),
     "radio.noise_dbm_hz": (-150.0, {}),
@@ -280,6 +333,10 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "devices.power_levels_w": ([0.1, 0.2], {}),
     "devices.churn": (0.1, {}),
     "devices.battery_j": (5.0, {}),
+    "devices.scripted": (4, {}),
+    "devices.at_home": (True, {"mobility.model": "static"}),
+    "devices.memory_gb": ([2.0, 4.0], VARIANTS),
+    "devices.load_gb_per_s": (0.1, VARIANTS),
     "devices.local_expert": ("phi-3-mini-128k", {}),
     "devices.local_seconds_per_unit": (0.01, {}),
     "devices.local_power_w": (50.0, {}),
@@ -291,6 +348,12 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "providers.default_price": (0, {"providers.act": False}),
     "providers.default_speed": (0, {"providers.act": False}),
     "providers.default_bandwidth": (2, {"providers.act": False}),
+    "providers.default_views": (0, {**VIEWS, "providers.act": False}),
+    "providers.default_power": (0, {**RADIO, "providers.act": False}),
+    "providers.view_levels": ([1, 3], {"providers.view_angle_deg": 90.0}),
+    "providers.view_angle_deg": (90.0, {}),
+    "providers.power_factors": ([0.1], {}),
+    "providers.machines": ([0.5, 2.0], {}),
     "providers.memory_gb": (40.0, {}),
     "providers.load_gb_per_s": (10.0, {}),
     "providers.load_cost_per_gb": (1.0, {}),
@@ -300,6 +363,11 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "rewards.energy_weight": (0.1, {}),
     "rewards.latency_weight": (0.5, {}),
     "rewards.team": (0.5, {}),
+    "events.outage_expert": ("reka-flash", {}),
+    "events.outage_slot": (10, OUTAGE),
+    "events.outage_slots": (3, OUTAGE),
+    "events.price_factor": (3.0, {}),
+    "events.price_slot": (10, {"events.price_factor": 3.0}),
 }  # type: ignore[dict-item]
 
 
@@ -346,7 +414,7 @@ def test_nobody_profits_from_doing_nothing() -> None:
     active, idle = 0.0, 0.0
     for _ in range(100):
         devices, _ = policy.act(world)
-        devices[:, 0] = (world.sizes.E + 1, 0)
+        devices[:, 0] = (world.sizes.X, 0)
         world.step(devices, None)
         idle += world.state.devices.reward[:, 0].mean()
         active += world.state.devices.reward[:, 1:].mean()
@@ -358,3 +426,25 @@ def test_nobody_profits_from_doing_nothing() -> None:
     gouging.step(None, top)
     assert (gouging.state.providers.reward < 0).all()
     assert (gouging.state.devices.ended != ON_TIME).all()
+
+
+KIND_CHANGES: dict[str, Any] = {
+    "share": 5.0,
+    "rule": "ensemble",
+    "value_low": 0.5,
+    "value_high": 99.0,
+    "subtasks": 2,
+    "deadline_slots": 3,
+    "context_tokens": 99.0,
+    "coherence": 0.5,
+}
+
+
+def test_every_field_of_a_kind_has_a_change() -> None:
+    assert set(KIND_CHANGES) == {item.name for item in fields(Kind)}
+
+
+@pytest.mark.parametrize("name", KIND_CHANGES)
+def test_every_field_of_a_kind_moves_an_outcome(name: str) -> None:
+    changed = {**TWO, "kinds": {"video": {"share": 1.0}, "text": {name: KIND_CHANGES[name]}}}
+    assert life(changed) != life(TWO)

@@ -112,7 +112,7 @@ def test_the_view_is_the_world() -> None:
         devices, providers = world.sample_actions(rng)
         actions = {
             **{f"device_{i}": devices[0, i] for i in range(16)},
-            **{f"provider_{i}": providers[0, i] for i in range(4)},
+            **{f"provider_{i}": providers[0, i, :4] for i in range(4)},  # one view, one transmit power: left out
         }
         observations, rewards, _, _, infos = env.step(actions)
         world.step(devices, providers)
@@ -294,7 +294,7 @@ def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator)
     for _ in range(30):
         actions = batch.sample_actions(rng)
         observations, rewards, terminals, truncations, _ = batch.step(actions)
-        mine = actions.reshape(6, -1, actions.shape[-1])
+        mine = batch.spaces.to_world(actions).reshape(6, batch.agents_per_world, -1)
         world.step(*((mine, None) if role == "device" else (None, mine)))
         records = world.state.devices if role == "device" else world.state.providers
         assert observations is shown and np.shares_memory(shown, batch.world.views.of(role)[0])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import Reference, read_world
 
-from edge_experts.envs import World
+from edge_experts.envs import World, load_scenario
 
 EXPERTS = [
     "gemma-7b-it",
@@ -58,12 +58,48 @@ def scenarios(draw: Any) -> dict[str, Any]:
 @given(overrides=scenarios(), seed=st.integers(0, 2**40))
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_kernel_equals_the_plain_reference(overrides: dict[str, Any], seed: int) -> None:
-    world = World("text-v0", n_worlds=2, seed=seed, overrides=overrides)
+    play_beside_reference("text-v0", overrides, seed, 12)
+
+
+@st.composite
+def changes(draw: Any) -> dict[str, Any]:
+    """Changes that any shipped market bears."""
+    return {
+        "devices.count": draw(st.integers(3, 6)),
+        "devices.scripted": draw(st.integers(0, 2)),
+        "devices.churn": draw(st.sampled_from([0.0, 0.1])),
+        "arrivals.process": "saturated",
+        "requests.strict_share": draw(st.sampled_from([0.0, 0.5])),
+        "requests.max_hallucination": 0.2,
+        "providers.view_levels": [1, 2],
+        "providers.view_angle_deg": 150.0,
+        "providers.default_views": 1,
+        "providers.power_factors": [0.5, 1.0, 2.0],
+        "providers.default_power": 1,
+        "events.price_factor": 2.0,
+        "events.price_slot": draw(st.integers(0, 8)),
+        "events.outage_slot": 3,
+        "events.outage_slots": 4,
+        "radio.min_snr_db": draw(st.sampled_from([None, 10.0])),
+        "episode.slots": 1000,
+    }
+
+
+@pytest.mark.parametrize("name", ["video-v0", "object3d-v0", "mixed-v0", "compact-v0", "vehicles-v0", "networked-v0"])
+@given(overrides=changes(), seed=st.integers(0, 2**40))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_every_market_equals_the_plain_reference(name: str, overrides: dict[str, Any], seed: int) -> None:
+    failing = load_scenario(name).experts[seed % 3]
+    play_beside_reference(name, {**overrides, "events.outage_expert": failing}, seed, 16)
+
+
+def play_beside_reference(name: str, overrides: dict[str, Any], seed: int, slots: int) -> None:
+    world = World(name, n_worlds=2, seed=seed, overrides=overrides)
     world.reset()
     reference = Reference(world)
     rng = np.random.default_rng(seed)
     limits = {role: world._limits[role] for role in ("device", "provider")}
-    for _ in range(12):
+    for _ in range(slots):
         legal = world.sample_actions(rng)
         # one in five actions is anything at all, legal or not
         devices, providers = (
@@ -86,7 +122,8 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
         devices.invalid.tolist() == expected["device_invalid"]
         and providers.invalid.tolist() == expected["provider_invalid"]
     )
-    for name in ("quality", "latency_s", "segment_latency_s", "earned", "payment", "energy", "latency"):
+    assert devices.handover.tolist() == expected["handover"]
+    for name in ("quality", "latency_s", "hallucination", "part_latency_s", "earned", "payment", "energy", "latency"):
         np.testing.assert_allclose(devices[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
     for name in ("revenue", "electricity", "loading_cost", "late_cost"):
         np.testing.assert_allclose(providers[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
@@ -95,7 +132,17 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
     now = read_world(world, 1)
     assert now["order"] == plain["order"]
     for device, other in zip(now["devices"], plain["devices"], strict=True):
-        for name in ("presence", "open", "requests", "battery_j", "local_backlog", "x_m", "y_m", "last_latency_s"):
+        for name in (
+            "presence",
+            "open",
+            "requests",
+            "battery_j",
+            "local_backlog_s",
+            "x_m",
+            "y_m",
+            "last_latency_s",
+            "serving",
+        ):
             assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
         if device["open"]:
             for name in (
@@ -105,7 +152,9 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
                 "last_expert",
                 "value",
                 "context_bits",
-                "score_sum",
+                "strict",
+                "kind",
+                "output_bits",
                 "finish_s",
                 "local_budget",
             ):
@@ -118,6 +167,7 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
         for name, value in link.items():
             assert value == pytest.approx(other[name], rel=1e-9, abs=1e-9), name
     np.testing.assert_allclose(now["gate"], plain["gate"], rtol=1e-12)
+    assert all(a["done"] == 0 or x == y for a, x, y in zip(now["devices"], now["parts"], plain["parts"], strict=True))
 
 
 INTERPRETED = """

@@ -106,12 +106,53 @@ def test_market_formulas() -> None:
 
 
 def test_composed_quality() -> None:
-    assert quality.compose_text(0.9 * 100 + 0.3 * 300, 400, 1, 0.98) == pytest.approx(0.45 * 0.98)
-    assert quality.compose_text(0.0, 0.0, 0, 0.98) == 0.0
+    score, words = np.array([0.9, 0.3, 0.6]), np.array([100.0, 300.0, 0.0])
+
+    def text(*experts: int) -> float:
+        return quality.compose_text(np.array([*experts, 2, 2]), len(experts), score, words, 0.98)
+
+    assert text(0, 1) == pytest.approx(0.45 * 0.98) and text(0, 1, 0) == pytest.approx(0.54 * 0.98**2)
+    assert text(0, 0) == pytest.approx(0.9) and text(2, 2) == 0.0
+
+    def video(*scenes: int) -> float:
+        consistency = np.array([[0.8], [0.5], [1.0]])
+        return quality.compose_video(np.array(scenes), len(scenes), score, consistency)
+
+    assert video(0, 0, 0) == pytest.approx(0.9) and video(0, 1, 1) == pytest.approx(0.5 * 0.8 * 0.5)
+    assert video(0, 1, 0) == pytest.approx(0.7 * (0.8 * 0.5) ** 2)
+
+    def object3d(*parts: int) -> float:  # alignment, geometry, texture
+        aspects = np.array([[0.6, 0.9, 0.3], [0.4, 0.2, 0.8]])
+        return quality.compose_object3d(np.array(parts), len(parts), aspects, 0.95)
+
+    assert object3d(0, 0) == object3d(0) == pytest.approx(0.6)
+    assert object3d(0, 1) == pytest.approx((0.9 + 0.8 + 0.5) / 3 * 0.95)
+
+    def ensemble(*experts: int, temperature: float = 0.1) -> float:
+        gate = np.array([0.7, 0.5, 0.5])
+        return quality.compose_ensemble(np.array(experts), len(experts), score, gate, temperature)
+
+    assert ensemble(1, 2) == pytest.approx(0.45) and ensemble(0) == pytest.approx(0.9)
+    weight = 1 / (1 + np.exp(-2))
+    assert ensemble(0, 1) == pytest.approx(weight * 0.9 + (1 - weight) * 0.3)
+    assert ensemble(0, 1) == pytest.approx(ensemble(1, 0))
+    assert ensemble(0, 1, temperature=1e6) == pytest.approx(0.6)
     assert quality.gate_reading(0.5, 0.9, 0.0, 0.0) == 0.5 and quality.gate_reading(
         0.5, 0.9, 1.0, 0.0
     ) == pytest.approx(0.9)
     assert quality.gate_reading(0.5, 0.9, 1.0, 9.0) == 1.0
+    assert quality.coverage(2.0, 120.0) == pytest.approx(2 / 3) and quality.coverage(5.0, 120.0) == 1.0
+
+
+def test_the_radio_of_a_provider_draws_in_proportion_to_what_it_sends() -> None:
+    assert market.radio_power_w(1.0, 2.0) == 0.0
+    assert market.radio_power_w(2.0, 2.0) == pytest.approx(2.6 * 2.0) == -2 * market.radio_power_w(0.5, 2.0)
+
+
+def test_a_highway_has_lanes_and_a_roadside() -> None:
+    lanes = {mobility.lane_m(draw, 300.0) for draw in (0.1, 0.3, 0.6, 0.9)}
+    assert lanes == {144.75, 148.25, 151.75, 155.25}
+    assert [mobility.roadside_m(p, 2, 300.0) for p in (0, 1)] == [(75.0, 165.0), (225.0, 135.0)]
 
 
 def test_walking_and_driving() -> None:

@@ -70,10 +70,18 @@ def test_prior_uses_training_prompts_only() -> None:
 
 def test_every_figure_of_an_expert_has_a_source() -> None:
     table = ExpertTable.load()
-    assert len(table.experts) == 23
+    assert len(table.experts) == 33
     for expert in table.experts.values():
         assert all(len(source) > 5 for source in expert.sources.values())
         assert expert.is_cloud == (expert.memory_gb == 0)
+        assert len(expert.sources) >= (6 if expert.base else 5)
+    variant, base = table["phi-3-mini-128k-Q4_K_M"], table["phi-3-mini-128k"]
+    assert variant.recorded_as == "phi-3-mini-128k" == base.recorded_as and base.quality_factor == 1.0
+    assert variant.memory_gb == pytest.approx(base.memory_gb * 39.60 / 131.43, rel=1e-4)
+    assert variant.quality_factor == pytest.approx(2.8308 / 2.9674, rel=1e-4)
+    assert variant.seconds_per_unit == pytest.approx(variant.memory_gb / 51.2, rel=1e-4)
+    assert variant.hallucination_rate == pytest.approx(1 - (1 - 0.031) * variant.quality_factor, rel=1e-4)
+    assert np.isnan(table["reka-core"].hallucination_rate)
     gemma = table["gemma-7b-it"]
     assert gemma.seconds_per_unit == pytest.approx(8.5e9 * 2 / 360e9, rel=1e-5)
     with pytest.raises(KeyError, match="did you mean 'gemma-7b-it'"):
@@ -193,7 +201,6 @@ def test_build_script_reproduces_the_shipped_tables(tmp_path: Path) -> None:
         ]
     )[0]
     assert (video["action"], video["motion_effects"], video["quality"], video["n_ratings"]) == (1.0, 0.5, 0.75, 24)
-    rows = sorted(build_experts.text_rows() + build_experts.media_rows(), key=lambda r: (r["modality"], r["expert"]))
-    build.write_table(tmp_path / "experts.csv", rows)
+    build.write_table(tmp_path / "experts.csv", build_experts.all_rows())
     assert (tmp_path / "experts.csv").read_bytes() == ExpertTable.load().path.read_bytes()
     assert not list(tmp_path.glob("*.part"))

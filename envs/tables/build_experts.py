@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .build import write_table
+from .compact import HALLUCINATION, ON_DEVICES, PHONE, PHONE_POWER, compress, kept_faith
 
 # name: (device, memory bandwidth GB/s, board power W); figures of NVIDIA's data sheets, summed over the devices
 DEVICES = {
@@ -112,6 +113,9 @@ MEDIA: dict[str, dict[str, tuple[float | str, float, float, str, str, str, str]]
     },
 }
 COLUMNS = ("parameters", "memory_gb", "seconds_per_unit", "power_w", "price_usd_per_unit")
+# compressed until it fits an edge card: base, methods
+ON_THE_EDGE = (("reka-flash", ("Q4_K_M",)),)
+INT8 = "CogVideoX-5B model card (THUDM): 11.4 GB with INT8 weights"
 
 
 def text_rows() -> list[dict[str, Any]]:
@@ -192,6 +196,71 @@ def media_rows() -> list[dict[str, Any]]:
     ]
 
 
+def compact_rows() -> list[dict[str, Any]]:
+    """Variants for phones and for edge cards, and the INT8 form of CogVideoX."""
+    phone, phone_bandwidth, phone_w = PHONE
+    edge, edge_bandwidth, edge_w = DEVICES["edge"]
+    rows = [
+        _variant(base, methods, "device", phone, phone_bandwidth, (phone_w, PHONE_POWER), 0.0)
+        for base, variants in ON_DEVICES.items()
+        for methods in variants
+    ]
+    for base, methods in ON_THE_EDGE:
+        price = next(usd for limit, usd in PRICE_TIERS if TEXT[base][0] <= limit)
+        rows.append(_variant(base, methods, "edge", edge, edge_bandwidth, (edge_w, BOARD_POWER), price))
+    weights, _, seconds, _, weights_source, _, seconds_source = MEDIA["video"]["cogvideox5b"]
+    device, _, power = DEVICES["a100"]
+    cells = (
+        (weights, weights_source),
+        (11.4, INT8),
+        (seconds, seconds_source),
+        (power, BOARD_POWER),
+        (round(seconds * RENTAL_USD_PER_HOUR / 3600, 6), RENTAL),
+    )
+    compression = {
+        "base": "cogvideox5b",
+        "quality_factor": 1.0,
+        "quality_factor_source": "modelled: 8-bit weights are taken to cost no quality, as for language models",
+    }
+    return [*rows, {**_row("cogvideox5b-int8", "video", "clip", "edge", device, *cells), **compression}]
+
+
+def _variant(
+    base: str,
+    methods: tuple[str, ...],
+    host: str,
+    device: str,
+    bandwidth: float,
+    power: tuple[float, str],
+    usd_per_million: float,
+) -> dict[str, Any]:
+    """A compressed text expert: smaller, so each token reads less memory."""
+    weights, _, source = TEXT[base]
+    method = compress(methods)
+    memory_gb = weights * BYTES_PER_WEIGHT / 1e9 * method.size
+    price = f"modelled: {usd_per_million} USD per million tokens, the size tier of its base" if usd_per_million else ""
+    row = _row(
+        f"{base}-{'-'.join(methods)}",
+        "text",
+        "token",
+        host,
+        device,
+        (weights, f"{source} (before compression)"),
+        (memory_gb, f"{method.source}: {method.size:.4f} of the 16-bit weights"),
+        (memory_gb / bandwidth, f"modelled: every token reads all weights, {memory_gb:.2f} GB / {bandwidth:g} GB/s"),
+        power,
+        (usd_per_million * 1e-6, price or "modelled: a device's own expert is not sold"),
+    )
+    row |= {"base": base, "quality_factor": float(f"{method.quality:.6g}"), "quality_factor_source": method.source}
+    if base in HALLUCINATION:
+        rate, rate_source = HALLUCINATION[base]
+        row["hallucination_rate"] = float(f"{kept_faith(rate, method):.6g}")
+        row["hallucination_rate_source"] = (
+            f"modelled: faithful answers of the base ({rate_source}) times quality_factor"
+        )
+    return row
+
+
 def _row(name: str, modality: str, unit: str, host: str, device: str, *cells: tuple[Any, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "expert": name,
@@ -203,7 +272,15 @@ def _row(name: str, modality: str, unit: str, host: str, device: str, *cells: tu
     for column, (value, source) in zip(COLUMNS, cells, strict=True):
         row[column] = float(f"{value:.6g}") if value != "" else ""
         row[f"{column}_source"] = source
+    rate, rate_source = HALLUCINATION.get(name, ("", ""))
+    row |= {"base": "", "quality_factor": "", "quality_factor_source": ""}
+    row |= {"hallucination_rate": rate, "hallucination_rate_source": rate_source}
     return row
+
+
+def all_rows() -> list[dict[str, Any]]:
+    """The whole table."""
+    return sorted(text_rows() + media_rows() + compact_rows(), key=lambda row: (row["modality"], row["expert"]))
 
 
 def main() -> None:
@@ -212,9 +289,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parent, help="where the table goes")
     args = parser.parse_args()
     meta = {"title": "edge experts", "status": "each value has a source column beside it"}
-    write_table(
-        args.out / "experts.csv", sorted(text_rows() + media_rows(), key=lambda r: (r["modality"], r["expert"])), meta
-    )
+    write_table(args.out / "experts.csv", all_rows(), meta)
 
 
 if __name__ == "__main__":

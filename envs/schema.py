@@ -1,0 +1,277 @@
+"""The sections of a scenario: frozen dataclasses whose field names are the YAML keys, with their units and defaults.
+
+Money is counted in credits; one credit is a thousandth of a US dollar.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+
+strict = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+
+
+@strict
+class Episode:
+    """When an episode ends."""
+
+    slots: Count = 100
+    """Time limit in slots; reaching it truncates."""
+    slot_s: Positive = 5.0
+    """Length of a slot, seconds."""
+    requests_per_device: Annotated[int, Field(ge=0)] = 0
+    """A device leaves after so many requests (terminated); 0: never."""
+
+
+@strict
+class Tables:
+    """Which recorded figures decide what a choice is worth."""
+
+    quality: str | tuple[str, ...] = "text"
+    """Quality table: a shipped name or a path to CSV or Parquet; or several, of which requests are drawn by `kinds`."""
+    experts: str = "experts"
+    """Expert table: a shipped name or a path."""
+    split: Literal["train", "heldout", "all"] = "train"
+    """Prompts that requests are drawn from."""
+    prompts: Annotated[int, Field(ge=0)] = 0
+    """Use only so many prompts of each table's split, spread evenly over it; 0: all."""
+
+
+@strict
+class Requests:
+    """What devices ask for."""
+
+    rule: str = "auto"
+    """Quality rule of a composed request: `text`, `video`, `object3d`, `ensemble`, a registered one, or
+    `module:function`; `auto` goes by the table's modality."""
+    value_low: NonNegative = 1.0
+    """Lowest value of a perfect answer, credits; values are uniform."""
+    value_high: NonNegative = 1.0
+    """Highest value of a perfect answer, credits."""
+    subtasks: Count = 3
+    """Parts of a request (segments of a text, scenes of a video, geometry and texture); each is placed on one expert."""
+    split_work: bool = True
+    """Whether each part is an equal share of the work; otherwise every expert does all of it (top-k)."""
+    distinct: bool = False
+    """Whether every part must go to another expert (top-k)."""
+    deadline_slots: Count = 4
+    """Slots from arrival until a request expires."""
+    context_tokens: Positive = 1155.0
+    """Mean context uploaded with every segment, tokens (Azure LLM inference trace 2023, conversation: 1,155)."""
+    context_spread: NonNegative = 0.0
+    """Standard deviation of the logarithm of the context length."""
+    coherence: Share = 0.98
+    """Quality factor of each change of expert between neighbouring parts (modelled; not used by `video`)."""
+    temperature: Positive = 0.1
+    """Softness of the gate's weights over a request's experts (rule `ensemble`)."""
+    strict_share: Share = 0.0
+    """Share of requests that only experts of a low hallucination rate may serve."""
+    max_hallucination: Share = 0.1
+    """The highest hallucination rate that such a request allows."""
+    show_prompt: bool = False
+    """Whether devices see which prompt they hold, not only its category."""
+
+
+@strict
+class Kind:
+    """Where the requests of one of several tables differ from `requests`; what is null does not."""
+
+    share: Positive = 1.0
+    """How often it is asked for, in relation to the others."""
+    rule: str | None = None
+    """As in `requests`; so are those below."""
+    value_low: NonNegative | None = None
+    value_high: NonNegative | None = None
+    subtasks: Count | None = None
+    deadline_slots: Count | None = None
+    context_tokens: Positive | None = None
+    coherence: Share | None = None
+
+
+@strict
+class Arrivals:
+    """When devices ask."""
+
+    process: str = "poisson"
+    """`saturated` renews a request at once; `poisson`; `bursty` alternates between a calm and a busy state; `trace_conv`
+    and `trace_code` are recorded; or a registered one, or `module:function`."""
+    rate_per_s: Positive = 0.1
+    """Mean request rate of an idle device, 1/s (not used by `saturated`)."""
+    burst_ratio: Annotated[float, Field(ge=1)] = 4.0
+    """Rate of the busy state over that of the calm state (`bursty`)."""
+    burst_slots: Annotated[float, Field(ge=1)] = 8.0
+    """Mean length of either state in slots (`bursty`)."""
+
+
+@strict
+class Gate:
+    """What devices know of the quality before they choose."""
+
+    skill: Share = 0.6
+    """How much of a prompt's own deviation from the category mean the reading shows."""
+    noise: NonNegative = 0.05
+    """Standard deviation of the reading's error."""
+
+
+@strict
+class Radio:
+    """The air interface, after 3GPP TR 38.901 UMi street canyon."""
+
+    channel: str = "umi"
+    """Path loss: `umi`, a registered model, or `module:function`."""
+    access: Literal["direct", "serving"] = "direct"
+    """`direct`: to the host of an expert; `serving`: to the provider that serves the device, and on over the backhaul."""
+    handover_margin_db: NonNegative = 3.0
+    """Another provider takes over when it is stronger by so much (`serving`)."""
+    handover_s: NonNegative = 0.0
+    """What a handover adds to the latency of a part placed in the slot after it, seconds (`serving`)."""
+    min_snr_db: float | None = None
+    """A link whose signal-to-noise ratio, at the highest power over the whole band, is below it is an outage; null: none."""
+    range_m: Positive | None = None
+    """A provider farther away cannot be reached; null: no limit."""
+    carrier_hz: Positive = 3.5e9
+    """Carrier frequency."""
+    bandwidth_hz: Positive = 5e6
+    """Bandwidth of each provider, per direction."""
+    noise_dbm_hz: float = -174.0
+    """Thermal noise density."""
+    noise_figure_db: float = 7.0
+    """Receiver noise figure."""
+    provider_power_w: Positive = 2.0
+    """Nominal downlink transmit power of a provider."""
+    max_tx_s: Positive = 30.0
+    """A transfer that would take longer counts so much: the link is retried in a later slot."""
+    backhaul_bps: Positive = 1e8
+    """Rate between providers and to the cloud."""
+    cloud_rtt_s: NonNegative = 0.1
+    """Round-trip time to a cloud expert."""
+
+
+@strict
+class Mobility:
+    """Where devices are."""
+
+    model: str = "waypoint"
+    """`static`; `waypoint`: random waypoints; `highway`: both ways along a road with providers at equal distances, out at
+    one end and in at the other; or a registered one, or `module:function`."""
+    speed_mps: NonNegative = 1.4
+    """Speed of every device (a walk)."""
+    area_m: Positive = 300.0
+    """Side of the square area; length of the road."""
+
+
+@strict
+class Devices:
+    """User devices."""
+
+    count: Count = 16
+    """Number of devices."""
+    act: bool = True
+    """Whether devices are agents; otherwise they wait."""
+    scripted: Index = 0
+    """So many of them (the last ones) are no agents: they take the expert of the best gate reading, at full power."""
+    at_home: bool = False
+    """Whether device u stands at provider u modulo P and reaches it without radio: both belong to one client."""
+    may_wait: bool = True
+    """Whether a device that could place a segment may wait instead."""
+    power_levels_w: tuple[Positive, ...] = (0.01, 0.05, 0.1, 0.2)
+    """Transmit power levels, watts (the highest is that of LTE and NR user equipment, 23 dBm)."""
+    churn: Share = 0.0
+    """Per slot, the probability that a present device leaves for good and that an absent one arrives; when positive,
+    half of the devices are present at the start."""
+    battery_j: Positive = 2000.0
+    """Energy a device may spend in an episode, joules; an empty battery leaves only waiting."""
+    local_expert: str | tuple[str, ...] = ""
+    """Compact expert on every device, or several of which one is loaded at a time; empty: none."""
+    local_seconds_per_unit: Positive = 0.05
+    """Seconds per unit of work of a local expert that the table does not list as a device's (a phone with 51.2 GB/s reads
+    2.5 B weights of 1 byte in 0.049 s)."""
+    local_power_w: NonNegative = 5.0
+    """Power drawn while such an expert computes."""
+    local_budget_units: NonNegative = 0.0
+    """Units of work local experts may do for one request: a part runs locally while the budget lasts."""
+    memory_gb: tuple[Positive, ...] = (16.0,)
+    """Memory for a local expert; every device draws one of these at the start. Larger experts cannot be loaded."""
+    load_gb_per_s: Positive = 1.0
+    """Speed of loading another local expert: the part that asks for it waits so long."""
+
+
+@strict
+class Providers:
+    """Service providers, each hosting every P-th expert of the list."""
+
+    count: Count = 4
+    """Number of providers."""
+    act: bool = True
+    """Whether providers are agents; otherwise they keep their defaults."""
+    view_levels: tuple[Count, ...] = (1,)
+    """Views of an output that are rendered and sent; what is sent grows with them, up to the output's recorded size."""
+    view_angle_deg: Annotated[float, Field(gt=0, le=360)] = 360.0
+    """How much of the turn around an object one view shows; what no view shows counts as quality 0."""
+    power_factors: tuple[Positive, ...] = (1.0,)
+    """Downlink transmit power as a multiple of `radio.provider_power_w`."""
+    price_levels: tuple[Positive, ...] = (0.5, 0.75, 1.0, 1.5, 2.0)
+    """Price as a multiple of the expert's list price."""
+    speed_levels: tuple[Positive, ...] = (0.75, 1.0, 1.25)
+    """Compute speed as a multiple of nominal; power grows with its cube."""
+    default_price: Annotated[int, Field(ge=0)] = 2
+    """Price level at the start, kept when providers do not act."""
+    default_speed: Annotated[int, Field(ge=0)] = 1
+    """Speed level at the start."""
+    default_bandwidth: Annotated[int, Field(ge=0, le=2)] = 0
+    """Bandwidth policy at the start: 0 equal, 1 by load, 2 by channel."""
+    default_views: Index = 0
+    """View level at the start."""
+    default_power: Index = 0
+    """Transmit-power level at the start."""
+    machines: tuple[Positive, ...] = (1.0,)
+    """How many of an expert's reference devices the edge hosts have (a slower device counts as less than one), in the order
+    of providers and repeated; they work on one part together, at so many times its power."""
+    memory_gb: Positive = 18.0
+    """Memory for loaded experts (a 20 GB card less 2 GB for the runtime)."""
+    load_gb_per_s: Positive = 1.0
+    """Speed of loading an expert from disk."""
+    load_cost_per_gb: NonNegative = 0.01
+    """Cost of loading, credits per gigabyte."""
+    usd_per_kwh: NonNegative = 0.08
+    """Price of electricity (US industrial average of 2023: 8.0 cents, EIA)."""
+    idle_power_w: NonNegative = 60.0
+    """Power a provider draws when idle, its radio at nominal transmit power."""
+    late_penalty: NonNegative = 0.2
+    """Charge for each segment served after its request's deadline, credits."""
+
+
+@strict
+class Rewards:
+    """Weights of the reward terms."""
+
+    energy_weight: NonNegative = 0.002
+    """Credits per joule of a device's battery."""
+    latency_weight: NonNegative = 0.02
+    """Credits per second of a request's mean segment latency."""
+    team: Share = 0.0
+    """0: private rewards; 1: everybody gets the mean."""
+
+
+@strict
+class Events:
+    """What befalls a world in the middle of an episode."""
+
+    outage_expert: str = ""
+    """An expert that fails; empty: none."""
+    outage_slot: Index = 0
+    """When it fails."""
+    outage_slots: Count = 20
+    """For how long."""
+    price_factor: Positive = 1.0
+    """All list prices are multiplied by it ..."""
+    price_slot: Index = 0
+    """... from this slot on."""

@@ -1,0 +1,1 @@
+"""Measured results; installed are the floors and bounds that scores stand between."""
