@@ -36,7 +36,7 @@ types: install
 		-p edge_experts.envs -p edge_experts.agents -p edge_experts.baselines
 
 calibrate: install
-	$(BIN)/edge-experts calibrate --episodes 500 --heldout --references results/references.json
+	$(BIN)/edge-experts calibrate --episodes 200 --heldout --references results/references.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(RUNS)

@@ -299,14 +299,16 @@ def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator)
         records = world.state.devices if role == "device" else world.state.providers
         assert observations is shown and np.shares_memory(shown, batch.world.views.of(role)[0])
         assert np.array_equal(observations, world.views.of(role)[0].reshape(len(shown), -1))
-        assert np.array_equal(batch.action_masks, world.views.of(role)[1].reshape(len(shown), -1))
+        shown_masks = batch.spaces.shown_mask(world.views.of(role)[1])
+        assert np.array_equal(batch.action_masks, shown_masks.reshape(len(shown), -1))
         assert np.allclose(rewards, records.reward.ravel())
         assert np.array_equal(terminals, records.terminated.ravel())
         for i in np.flatnonzero(truncations):
             b, agent = divmod(i, batch.agents_per_world)
             assert world.state.clock.over[b]
             assert np.array_equal(batch.final_observations[i], world.final_views.of(role)[0][b, agent])
-            assert np.array_equal(batch.final_action_masks[i], world.final_views.of(role)[1][b, agent])
+            last = batch.spaces.shown_mask(world.final_views.of(role)[1])
+            assert np.array_equal(batch.final_action_masks[i], last[b, agent])
         ends += terminals.sum(), truncations.sum()
         assert role == "provider" or np.array_equal(batch.masks, world.live_devices.ravel())
     assert ends[1] > 0 and (role == "provider" or ends[0] > 0)
