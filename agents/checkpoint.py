@@ -104,6 +104,11 @@ class CheckpointPolicy:
 
     def _choose(self, group: Group, spaces: RoleSpaces, world: World) -> NDArray[np.int64]:
         observation, mask = world.views.of(group.role)
+        if group.module not in self.modules:
+            raise CheckpointError(
+                f"checkpoint: '{self.folder}' has no policy for '{group.module}' of {world.scenario.id}; it has "
+                f"{', '.join(self.modules.keys())}"
+            )
         module = self.modules[group.module].unwrapped()
         expected = module.observation_space["observation"].shape[0]
         if expected != observation.shape[-1]:

@@ -17,6 +17,17 @@ SWEEPS = 4  # of local improvement; more changed the mean welfare of text-v0 by 
 GRID = tuple(product((0.05, 0.2, 0.5), (1.0, 1.5)))
 
 
+def score_of(world: World) -> NDArray[np.float64]:
+    """Rewards of the last slot, summed over the agents: (B,). Roles that do not act and scripted devices do not count."""
+    agents = world.sizes.U - world.scenario.devices.scripted
+    total = np.zeros(world.n_worlds)
+    if world.scenario.devices.act:
+        total += world.state.devices.reward[:, :agents].sum(axis=1)
+    if world.scenario.providers.act:
+        total += world.state.providers.reward.sum(axis=1)
+    return total
+
+
 class Assignment:
     """Every slot, all devices are assigned together, knowing recorded quality, work and channels, to the good of all.
 
@@ -57,8 +68,7 @@ class Assignment:
         total, running = np.zeros(len(choice)), np.ones(len(choice), bool)
         while running.any():
             copies.step(*self._assign(copies, choice))
-            reward = copies.state.devices.reward.sum(axis=1) + copies.state.providers.reward.sum(axis=1)
-            total += np.where(running, reward, 0.0)
+            total += np.where(running, score_of(copies), 0.0)
             running &= ~copies.state.clock.over
         best: NDArray[np.int64] = total.reshape(world.n_worlds, len(GRID)).argmax(axis=1)
         return best

@@ -68,6 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate.add_argument(
         "--references", type=Path, metavar="F", help="also store floor and bound for `rllib train`, here"
     )
+    check = commands.add_parser("validate", help="find what is wrong with an environment or a scenario")
+    check.add_argument("env", metavar="ID|YAML|module:Class|file.py:Class")
+    check.add_argument("--seed", type=int, default=0, metavar="S")
     speed = commands.add_parser("speed", help="measure the speed of worlds, views, training and installed peers")
     speed.add_argument("--rounds", type=int, default=3, metavar="N", help="times every case is measured, in turns")
     speed.add_argument("--seconds", type=float, default=1.0, metavar="S", help="about how long each time")
@@ -95,7 +98,7 @@ def _add_env(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (2: the input is not valid)."""
+    """Run the command line; returns the exit code (1: `validate` found faults; 2: the input is not valid)."""
     arguments = build_parser().parse_args(argv)
     commands = {
         "evaluate": _evaluate,
@@ -103,10 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "describe": _describe,
         "play": _play,
         "calibrate": _calibrate,
+        "validate": _validate,
         "speed": _speed,
     }
     try:
-        commands[arguments.command](arguments)
+        return commands[arguments.command](arguments) or 0
     except ModuleNotFoundError as error:
         print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed]'", file=sys.stderr)
         return 2
@@ -115,7 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def _find_policy(name: str, world: World, explore: bool = False) -> Any:
@@ -234,6 +237,14 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     if arguments.references:
         write_text(arguments.references, json.dumps(references, indent=1) + "\n")
         print(f"wrote {arguments.references}")
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from .validation import FAULT, findings_table, validate
+
+    findings = validate(arguments.env, arguments.seed, progress=True)
+    print(findings_table(findings))
+    return int(any(finding.verdict == FAULT for finding in findings))
 
 
 def _speed(arguments: argparse.Namespace) -> None:

@@ -48,8 +48,8 @@ def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Scratc
 def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Scratch, congestion: float) -> None:
     """The same knowledge for the good of all: devices choose one after another and see the choices before.
 
-    Payments stay within the world, so electricity counts instead, and backlog left behind has a price: `congestion`,
-    credits a second.
+    Backlog left behind has a price: `congestion`, credits a second. Where providers are agents too, payments stay within
+    the game, so electricity counts instead.
     """
     backlog, users = scratch.backlog, scratch.users
     for b in range(len(worlds.clock)):
@@ -109,14 +109,16 @@ def expected_worth(u: int, e: int, backlog: float, share: float, trial: Ints, w:
 
 @jit
 def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c: Any, f: Figures) -> float:
-    """What a part on a host's expert is worth to all but the device: its payment, less electricity and congestion."""
+    """What a part on a host's expert is worth to all agents but the device: payment less electricity, less congestion."""
     work, seconds = f.priors[f.category[w.devices[u].prompt], e].work, seconds_of(e, w, c, f)
     speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
     power_w = market.compute_power_w(f.machines[e].power_w, speed)
     before_s = max(0.0, backlog * seconds - c.slot_s)
     after_s = max(0.0, (backlog + work) * seconds - c.slot_s)
-    gain = price_of(e, w, c, f) * work - market.electricity(power_w * work * seconds, c.usd_per_kwh)
-    return gain - congestion * (after_s - before_s)
+    gain = -congestion * (after_s - before_s)
+    if c.providers_act:
+        gain += price_of(e, w, c, f) * work - market.electricity(power_w * work * seconds, c.usd_per_kwh)
+    return gain
 
 
 @jit
@@ -196,7 +198,7 @@ def improve(
 def slot_welfare(
     plan: Ints, scratch: Scratch, congestion: float, eagerness: float, w: Worlds, c: Any, f: Figures
 ) -> float:
-    """What a plan is worth to everybody: value, energy, latency, electricity, penalties, and the backlog left behind."""
+    """What a plan is worth to all agents: value, energy, latency, electricity, penalties, and the backlog left behind."""
     backlog, users = scratch.backlog, scratch.users
     users[:] = 0.0
     for e in range(c.E):
@@ -239,8 +241,11 @@ def remote_welfare(
     if device.handover:
         latency_s += c.handover_s
     speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
-    cost = market.electricity(market.compute_power_w(machine.power_w, speed) * compute_s, c.usd_per_kwh)
-    if device.age * c.slot_s + latency_s > f.kinds[device.kind].deadline_slots * c.slot_s:
+    if not c.providers_act:
+        cost = price_of(e, w, c, f) * score.work
+    else:
+        cost = market.electricity(market.compute_power_w(machine.power_w, speed) * compute_s, c.usd_per_kwh)
+    if c.providers_act and device.age * c.slot_s + latency_s > f.kinds[device.kind].deadline_slots * c.slot_s:
         cost += c.late_penalty
     return part_value(u, e, latency_s, trial, eagerness, w, c, f) - cost - c.energy_weight * power_w * up_s
 

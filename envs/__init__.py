@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .scenario import load_scenario as load_scenario
     from .scenario import shipped_ids as shipped_ids
     from .single_agent import SingleAgentEnv as SingleAgentEnv
+    from .spaces import MaskedMultiDiscrete as MaskedMultiDiscrete
     from .tables import ExpertTable as ExpertTable
     from .tables import QualityTable as QualityTable
     from .tables import TableError as TableError
@@ -37,6 +38,7 @@ _HOME = {
     "TurnEnv": "turns",
     "AgentBatch": "vector",
     "MarketVectorEnv": "vector",
+    "MaskedMultiDiscrete": "spaces",
     "World": "world",
     "Views": "world",
     "make": "registry",

@@ -84,6 +84,7 @@ def build_constants(s: Scenario, seed: int) -> Any:
         battery_j=devices.battery_j,
         may_wait=devices.may_wait,
         at_home=devices.at_home,
+        providers_act=providers.act,
         scripted=devices.scripted,
         highest_power_w=highest_power_w,
         highest_price=max(providers.price_levels),

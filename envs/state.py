@@ -164,7 +164,7 @@ CONSTANTS = record(
     ("carrier_hz bandwidth_hz noise_w_hz provider_power_w max_tx_s backhaul_bps cloud_rtt_s fading_correlation", float),
     ("mobility", int),
     ("step_m area_m churn battery_j local_budget device_load_gb_per_s", float),
-    ("may_wait at_home", bool),
+    ("may_wait at_home providers_act", bool),
     ("scripted", int),
     (
         "highest_power_w highest_price highest_speed highest_views highest_factor highest_memory_gb",

@@ -284,14 +284,17 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
     world = World(sampler.world.scenario, 4, sampler.world.seed)
     world.reset()
     data = {group.role: rollout.stacked(group) for group in sampler._groups}
+    spaces = sampler._spaces["provider"]
     ends = 0
     for t in range(20):
         live = world.live_devices
         assert np.array_equal(data["device"]["live"][t], live)
         assert np.array_equal(data["device"]["observation"][t].reshape(4, 16, -1), world.views.devices)
-        assert np.array_equal(data["provider"]["action_mask"][t].reshape(4, 4, -1), world.views.provider_masks)
+        masks = spaces.shown_mask(world.views.provider_masks)
+        assert np.array_equal(data["provider"]["action_mask"][t].reshape(4, 4, -1), masks)
         world.step(
-            data["device"][Columns.ACTIONS][t].reshape(4, 16, 2), data["provider"][Columns.ACTIONS][t].reshape(4, 4, 4)
+            data["device"][Columns.ACTIONS][t].reshape(4, 16, 2),
+            spaces.to_world(data["provider"][Columns.ACTIONS][t].reshape(4, 4, 4)),
         )
         assert np.array_equal(data["device"]["reward"][t], world.state.devices.reward.astype(np.float32))
         assert np.array_equal(data["device"]["terminated"][t], world.state.devices.terminated)

@@ -351,7 +351,7 @@ BAD = {
         ["train", "--algo", "PPO", "--env", "edge_experts/txt-v0"],
         "env: 'edge_experts/txt-v0' is not known; did you mean 'edge_experts/text-v0'",
     ),
-    "module": (["train", "--algo", "PPO", "--env", "no_such_module:Env"], "module 'no_such_module' cannot be imported"),
+    "module": (["train", "--algo", "PPO", "--env", "no_such_module:Env"], "'no_such_module' cannot be imported"),
     "class": (
         ["train", "--algo", "PPO", "--env", "edge_experts.envs:EdgEnv"],
         "has no 'EdgEnv'; did you mean 'EdgeEnv'",
