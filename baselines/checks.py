@@ -57,12 +57,12 @@ def _frozen(step: Step) -> Step:
     return copy.deepcopy(step)
 
 
-def _roles(case: Case) -> dict[str, str]:
-    """One agent of each kind of spaces: its name, by a label."""
-    found: dict[str, str] = {}
+def _roles(case: Case) -> dict[str, list[str]]:
+    """The agents of each kind of spaces, by a label."""
+    found: dict[str, list[str]] = {}
     for agent in case.episode[0].agents:
         label = f"{case.env.observation_space(agent)}{case.env.action_space(agent)}"
-        found.setdefault(label, agent)
+        found.setdefault(label, []).append(agent)
     return found
 
 
@@ -275,14 +275,14 @@ def check_masks(case: Case) -> str:
 def check_actions_matter(case: Case) -> str:
     """Every part of every action moves something: observations or rewards within some steps."""
     tried = 0
-    for agent in _roles(case).values():
-        counts = parts_of(case.env.action_space(agent))
+    for kind in _roles(case).values():
+        counts = parts_of(case.env.action_space(kind[0]))
         for part in range(len(counts)):
             tried += 1
-            if counts[part] > 1 and not _moves(case, agent, part, counts):
+            if counts[part] > 1 and not any(_moves(case, agent, part, counts) for agent in kind):
                 raise Fault(
-                    f"part {part} of {agent!r}'s action ({counts[part]} choices) changes no observation and no reward within "
-                    f"{LOOK_AHEAD} steps: give it an effect or drop it"
+                    f"part {part} of {kind[0]!r}'s action ({counts[part]} choices) changes no observation and no reward "
+                    f"within {LOOK_AHEAD} steps, or never has a second legal choice: give it an effect or drop it"
                 )
     return f"{tried} parts" if tried else "continuous actions are not tried"
 
@@ -336,7 +336,7 @@ def check_observations_vary(case: Case) -> str:
     while seed < 3 or sum(map(len, episodes)) < ENOUGH:
         seed += 1
         episodes.append([_frozen(s) for s in play_steps(env, seed, masked_choice(env, _rng(seed)), ENOUGH // 2)])
-    for example in _roles(case).values():
+    for example, *_ in _roles(case).values():
         space = case.env.observation_space(example)
         rows = [
             gymnasium.spaces.flatten(space, seen)

@@ -39,6 +39,7 @@ class Sizes:
     E: int
     X: int
     C: int
+    loads: int
     H: int
     price_levels: int
     speed_levels: int
@@ -59,6 +60,7 @@ class Sizes:
             E=int(c.E),
             X=int(c.X),
             C=int(c.C),
+            loads=int(c.loads),
             H=len(f.device_power_w),
             price_levels=len(f.price_levels),
             speed_levels=len(f.speed_levels),
@@ -130,7 +132,7 @@ DEVICE_FIELDS = (
 PROVIDER_FIELDS = (
     Field("backlog", lambda n: n.C, 0, 4, "queue_limit_s", "seconds of work queued at each of its experts"),
     Field("loaded", lambda n: n.C, 0, 1, "flag", "which of its experts are loaded"),
-    Field("loading", lambda n: n.C, 0, 1, "time to load", "share of the loading time left"),
+    Field("loading", lambda n: n.loads, 0, 1, "time to load", "share of the loading time left"),
     Field("quality", lambda n: n.C, 0, 1, "quality", "training-split mean of its experts, weighed by the demand"),
     Field("margin", lambda n: n.C, -1, 4, "list price", "posted price less electricity per unit of work"),
     Field("demand", lambda n: n.categories, 0, 1, "devices.count", "open requests by category"),
@@ -154,7 +156,7 @@ ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
         ("price", lambda n: n.price_levels, "price level"),
         ("speed", lambda n: n.speed_levels, "compute-speed level"),
         ("bandwidth", lambda n: 3, "bandwidth policy: equal, by load, by channel"),
-        ("load", lambda n: n.C + 1, "0: keep; j: load the j-th expert of its catalogue"),
+        ("load", lambda n: n.loads + 1, "0: keep; j: load the j-th expert of its catalogue"),
         ("views", lambda n: n.view_levels, "view level"),
         ("power", lambda n: n.power_factors, "downlink transmit-power level"),
     ),

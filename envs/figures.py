@@ -25,7 +25,7 @@ TRACE_SLOT_S = 5.0
 OUT_OF_REACH_DB = -1e9  # no link is weaker
 
 
-def build_constants(s: Scenario, seed: int) -> Any:
+def build_constants(s: Scenario, seed: int, f: Figures) -> Any:
     """The scenario as one record of numbers (`state.CONSTANTS`)."""
     radio, devices, providers = s.radio, s.devices, s.providers
     kinds = [s.kind(table) for table in s.quality_tables]
@@ -40,6 +40,7 @@ def build_constants(s: Scenario, seed: int) -> Any:
         E=E,
         X=E + L,
         C=-(-E // providers.count),
+        loads=-(-E // providers.count) if _can_load(s, f) else 0,
         seed=seed,
         slots=s.episode.slots,
         slot_s=s.episode.slot_s,
@@ -118,6 +119,12 @@ def build_constants(s: Scenario, seed: int) -> Any:
     )
     names = CONSTANTS.names or ()
     return np.rec.array([tuple(values[name] for name in names)], dtype=CONSTANTS)[0]
+
+
+def _can_load(s: Scenario, f: Figures) -> bool:
+    """Whether some provider's memory is too small for all of its experts, so that there is something to load."""
+    count, memory_gb = s.providers.count, f.machines.memory_gb[: len(s.experts)]
+    return any(memory_gb[p::count].sum() > s.providers.memory_gb for p in range(count))
 
 
 def load_figures(scenario: Scenario) -> tuple[Figures, tuple[QualityTable, ...]]:

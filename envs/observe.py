@@ -170,7 +170,8 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: A
     """Observation of a provider. Returns the number of entries written."""
     provider = w.providers[p]
     speed, price = f.speed_levels[provider.speed], f.price_levels[provider.price]
-    C, i = c.C, 5 * c.C
+    C, i = c.C, 4 * c.C + c.loads
+    worth, margin = 2 * C + c.loads, 3 * C + c.loads
     out[:] = 0.0
     rated_w = c.idle_power_w
     requests = 0.0
@@ -185,11 +186,11 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: A
         out[C + place] = 1.0 if is_available(e, w, c) else 0.0
         if provider.loading == e:
             out[2 * C + place] = provider.loading_s * c.load_gb_per_s / machine.memory_gb
-        out[3 * C + place] = wanted_quality(e, board, requests, f)
+        out[worth + place] = wanted_quality(e, board, requests, f)
         power_w = market.compute_power_w(machine.power_w, speed)
         cost = market.electricity(power_w * seconds_of(e, w, c, f), c.usd_per_kwh)
         if machine.price > 0.0:
-            out[4 * C + place] = clip(price - cost / machine.price, -1.0, 4.0)
+            out[margin + place] = clip(price - cost / machine.price, -1.0, 4.0)
         rated_w += machine.power_w
     for g in range(len(f.priors)):
         out[i + g] = board.demand[g] / c.U
@@ -229,5 +230,5 @@ def mask_provider(p: int, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
     """Every level is legal; of the loads, *keep* and what can be loaded now."""
     keep = len(f.price_levels) + len(f.speed_levels) + 3
     mask[:] = 1
-    for place in range(1, c.C + 1):
+    for place in range(1, c.loads + 1):
         mask[keep + place] = may_load(p, place, w, c)

@@ -150,7 +150,7 @@ DEVICE = record(
     ("reward earned payment energy latency", float),  # credits; all but `earned` are negative
 )
 CONSTANTS = record(
-    ("P U E X C seed slots requests_per_device", int),
+    ("P U E X C loads seed slots requests_per_device", int),  # loads: places that can be loaded, C or none
     ("subtasks deadline_slots", int),  # the most of all kinds
     ("slot_s context_spread", float),
     ("split_work distinct show_prompt", bool),

@@ -106,7 +106,7 @@ class World:
 
     def _prepare(self, seed: int, identities: NDArray[np.int64]) -> None:
         self.seed = seed
-        self.constants = build_constants(self.scenario, seed)
+        self.constants = build_constants(self.scenario, seed, self.figures)
         self.sizes = Sizes.of(self.constants, self.figures)
         self.state = allocate(identities, self.constants)
         self.views = self._allocate_views()

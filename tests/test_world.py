@@ -349,11 +349,11 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 GOLDEN = {
     "edge_experts/compact-v0": "e5c8b5592ecdb005",
     "edge_experts/mixed-v0": "68c86a9a730b8c2c",
-    "edge_experts/netmoe-v0": "e7a0225a9eab8c61",
-    "edge_experts/networked-v0": "0d87fcb1616d2bfa",
+    "edge_experts/netmoe-v0": "7ea6339822f378fa",
+    "edge_experts/networked-v0": "520fccdaa2172905",
     "edge_experts/object3d-v0": "e9ce388ace119cdd",
     "edge_experts/text-v0": "e7b265bc01b19ccb",
-    "edge_experts/vehicles-v0": "07e12e1f0361aee0",
+    "edge_experts/vehicles-v0": "823ee3c5b3ef2d19",
     "edge_experts/video-v0": "6effb97cc52c450c",
 }
 
