@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from edge_experts.envs import ScenarioError
+from edge_experts.envs import FlatEnv, ScenarioError
 from edge_experts.envs.registry import Source, find
 
 MARKET_OPTIONS = ("scenario", "render_mode")
@@ -103,13 +103,15 @@ def find_env(name: str) -> Callable[[Any], Any]:
 
 def _create_market(source: Source, config: Any) -> Any:
     options = dict(config)
-    flatten = bool(options.pop("flatten", False))
+    flatten = options.pop("flatten", False)
     for key in options:
         if key not in MARKET_OPTIONS:
             near = get_close_matches(key, (*MARKET_OPTIONS, "flatten"), n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(MARKET_OPTIONS)}, flatten"
             raise ScenarioError(f"env_config.{key}: unknown key; {hint}")
-    return PettingZooEnv(source.make(**options), flatten)
+    if flatten:
+        return PettingZooEnv(FlatEnv(source.market, actions="box" if flatten == "box" else "discrete", **options))
+    return PettingZooEnv(source.make(**options))
 
 
 def _create_other(source: Source, config: Any) -> Any:

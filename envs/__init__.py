@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from .registry import register_all
 
 if TYPE_CHECKING:
+    from .flat import FlatEnv as FlatEnv
     from .models import arrival_process as arrival_process
     from .models import channel_model as channel_model
     from .models import mobility_model as mobility_model
     from .models import quality_rule as quality_rule
     from .parallel import EdgeEnv as EdgeEnv
+    from .recorder import Recorder as Recorder
     from .registry import EnvError as EnvError
     from .registry import make as make
     from .registry import register as register
@@ -36,6 +38,8 @@ _HOME = {
     "EdgeEnv": "parallel",
     "SingleAgentEnv": "single_agent",
     "TurnEnv": "turns",
+    "FlatEnv": "flat",
+    "Recorder": "recorder",
     "AgentBatch": "vector",
     "MarketVectorEnv": "vector",
     "MaskedMultiDiscrete": "spaces",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -12,17 +12,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from .fields import ROLES
+from .partners import Partners
 from .scenario import Scenario, ScenarioError
 from .spaces import RoleSpaces
 from .state import PRESENT
 from .world import World
-
-
-class Partners(Protocol):
-    """Whoever plays the other role: any policy of `edge_experts.baselines`."""
-
-    def act(self, world: World) -> tuple[Any, Any]:
-        """Actions of devices (B, U, 2) and of providers (B, P, 6), or `None` for the defaults."""
 
 
 class AgentBatch:
