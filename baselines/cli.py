@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_experts.envs import ScenarioError, TableError, World, load_scenario, shipped_ids
+import numpy as np
+
+from edge_experts.envs import Recorder, ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.fields import ROLES, describe
 from edge_experts.envs.scenario import heldout_ids, parse_overrides
 
@@ -55,8 +57,20 @@ def build_parser() -> argparse.ArgumentParser:
     play.add_argument("--seed", type=int, default=0)
     play.add_argument("--slots", type=int, metavar="N", help="stop after so many slots")
     play.add_argument(
-        "--save", type=Path, metavar="FILE", help="write a .png of the last slot, or a .gif of all, instead of text"
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="write a .png of the last slot, or a .gif or .mp4 of all, instead of text",
     )
+    play.add_argument(
+        "--record", type=Path, metavar="DIR", help="also write the episode as Parquet tables into a folder"
+    )
+    board = commands.add_parser("dashboard", help="show a run or a recorded episode in the browser")
+    board.add_argument(
+        "folder", type=Path, metavar="RUN|EPISODE", help="of `rllib train`, or of `edge-experts play --record`"
+    )
+    board.add_argument("--port", type=int, default=8765, metavar="N", help="on this machine; 0: any free one")
+    board.add_argument("--html", type=Path, metavar="F", help="write the page to a file instead of serving it")
     calibrate = commands.add_parser("calibrate", help="measure the floor, the bound and all heuristics of scenarios")
     calibrate.add_argument("envs", nargs="*", metavar="ID|YAML", help="all shipped scenarios by default")
     calibrate.add_argument("--episodes", type=int, default=200, metavar="N")
@@ -107,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "play": _play,
         "calibrate": _calibrate,
         "validate": _validate,
+        "dashboard": _dashboard,
         "speed": _speed,
     }
     try:
@@ -191,28 +206,44 @@ def _play(arguments: argparse.Namespace) -> None:
     policy = make_policy(found, world, arguments.seed) if isinstance(found, str) else found
     if arguments.save:
         check_folder(arguments.save)
-        if arguments.save.suffix not in (".png", ".gif"):
-            raise ValueError(f"--save: '{arguments.save}' must end in .png or .gif")
-    frames = []
+        if arguments.save.suffix not in (".png", ".gif", ".mp4"):
+            raise ValueError(f"--save: '{arguments.save}' must end in .png, .gif or .mp4")
+    if arguments.slots is not None and arguments.slots < 1:
+        raise ValueError(f"--slots: {arguments.slots} must be 1 or more")
+    if arguments.record:
+        check_folder(arguments.record)
+    recorder, frames = Recorder(world), []
     world.reset()
     slots = min(arguments.slots or world.scenario.episode.slots, world.scenario.episode.slots)
     for slot in range(1, slots + 1):
         world.step(*policy.act(world))
+        recorder.note()
         if world.state.clock.over[0]:
             break  # the next episode has begun already
         if not arguments.save:
             print(write(world), end="\n\n")
-        elif arguments.save.suffix == ".gif" or slot == slots:
+        elif arguments.save.suffix != ".png" or slot == slots:
             frames.append(draw(world))
     if arguments.save:
         _save(frames or [draw(world)], arguments.save)
+    if arguments.record:
+        print(f"wrote {recorder.save(arguments.record)}")
 
 
 def _save(frames: list[Any], path: Path) -> None:
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    if path.suffix == ".mp4":
+        import imageio.v3 as imageio
+
+        # two pictures a second; even sizes, as the codec asks
+        pictures = [frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in frames]
+        imageio.imwrite(part, np.stack(pictures), fps=2, codec="libx264", macro_block_size=2, plugin="FFMPEG")
+        part.replace(path)
+        print(f"wrote {path}")
+        return
     from PIL import Image
 
     images = [Image.fromarray(frame) for frame in frames]
-    part = path.with_name(f".{path.name}.part")
     images[0].save(
         part, format=path.suffix[1:].upper(), save_all=len(images) > 1, append_images=images[1:], duration=500, loop=0
     )
@@ -237,6 +268,23 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     if arguments.references:
         write_text(arguments.references, json.dumps(references, indent=1) + "\n")
         print(f"wrote {arguments.references}")
+
+
+def _dashboard(arguments: argparse.Namespace) -> None:
+    from .dashboard import build_page, serve
+
+    if arguments.html:
+        check_folder(arguments.html)
+        if arguments.html.suffix != ".html":
+            raise ValueError(f"--html: '{arguments.html}' must end in .html")
+    page = build_page(arguments.folder)
+    if arguments.html:
+        write_text(arguments.html, page)
+        print(f"wrote {arguments.html}")
+        return
+    with serve(page, arguments.port) as server:
+        print(f"http://127.0.0.1:{server.server_address[1]}  (Ctrl-C ends it)", flush=True)
+        server.serve_forever()
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from .spaces import RoleSpaces
 from .state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
 from .world import World
 
-RENDER_MODES = ["ansi", "rgb_array"]
+RENDER_MODES = ["human", "ansi", "rgb_array"]
 Observation = dict[str, np.ndarray]
 
 
@@ -57,7 +57,8 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         base: A shipped id, a YAML file, plain data, or a `Scenario`.
         scenario: Dotted scenario fields to change, as `{"devices.count": 32}`.
         seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
-        render_mode: `"ansi"` or `"rgb_array"` (needs `edge-experts[plot]`).
+        render_mode: `"human"` (a window, drawn anew after every slot), `"rgb_array"` (both need `edge-experts[plot]`) or
+            `"ansi"`.
 
     Raises:
         ScenarioError: if the scenario is not valid.
@@ -89,6 +90,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self.metadata = {**self.metadata, "name": self.scenario.id}
         self._seed = seed
         self._began = False
+        self._window: Any = None
         self.world = World(self.scenario, seed=0)
         self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
         counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U - self.scenario.devices.scripted}
@@ -109,10 +111,11 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self._happened = {role: records[role][["reward", "terminated", "truncated", *INFO[role]]] for role in ROLES}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_over", "_presence", "_happened")}
+        return {name: value for name, value in vars(self).items() if name not in UNPICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._window = None
         self._watch()
 
     @property
@@ -146,6 +149,8 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
             self.world.reset(episode=int(self.world.state.clock.episode[0]) + 1)
         self._began = True
         self._seat(self._present())
+        if self.render_mode == "human":
+            self.render()
         return self._observe(self.agents, final=False), {agent: {} for agent in self.agents}
 
     def step(
@@ -178,6 +183,8 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
             present = [agent for agent in present if not terminated[agent]]
         if present != acted:
             self._seat(present)
+        if self.render_mode == "human" and not over:
+            self.render()
         return observations, rewards, terminated, truncated, infos
 
     def state(self) -> np.ndarray:
@@ -185,15 +192,27 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         return self.world.views.joined()[0]
 
     def render(self) -> str | np.ndarray | None:
-        """A picture of the market as `render_mode` asks: text, or an RGB array (height, width, 3) uint8."""
-        from .render import draw, write
+        """A picture of the market as `render_mode` asks: text, an RGB array (height, width, 3) uint8, or a window.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+            RuntimeError: for a window where there is no display.
+        """
+        from .render import Window, draw, write
 
         if self.render_mode == "ansi":
             return write(self.world)
+        if self.render_mode == "human":
+            self._window = self._window or Window(self.metadata["render_fps"])
+            self._window.show(draw(self.world))
+            return None
         return draw(self.world) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def _place(self, agent: str) -> tuple[str, int]:
         try:
@@ -255,6 +274,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         return {agent: seen[role][i] for agent in agents for role, i in (self._places[agent],)}
 
 
+UNPICKLED = ("_over", "_presence", "_happened", "_window")
 INFO = {
     "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),

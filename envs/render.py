@@ -11,14 +11,20 @@ from .state import ENDINGS, ON_TIME, PRESENT
 from .world import World
 
 BAR = 20  # characters
+ROAD_M = 60.0  # of a highway's surroundings that are shown, to either side
 
 
 def _waits(world: World, b: int) -> NDArray[np.float64]:
     """Seconds of work queued at each expert, at the announced speeds."""
-    hosts = np.arange(world.sizes.E) % world.sizes.P
+    hosts = hosts_of(world)
     speed = world.figures.speed_levels[world.state.providers.speed[b]][hosts]
     seconds: NDArray[np.float64] = world.figures.machines.seconds_per_unit[: world.sizes.E] / speed
     return np.asarray(world.state.experts.backlog[b] * seconds)
+
+
+def hosts_of(world: World) -> NDArray[np.int64]:
+    """The provider of every hosted expert: (E,)."""
+    return np.arange(world.sizes.E) % world.sizes.P
 
 
 def _label(world: World, expert: int) -> str:
@@ -70,7 +76,11 @@ def draw(world: World, b: int = 0) -> NDArray[np.uint8]:
     figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     cell, queues = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    colors = colormaps["tab10" if world.sizes.E <= 10 else "tab20"]
+    map_ = colormaps["tab10" if world.sizes.E <= 10 else "tab20"]
+
+    def colors(expert: int) -> Any:
+        return map_(int(expert) % map_.N)
+
     _draw_cell(cell, world, b, colors)
     _draw_queues(queues, world, b, colors)
     figure.suptitle(
@@ -80,12 +90,53 @@ def draw(world: World, b: int = 0) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+class Window:
+    """A window that shows one picture after another.
+
+    Args:
+        fps: Pictures a second at most.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        RuntimeError: if there is no display.
+    """
+
+    def __init__(self, fps: float) -> None:
+        try:
+            from matplotlib import pyplot
+        except ImportError:
+            raise ImportError("drawing needs matplotlib: pip install 'edge-experts[plot]'") from None
+        if pyplot.get_backend().lower() in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
+            raise RuntimeError(
+                'render_mode: "human" needs a display, and there is none here; take "rgb_array", or '
+                "`edge-experts play --save film.mp4`"
+            )
+        self._plot, self._pause_s, self._image = pyplot, 1.0 / fps, None
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Show a picture (height, width, 3)."""
+        if self._image is None:
+            height, width = picture.shape[:2]
+            self.figure = self._plot.figure(figsize=(width / 100, height / 100), dpi=100)
+            axes = self.figure.add_axes((0, 0, 1, 1))
+            axes.set_axis_off()
+            self._image = axes.imshow(picture)
+        self._image.set_data(picture)
+        self._plot.pause(self._pause_s)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._image is not None:
+            self._plot.close(self.figure)
+
+
 def _draw_cell(axes: Any, world: World, b: int, colors: Any) -> None:
     devices, providers = world.state.devices[b], world.state.providers[b]
     here = devices.presence == PRESENT
     for device in devices[here]:
         if 0 <= device.placed < world.sizes.E:
-            host = providers[device.placed % world.sizes.P]
+            serving = world.constants.serving
+            host = providers[device.serving if serving else device.placed % world.sizes.P]
             axes.plot(
                 [device.x_m, host.x_m], [device.y_m, host.y_m], color=colors(device.placed), lw=2, alpha=0.8, zorder=1
             )
@@ -101,12 +152,13 @@ def _draw_cell(axes: Any, world: World, b: int, colors: Any) -> None:
     for p, provider in enumerate(providers):
         axes.annotate(f"P{p}", (provider.x_m, provider.y_m), xytext=(-4, -18), textcoords="offset points", fontsize=9)
     side = world.scenario.mobility.area_m
+    highway = world.scenario.mobility.model == "highway"
     axes.set(
         xlim=(0, side),
-        ylim=(0, side),
-        aspect="equal",
+        ylim=(side / 2 - ROAD_M, side / 2 + ROAD_M) if highway else (0, side),
+        aspect="auto" if highway else "equal",
         xlabel="metres",
-        title="devices and the provider of their segment\n(numbers: quality of requests just composed)",
+        title="devices and the provider of their part\n(numbers: quality of requests just composed)",
     )
     axes.title.set_fontsize(9)
 
@@ -120,8 +172,9 @@ def _draw_queues(axes: Any, world: World, b: int, colors: Any) -> None:
     labels = []
     for e, name in enumerate(world.scenario.experts):
         price = world.figures.price_levels[providers.price[e % world.sizes.P]]
-        labels.append(f"{name}\nP{e % world.sizes.P}, price x{price:g}" + ("" if loaded[e] else ", not loaded"))
-    axes.set_yticks(range(E), labels, fontsize=7)
+        between = "\n" if E <= 10 else ", "
+        labels.append(f"{name}{between}P{e % world.sizes.P}, price x{price:g}" + ("" if loaded[e] else ", not loaded"))
+    axes.set_yticks(range(E), labels, fontsize=7 if E <= 10 else 6)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.6 * limit), xlabel="queued work, seconds (dotted: a longer queue refuses)")
     axes.xaxis.label.set_fontsize(8)
