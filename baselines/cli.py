@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edge_experts.envs import Recorder, ScenarioError, TableError, World, load_scenario, shipped_ids
-from edge_experts.envs.fields import ROLES, describe
+from edge_experts.envs.heldout import shifts
+from edge_experts.envs.registry import Source, find, known_ids
 from edge_experts.envs.scenario import heldout_ids, parse_overrides
 
 from .files import check_folder, write_text
@@ -105,7 +106,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_env(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--env", required=True, metavar="ID|YAML", help="a shipped id or a scenario file")
+    parser.add_argument(
+        "--env", required=True, metavar="ID|YAML", help="an id, a scenario file, or module:Class or file.py:Class"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32"
     )
@@ -157,11 +160,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from .report import across_checkpoints, score_table
 
     changes = parse_overrides(arguments.set)
-    world = World(load_scenario(arguments.env, changes))
     if arguments.episodes < 1:
         raise ValueError(f"--episodes: {arguments.episodes} must be 1 or more")
     if arguments.json:
         check_folder(arguments.json)
+    if (source := find(arguments.env)).market is None:
+        _evaluate_outside(source, arguments)
+        return
+    world = World(load_scenario(arguments.env, changes))
     policies = {name: _find_policy(name, world, arguments.explore) for name in arguments.policies}
     results = evaluate(
         policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True
@@ -175,10 +181,29 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         print(f"wrote {arguments.json}")
 
 
+def _evaluate_outside(source: Source, arguments: argparse.Namespace) -> None:
+    from .outside import evaluate_outside, results_table
+
+    for option in ("set", "split", "explore"):
+        if getattr(arguments, option):
+            raise ValueError(f"--{option}: is for markets; {arguments.env} is none")
+    results = evaluate_outside(source, arguments.policies, arguments.episodes, arguments.seed)
+    print(results_table(results))
+    if arguments.json:
+        write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
+        print(f"wrote {arguments.json}")
+
+
 def _list(arguments: argparse.Namespace) -> None:
     print("environments")
     for name in shipped_ids():
         print(f"  {name:28s} {load_scenario(name).title}")
+    others = [name for name in known_ids() if name not in (*shipped_ids(), *heldout_ids())]
+    for name in others:
+        print(f"  {name}")
+    print("held-out twins, as edge_experts/text-heldout-outage-v0")
+    for shift, rules in shifts().items():
+        print(f"  {shift:28s} {rules['title']}")
     print("policies (of `edge-experts evaluate` and `play`)")
     for name, (_, text) in POLICIES.items():
         print(f"  {name:28s} {text}")
@@ -187,13 +212,14 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
-    world = World(load_scenario(arguments.env, parse_overrides(arguments.set)))
-    scenario = world.scenario
-    print(f"# {scenario.id}\n\n{scenario.title}\n\nscenario hash {scenario.hash()}\n")
-    for role in ROLES:
-        if scenario.acts(role):
-            print(f"## {role}\n\n{describe(role, world.sizes)}\n")
-    print(f"## scenario\n\n```yaml\n{scenario.to_yaml()}```")
+    from .pages import page
+
+    if (source := find(arguments.env)).market is None:
+        from .outside import describe_outside
+
+        print(describe_outside(source))
+        return
+    print(page(World(load_scenario(arguments.env, parse_overrides(arguments.set)))))
 
 
 def _play(arguments: argparse.Namespace) -> None:
@@ -201,6 +227,11 @@ def _play(arguments: argparse.Namespace) -> None:
 
     from .policies import make_policy
 
+    if (source := find(arguments.env)).market is None:
+        from .outside import play_outside
+
+        play_outside(source, arguments.policy, arguments.seed, arguments.slots, print)
+        return
     world = World(load_scenario(arguments.env, parse_overrides(arguments.set)), seed=arguments.seed)
     found = _find_policy(arguments.policy, world)
     policy = make_policy(found, world, arguments.seed) if isinstance(found, str) else found
@@ -257,6 +288,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
     if arguments.references:
         check_folder(arguments.references)
+    if arguments.episodes < 2:
+        raise ValueError(f"--episodes: {arguments.episodes} must be 2 or more")
     references = {}
     envs = arguments.envs or shipped_ids()
     twins = [twin for env in envs for twin in heldout_ids(env)] if arguments.heldout else []

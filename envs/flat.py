@@ -13,6 +13,7 @@ from pettingzoo import ParallelEnv
 
 from .parallel import EdgeEnv
 from .scenario import Scenario, ScenarioError
+from .spaces import as_array
 
 ACTIONS = ("discrete", "box")
 
@@ -141,11 +142,11 @@ class FlatEnv(ParallelEnv):  # type: ignore[misc]
 
     def _chosen(self, agent: str, action: Any) -> Any:
         counts, space = self._counts(agent), self.action_space(agent)
-        given = np.asarray(action)
+        given = as_array(action)
         if given.shape != space.shape or not (
             given.dtype.kind in "iu" and 0 <= given < space.n  # type: ignore[attr-defined]
             if self.kind == "discrete"
-            else np.isfinite(given).all()
+            else given.dtype.kind in "fiu" and np.isfinite(given).all()
         ):
             raise ValueError(f"actions: '{agent}' plays {action!r}, which is not in {space}")
         if self.kind == "discrete":

@@ -12,7 +12,7 @@ from pettingzoo import ParallelEnv
 
 from .fields import ROLES
 from .scenario import Scenario, load_scenario
-from .spaces import RoleSpaces
+from .spaces import RoleSpaces, as_array
 from .state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
 from .world import World
 
@@ -253,13 +253,10 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
     def _together(self, role: str, given: list[Any]) -> np.ndarray:
         """Actions of one role as the world takes them: (agents, parts)."""
         spaces = self.role_spaces[role]
-        try:
-            together = np.array(given)
-        except ValueError:  # of different shapes
-            together = np.array(None)
+        together = as_array(given)
         if together.shape != (len(given), *spaces.shape) or together.dtype.kind not in "iu":
             for i, action in zip(self._seats[role], given, strict=True):
-                one = np.asarray(action)
+                one = as_array(action)
                 if one.shape != spaces.shape or one.dtype.kind not in "iu":
                     raise ValueError(f"actions: '{role}_{i}' plays {action!r}, which is not in {spaces.action}")
         return spaces.to_world(together)

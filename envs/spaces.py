@@ -13,6 +13,14 @@ from .fields import ACTION_PARTS, OBS_FIELDS, Sizes, action_sizes
 Array = NDArray[Any]
 
 
+def as_array(value: Any) -> Array:
+    """What was given as an array; an array of an object where it has no shape."""
+    try:
+        return np.asarray(value)
+    except ValueError:  # of different lengths
+        return np.array(None)
+
+
 class MaskedMultiDiscrete(gymnasium.spaces.MultiDiscrete):
     """A `MultiDiscrete` whose `sample` also takes the flat mask that observations carry, parts side by side."""
 

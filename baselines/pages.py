@@ -1,0 +1,69 @@
+"""The page of a scenario: what one must know to play it, made from the tables that the code itself uses."""
+
+from __future__ import annotations
+
+from edge_experts.envs import World, heldout_ids
+from edge_experts.envs.fields import ROLES, describe
+from edge_experts.envs.heldout import changes_of, shifts
+from edge_experts.envs.state import DEVICE_TERMS, PROVIDER_TERMS
+
+REWARDS = {
+    "device": "value x quality if in time (`earned`), less `payment`, `energy` and `latency`",
+    "provider": "payments (`revenue`), less `electricity`, `loading_cost` and `late_cost`",
+}
+TERMS = {"device": DEVICE_TERMS, "provider": PROVIDER_TERMS}
+HISTORY = {"v0": "first version"}
+
+
+def page(world: World, scenario_text: bool = True) -> str:
+    """The page of a scenario as Markdown.
+
+    Args:
+        world: A world of it.
+        scenario_text: Whether to print all fields as YAML at the end.
+    """
+    s = world.scenario
+    lines = [f"# {s.id}", "", s.title, "", s.about.strip(), ""]
+    lines += [f"**Source:** {s.source}", ""] if s.source else []
+    lines += ["**Agents:** " + _agents(world), ""]
+    for role in ROLES:
+        if s.acts(role):
+            lines += [f"## {role}", "", describe(role, world.sizes), ""]
+            lines += [f"Reward: {REWARDS[role]}, credits (0.001 US dollar)" + _team(s.rewards.team) + ".", ""]
+    ends = f"truncated after {s.episode.slots} slots of {s.episode.slot_s:g} s"
+    if s.episode.requests_per_device:
+        ends += f"; a device is terminated after {s.episode.requests_per_device} request(s)"
+    if s.devices.churn:
+        ends += f"; devices leave with probability {s.devices.churn:g} a slot, and others come"
+    lines += [f"**Episode end:** {ends}.", ""]
+    lines += ["**Info:** the reward terms by name, `invalid`; of devices also `placed`, `refused`, `ended`, `quality`,"]
+    lines += ["`latency_s`, `hallucination`; of providers `served` and `late`.", ""]
+    lines += _twins(s.id)
+    version = s.id.rpartition("-")[2]
+    lines += [f"**Version history:** {version}: {HISTORY.get(version, 'yours')}.", "", f"Scenario hash `{s.hash()}`."]
+    if scenario_text:
+        lines += ["", "## scenario", "", f"```yaml\n{s.to_yaml()}```"]
+    return "\n".join(lines)
+
+
+def _agents(world: World) -> str:
+    s, sizes = world.scenario, world.sizes
+    counts = {"device": sizes.U - s.devices.scripted, "provider": sizes.P}
+    named = [f"{counts[role]} {role}{'s' if counts[role] > 1 else ''}" for role in ROLES if s.acts(role)]
+    return ", ".join(named) + (f"; {s.devices.scripted} devices are scripted" if s.devices.scripted else "")
+
+
+def _team(team: float) -> str:
+    return f", mixed with {team:.0%} of the mean reward of all" if team else ""
+
+
+def _twins(name: str) -> list[str]:
+    if not (twins := heldout_ids(name)):
+        return []
+    lines = ["| held-out twin | what is different |", "|---|---|"]
+    bare = name.split("/")[1].rpartition("-")[0]
+    for shift, rules in shifts().items():
+        changes = ", ".join(f"`{field}: {value}`" for field, value in changes_of(bare, shift).items())
+        found = [twin for twin in twins if f"-heldout-{shift}-" in twin]
+        lines += [f"| `{found[0]}` | {rules['title']} ({changes}) |"] if found else []
+    return [*lines, ""]
