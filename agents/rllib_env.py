@@ -109,7 +109,7 @@ def _create_market(source: Source, config: Any) -> Any:
             near = get_close_matches(key, (*MARKET_OPTIONS, "flatten"), n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(MARKET_OPTIONS)}, flatten"
             raise ScenarioError(f"env_config.{key}: unknown key; {hint}")
-    if flatten:
+    if flatten and source.market is not None:
         return PettingZooEnv(FlatEnv(source.market, actions="box" if flatten == "box" else "discrete", **options))
     return PettingZooEnv(source.make(**options))
 

@@ -347,7 +347,7 @@ def check_observations_vary(case: Case) -> str:
         ]
         if len(rows) < 2:
             continue
-        values = np.stack(rows)
+        values = np.stack([np.asarray(row) for row in rows])
         constant = np.flatnonzero((values == values[0]).all(axis=0))
         first = masked = 0
         for name, inner in space.spaces.items() if isinstance(space, gymnasium.spaces.Dict) else ():
@@ -445,7 +445,7 @@ def check_render(case: Case) -> str:
         raise Fault("render() in rgb_array mode must return a (height, width, 3) uint8 array")
     if mode == "ansi" and not isinstance(shown, str):
         raise Fault("render() in ansi mode must return a text")
-    return mode
+    return str(mode)
 
 
 def check_speed(case: Case) -> str:

@@ -18,7 +18,10 @@ PACKAGES = ("edge-experts", "numpy", "numba", "gymnasium", "pettingzoo", "ray", 
 def provenance(scenario: Scenario) -> dict[str, Any]:
     """What must be known to obtain a result again."""
     experts = ExpertTable.load(scenario.tables.experts)
-    tables = [*(QualityTable.load(name, experts) for name in scenario.quality_tables), experts]
+    tables: list[QualityTable | ExpertTable] = [
+        *(QualityTable.load(name, experts) for name in scenario.quality_tables),
+        experts,
+    ]
     return {
         "scenario": scenario.to_dict(),
         "scenario_hash": scenario.hash(),

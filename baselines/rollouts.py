@@ -140,7 +140,7 @@ def sample(space: gymnasium.Space[Any], mask: Any, rng: np.random.Generator) -> 
 def as_action(space: gymnasium.Space[Any], picks: list[int]) -> Any:
     """The action of a discrete space that these picks of its parts make."""
     if isinstance(space, gymnasium.spaces.Discrete):
-        return space.dtype.type(picks[0] + space.start)  # type: ignore[union-attr]
+        return np.int64(picks[0] + int(space.start))
     return np.array(picks, dtype=space.dtype).reshape(space.shape) + getattr(space, "start", 0)  # type: ignore[arg-type]
 
 

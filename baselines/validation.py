@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -48,8 +49,12 @@ def validate(name: str, seed: int = 0, progress: bool = False) -> list[Finding]:
     if source.market is not None:
         from .market_checks import MARKET_CHECKS
 
-        checks |= {name: lambda case, check=check: check(source.market) for name, check in MARKET_CHECKS.items()}
+        checks |= {name: partial(_look, check, source.market) for name, check in MARKET_CHECKS.items()}
     return run_checks(_creator(source), checks, seed, progress)
+
+
+def _look(check: Callable[[Any], str], market: Any, case: Case) -> str:
+    return check(market)
 
 
 def _creator(source: Source) -> Callable[[], Any]:

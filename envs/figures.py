@@ -193,7 +193,8 @@ def _find_experts(scenario: Scenario, machines: ExpertTable, tables: tuple[Quali
             raise ScenarioError(f"{field}: '{name}' has no scores in {files}; {hint}")
     hosted = [machines[name] for name in scenario.experts]
     _check_memory(scenario, hosted)
-    return [*hosted, *([machines[name] for name in scenario.local_experts] or [None])]
+    local: list[Expert | None] = [machines[name] for name in scenario.local_experts]
+    return [*hosted, *(local or [None])]
 
 
 def _check_memory(scenario: Scenario, hosted: list[Expert]) -> None:

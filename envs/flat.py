@@ -67,7 +67,9 @@ class FlatEnv(ParallelEnv):  # type: ignore[misc]
             raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
         self.env = EdgeEnv(base, changes, seed=seed, render_mode=render_mode)
         self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
-        self.possible_agents, self.agents = self.env.possible_agents, []
+        self.possible_agents = self.env.possible_agents
+        self.agents: list[str] = []
+        self._known: dict[str, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]] = {}
         self._masks: dict[str, np.ndarray] = {}
 
     @property
@@ -89,9 +91,10 @@ class FlatEnv(ParallelEnv):  # type: ignore[misc]
         return self._spaces(self.env._place(agent)[0])[1]
 
     def _spaces(self, role: str) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-        if role not in self.__dict__.setdefault("_known", {}):
+        if role not in self._known:
             spaces = self.env.role_spaces[role]
-            seen, counts = spaces.observation["observation"], spaces.nvec
+            seen: Any = spaces.observation["observation"]
+            counts = spaces.nvec
             size = int(counts.prod() if self.kind == "discrete" else counts.sum())
             low, high = (np.concatenate([bound, np.full(size, end)]) for bound, end in ((seen.low, 0), (seen.high, 1)))
             action: gymnasium.Space[Any] = (
@@ -101,8 +104,7 @@ class FlatEnv(ParallelEnv):  # type: ignore[misc]
             )
             box = gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
             self._known[role] = (box, action)
-        found: tuple[gymnasium.Space[Any], gymnasium.Space[Any]] = self._known[role]
-        return found
+        return self._known[role]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None

@@ -68,7 +68,7 @@ def bind(function: F, *arguments: Any) -> F:
         try:
             function.compile(signature)
         except (AttributeError, ImportError, UnpicklingError):  # kept by another version, whose types are gone
-            function._cache.flush()
+            function._cache.flush()  # type: ignore[attr-defined]
             function.compile(signature)
     return function.overloads[signature].entry_point  # type: ignore[no-any-return]
 

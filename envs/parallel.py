@@ -17,6 +17,7 @@ from .state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
 from .world import World
 
 RENDER_MODES = ["human", "ansi", "rgb_array"]
+RENDER_FPS = 2
 Observation = dict[str, np.ndarray]
 
 
@@ -72,7 +73,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         "name": "edge_experts",
         "render_modes": RENDER_MODES,
         "is_parallelizable": True,
-        "render_fps": 2,
+        "render_fps": RENDER_FPS,
     }
 
     def __init__(
@@ -203,7 +204,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         if self.render_mode == "ansi":
             return write(self.world)
         if self.render_mode == "human":
-            self._window = self._window or Window(self.metadata["render_fps"])
+            self._window = self._window or Window(RENDER_FPS)
             self._window.show(draw(self.world))
             return None
         return draw(self.world) if self.render_mode == "rgb_array" else None

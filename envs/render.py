@@ -111,7 +111,8 @@ class Window:
                 'render_mode: "human" needs a display, and there is none here; take "rgb_array", or '
                 "`edge-experts play --save film.mp4`"
             )
-        self._plot, self._pause_s, self._image = pyplot, 1.0 / fps, None
+        self._plot, self._pause_s = pyplot, 1.0 / fps
+        self._image: Any = None
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Show a picture (height, width, 3)."""

@@ -177,7 +177,7 @@ class Scenario:
         """What the requests of a table are like: `requests`, changed by `kinds`."""
         changes = self.kinds.get(table, Kind())
         own = {name: value for name, value in vars(changes).items() if name != "share" and value is not None}
-        return replace(self.requests, **own)
+        return replace(self.requests, **own)  # type: ignore[type-var]
 
     def acts(self, role: str) -> bool:
         """Whether the agents of a role (`device`, `provider`) decide for themselves."""
@@ -220,7 +220,7 @@ class Scenario:
             for part in name.split("."):
                 value, default = getattr(value, part), _default(type(value), part)
             if value != default:
-                yield name, _plain(asdict(self))[name] if name == "kinds" else _plain(value)
+                yield name, self.to_dict()[name] if name == "kinds" else _plain(value)
 
 
 def load_scenario(
@@ -289,7 +289,7 @@ _registered: dict[str, Scenario] = {}
 
 def register_scenario(id: str, scenario: Scenario) -> None:
     """Make a scenario of your own known under an id; `edge_experts.envs.register` does it, and checks the id."""
-    _registered[id] = replace(scenario, id=id)
+    _registered[id] = replace(scenario, id=id)  # type: ignore[type-var]
 
 
 def registered_scenarios() -> dict[str, Scenario]:
@@ -422,7 +422,8 @@ def _read_shipped(name: str) -> Scenario:
         base, shift = twins[full]
         scenario, what = _read_shipped(base), shifts()[shift]["title"]
         changes = changes_of(base.split("/")[1].rpartition("-")[0], shift)
-        return replace(scenario.replace(changes), id=full, title=f"{scenario.title}; {what}")
+        shifted, title = scenario.replace(changes), f"{scenario.title}; {what}"
+        return replace(shifted, id=full, title=title)  # type: ignore[type-var]
     known = shipped_ids()
     if full not in known:
         near = get_close_matches(full, [*known, *twins, *_registered], n=1)

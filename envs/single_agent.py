@@ -83,7 +83,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
             return mine
         world = self.env.world
         played = dict(zip(("device", "provider"), self.partners.act(world), strict=True))
-        actions = {}
+        actions: dict[str, Any] = {}
         for role, spaces in self.env.role_spaces.items():
             given = played[role] if played[role] is not None else world.default_actions(role)
             actions |= {f"{role}_{i}": action for i, action in enumerate(spaces.from_world(np.asarray(given)[0]))}
