@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from edge_experts.envs import World, heldout_ids
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_experts.envs import World, heldout_ids, load_scenario, shipped_ids
 from edge_experts.envs.fields import ROLES, describe
 from edge_experts.envs.heldout import changes_of, shifts
 from edge_experts.envs.state import DEVICE_TERMS, PROVIDER_TERMS
@@ -67,3 +73,70 @@ def _twins(name: str) -> list[str]:
         found = [twin for twin in twins if f"-heldout-{shift}-" in twin]
         lines += [f"| `{found[0]}` | {rules['title']} ({changes}) |"] if found else []
     return [*lines, ""]
+
+
+def learnability_table(references: Mapping[str, Any]) -> str:
+    """What heuristics reach in every shipped scenario, from the stored references, as Markdown."""
+    lines = [
+        "| scenario | best fixed choice | shortest_queue | myopic | coordinated | score at 0 and at 1, credits an episode |"
+    ]
+    lines += ["|---|---|---|---|---|---|"]
+    for name in shipped_ids():
+        entry = references[load_scenario(name).hash()]
+        scores = entry["normalised"]
+        fixed = next(policy for policy in scores if policy.startswith("fixed:"))
+        shown = [f"{scores[policy]:.2f}" for policy in ("shortest_queue", "myopic", "coordinated")]
+        chosen = fixed.removeprefix("fixed:").replace(",", ", ")
+        bounds = f"{entry['random']:,.1f} and {entry['clairvoyant']:,.1f}"
+        lines.append(f"| {name.split('/')[1]} | {scores[fixed]:.2f} ({chosen}) | {' | '.join(shown)} | {bounds} |")
+    return "\n".join(lines)
+
+
+def all_pages(references: Mapping[str, Any]) -> str:
+    """The pages of all shipped scenarios, one after another, each with its picture and what heuristics reach."""
+    parts = [
+        "Made by `python -m edge_experts.baselines.pages`. Each page is what `edge-experts describe ID` prints, with a picture "
+        "of an episode and what was measured.\n"
+    ]
+    for name in shipped_ids():
+        world, bare = World(name), name.split("/")[1]
+        entry = references[world.scenario.hash()]
+        picture = f"![A slot of {bare}, played by coordinated](../../results/images/{bare}.png)"
+        measured = ", ".join(f"{policy} {score:.2f}" for policy, score in entry["normalised"].items())
+        text = f"**Measured** over {entry['episodes']} episodes, random at 0 and the bound at 1: {measured}."
+        head, _, rest = page(world, scenario_text=False).partition("\n**Source:**")
+        parts.append(
+            f"{head}{picture}\n\n**Source:**{rest}\n\n{text}\n".replace("\n## ", "\n### ").replace(
+                "# edge", "## edge", 1
+            )
+        )
+    return "# The scenarios\n\n" + "\n".join(parts)
+
+
+def main() -> None:
+    """Write the pages of all scenarios and the picture of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, nargs="?", default=Path(), help="folder with configs/ and results/")
+    root = parser.parse_args().root
+    references = json.loads((root / "results" / "references.json").read_text("utf-8"))
+    from PIL import Image
+
+    from edge_experts.envs.render import draw
+
+    from .files import write_text
+    from .policies import make_policy
+
+    for name in shipped_ids():
+        world = World(name, seed=3)
+        policy = make_policy("coordinated", world)
+        world.reset()
+        for _ in range(min(PICTURE_SLOT, world.scenario.episode.slots - 1)):
+            world.step(*policy.act(world))
+        Image.fromarray(draw(world)).save(root / "results" / "images" / f"{name.split('/')[1]}.png")
+    write_text(root / "configs" / "scenarios" / "README.md", all_pages(references))
+
+
+PICTURE_SLOT = 32
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from edge_experts.envs import market, quality
 from edge_experts.envs.jit import entry, jit
 from edge_experts.envs.kernel import row
 from edge_experts.envs.rules import access_of, compose, loading_s, may_place, price_of, provider_of, seconds_of
-from edge_experts.envs.service import backhaul_s, downlink_s, uplink_s
+from edge_experts.envs.service import backhaul_s, best_reading, downlink_s, uplink_s
 from edge_experts.envs.state import Figures, Floats, Ints, Worlds
 
 IMPOSSIBLE = -1e9  # the worth of a part that would be refused, or of a request that cannot be completed any more
@@ -59,6 +59,8 @@ def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: S
         users[:] = 0.0
         for u in w.order:
             best, plans[b, u] = 0.0 if c.may_wait else -np.inf, c.X
+            if is_scripted(u, c):
+                continue  # nobody knows what it will do
             for e in range(c.X):
                 if may_place(u, e, w, c, f):
                     share = 1.0 / (1.0 + users[access_of(u, e, w, c)])
@@ -122,6 +124,12 @@ def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c:
 
 
 @jit
+def is_scripted(u: int, c: Any) -> bool:
+    """Whether a device is no agent."""
+    return u >= c.U - c.scripted  # type: ignore[no-any-return]
+
+
+@jit
 def shown_by(e: int, w: Worlds, c: Any, f: Figures) -> float:
     """Share of an output that an expert's host renders; devices show all of theirs."""
     if e >= c.E:
@@ -169,9 +177,13 @@ def plan_clairvoyant(
         w = row(b, worlds)
         plan = plans[b]
         plan[:] = c.X
+        for u in range(c.U - c.scripted, c.U):
+            plan[u] = best_reading(u, w, c, f)
         for _ in range(sweeps):
             changed = False
             for u in w.order:
+                if is_scripted(u, c):
+                    continue
                 changed |= improve(u, plan, scratch, congestions[b], eagerness[b], w, c, f)
             if not changed:
                 break
@@ -247,12 +259,16 @@ def remote_welfare(
         cost = market.electricity(market.compute_power_w(machine.power_w, speed) * compute_s, c.usd_per_kwh)
     if c.providers_act and device.age * c.slot_s + latency_s > f.kinds[device.kind].deadline_slots * c.slot_s:
         cost += c.late_penalty
+    if is_scripted(u, c):  # what it gains is nobody's here, but what it pays is
+        return price_of(e, w, c, f) * score.work - cost if c.providers_act else 0.0
     return part_value(u, e, latency_s, trial, eagerness, w, c, f) - cost - c.energy_weight * power_w * up_s
 
 
 @jit
 def local_welfare(u: int, e: int, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Figures) -> float:
     """Welfare of one part on a device's own expert."""
+    if is_scripted(u, c):
+        return 0.0
     machine, compute_s = f.machines[e], f.scores[w.devices[u].prompt, e].work * f.machines[e].seconds_per_unit
     latency_s = w.devices[u].local_backlog_s + loading_s(u, e, w, c, f) + compute_s
     return part_value(u, e, latency_s, trial, eagerness, w, c, f) - c.energy_weight * machine.power_w * compute_s

@@ -34,10 +34,18 @@ def choose_experts(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
 @jit
 def follow_gate(u: int, actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
     """The script of a device that is no agent: the expert of the best gate reading, at the highest power level."""
-    best, actions[u, 0], actions[u, 1] = -1.0, c.X, 0
+    place = best_reading(u, w, c, f)
+    actions[u, 0], actions[u, 1] = place, len(f.device_power_w) - 1 if place < c.X else 0
+
+
+@jit
+def best_reading(u: int, w: Worlds, c: Any, f: Figures) -> int:
+    """The legal expert of a device's best gate reading; X if there is none."""
+    best, choice = -1.0, c.X
     for place in range(c.X):
         if may_place(u, place, w, c, f) and w.gate[u, place] > best:
-            best, actions[u, 0], actions[u, 1] = w.gate[u, place], place, len(f.device_power_w) - 1
+            best, choice = w.gate[u, place], place
+    return choice  # type: ignore[no-any-return]
 
 
 @jit
