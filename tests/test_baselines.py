@@ -92,7 +92,10 @@ def test_clairvoyant_beats_every_heuristic_in_the_market() -> None:
 
 
 def test_a_game_worth_learning() -> None:
-    """The stretch between what everybody does and what coordination is worth; measured values stand in the README."""
+    """The stretch between what everybody does and what coordination is worth; measured values stand in the README.
+
+    The other scenarios' are in results/references.json, where test_readme.py looks.
+    """
     results = {
         r["policy"]: r["normalised_score"]
         for r in evaluate(

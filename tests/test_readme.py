@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_experts.baselines.pages import all_pages, learnability_table
 from edge_experts.baselines.policies import POLICIES
 from edge_experts.baselines.speed import Measurement, speed_table
 from edge_experts.baselines.statistics import mean_interval
-from edge_experts.envs import load_scenario
+from edge_experts.envs import heldout_ids, load_scenario, shipped_ids
+from edge_experts.envs.scenario import from_dict
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -69,7 +71,7 @@ def test_trained_scores_are_those_of_the_results(name: str) -> None:
     assert len(results) >= (5 if name.startswith("netmoe") else 3)
     for result in results:  # of the scenario as it is now
         scenario = load_scenario(result["env"], {"tables.split": result["split"]})
-        assert result["provenance"]["scenario_hash"] == scenario.hash()
+        assert from_dict(result["provenance"]["scenario"]).hash() == scenario.hash()
     assert f"`{name}.json`" in (ROOT / "results" / "README.md").read_text()
 
 
@@ -100,6 +102,35 @@ def test_runners_learn_alike_as_the_results_say() -> None:
 
 
 KINDS = ("stock", "batched")
+REFERENCES = json.loads((ROOT / "results" / "references.json").read_text())
+
+
+def test_the_tables_of_what_heuristics_reach_are_those_of_the_references() -> None:
+    for line in learnability_table(REFERENCES).split("\n"):
+        assert line in TEXT, line
+
+
+def test_every_scenario_and_twin_has_floor_best_heuristic_and_bound() -> None:
+    for name in (*shipped_ids(), *heldout_ids()):
+        entry = REFERENCES[load_scenario(name).hash()]
+        assert entry["env"] == name and entry["random"] < entry["best_heuristic"]["score"], name
+        assert entry["random"] < entry["clairvoyant"] and entry["episodes"] >= 50
+    assert len(REFERENCES) == len(shipped_ids()) + len(heldout_ids())
+
+
+def test_games_are_worth_learning_as_the_references_say() -> None:
+    for name in shipped_ids():
+        scores = REFERENCES[load_scenario(name).hash()]["normalised"]
+        assert max(score for policy, score in scores.items() if policy.startswith("fixed:")) <= 0.5, name
+        if name != "edge_experts/netmoe-v0":  # alone in its world, a device cannot herd
+            assert scores["myopic"] <= 0.6 and scores["coordinated"] >= 0.8, name
+
+
+def test_the_pages_of_the_scenarios_are_up_to_date() -> None:
+    """Made again with `python -m edge_experts.baselines.pages`."""
+    assert (ROOT / "configs" / "scenarios" / "README.md").read_text("utf-8") == all_pages(REFERENCES)
+    for name in shipped_ids():
+        assert (ROOT / "results" / "images" / f"{name.split('/')[1]}.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_speed_tables_are_those_of_the_measurements() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge_experts.agents.rllib_cli import main
+from edge_experts.envs import shipped_ids
 
 BIN = Path(sys.executable).parent
 FAST = {
@@ -287,6 +288,15 @@ def test_every_shipped_configuration_trains_an_iteration(path: Path, tmp_path: P
         json.dumps(small),
     )
     assert len(rows(tmp_path / path.stem)) == 1
+
+
+@pytest.mark.parametrize("env", [*shipped_ids(), "edge_experts/mixed-heldout-partners-v0"])
+def test_every_shipped_scenario_trains_an_iteration(env: str, tmp_path: Path) -> None:
+    small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 80, "minibatch_size": 40, "num_epochs": 1}
+    stop = ["--stop", '{"training_iteration": 1}', "--local-dir", str(tmp_path), "--name", "one"]
+    rllib("train", "--algo", "MoEPPO", "--env", env, "--set", "episode.slots=6", "--config", json.dumps(small), *stop)
+    (row,) = rows(tmp_path / "one")
+    assert row["episode_return_mean"] is not None
 
 
 @pytest.mark.parametrize(
