@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from edge_experts.envs.scenario import parse_overrides
+    from edge_experts.envs.library import parse_overrides
 
     from .algorithms import SetupError, set_up
     from .training import CURVE, RESULTS, Run, check_stop, latest_checkpoint

@@ -1,69 +1,33 @@
-"""The checks of `edge-experts validate`: each plays the environment and says what is wrong with it, and how to mend it."""
+"""The checks of `edge-experts validate`: of the interface here, of the behaviour in `behaviour_checks`."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import pickle
-import random
 import time
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from .rollouts import Step, as_action, mask_of, masked_choice, parts_of, play_steps, same
+from .behaviour_checks import (
+    check_actions_matter,
+    check_aliasing,
+    check_determinism,
+    check_globals,
+    check_masks,
+    check_observations_vary,
+    check_rewards_vary,
+    check_seeds,
+)
+from .case import LONGEST, Case, Fault, frozen, rng_of
+from .rollouts import masked_choice, play_steps, same
 
-LOOK_AHEAD = 25  # steps in which an action must have moved something
-LONGEST = 20_000  # steps of an episode that is looked at; a longer one has no end
 FIRST = ("agents", "reset", "episode")  # what is wrong here leaves nothing for the other checks
-MOMENTS = 20  # steps of the episode at which another action is tried
-ENOUGH = 600  # steps in which every entry of an observation should have changed
 TERMS = ("payment", "revenue")
-
-
-class Fault(Exception):  # noqa: N818 - a finding, not an error of ours
-    """Something that is wrong; the message says what, and what to do."""
-
-
-class Case:
-    """What the checks play.
-
-    Attributes:
-        create: Makes a fresh environment in the parallel form.
-        seed: Of the episodes.
-        env: One environment, to ask for spaces.
-    """
-
-    def __init__(self, create: Callable[[], Any], seed: int) -> None:
-        self.create, self.seed, self.env = create, seed, create()
-
-    @cached_property
-    def episode(self) -> list[Step]:
-        """A whole episode of random legal actions, or its beginning if it has no end."""
-        env = self.create()
-        return [_frozen(step) for step in play_steps(env, self.seed, masked_choice(env, _rng(self.seed)), LONGEST)]
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng([seed, 77])
-
-
-def _frozen(step: Step) -> Step:
-    return copy.deepcopy(step)
-
-
-def _roles(case: Case) -> dict[str, list[str]]:
-    """The agents of each kind of spaces, by a label."""
-    found: dict[str, list[str]] = {}
-    for agent in case.episode[0].agents:
-        label = f"{case.env.observation_space(agent)}{case.env.action_space(agent)}"
-        found.setdefault(label, []).append(agent)
-    return found
 
 
 def check_agents(case: Case) -> str:
@@ -188,7 +152,7 @@ def check_end(case: Case) -> str:
     lengths = []
     for seed in range(3):
         env = case.create()
-        steps = list(play_steps(env, case.seed + seed + 1, masked_choice(env, _rng(seed)), LONGEST))
+        steps = list(play_steps(env, case.seed + seed + 1, masked_choice(env, rng_of(seed)), LONGEST))
         terminated = all(steps[-1].terminations.get(agent, False) for agent in steps[-1].actions)
         lengths.append((len(steps) - 1, terminated))
     if len(set(lengths)) == 1 and lengths[0][1] and lengths[0][0] >= 10 and lengths[0][0] == len(case.episode) - 1:
@@ -197,185 +161,6 @@ def check_end(case: Case) -> str:
             "learners take the value of the last state as 0"
         )
     return f"{len(case.episode) - 1} steps"
-
-
-def check_determinism(case: Case) -> str:
-    """The same seed gives the same whole episode, in a fresh environment and in a used one."""
-    fresh = case.create()
-    for name, env in (("a fresh environment", fresh), ("an environment that was played before", fresh)):
-        again = play_steps(env, case.seed, masked_choice(env, _rng(case.seed)), len(case.episode) - 1)
-        for t, (first, second) in enumerate(zip(case.episode, again, strict=False)):
-            for part in ("observations", "rewards", "terminations", "truncations", "infos"):
-                if not same(getattr(first, part), getattr(second, part)):
-                    raise Fault(
-                        f"step {t}: with the same seed and actions, {name} gives other {part}: draw all randomness from "
-                        "one generator that reset(seed=...) sets, and reset all state"
-                    )
-    return f"{len(case.episode)} steps twice"
-
-
-def check_seeds(case: Case) -> str:
-    """Different seeds give different episodes."""
-    lives = []
-    for seed in range(4):
-        env = case.create()
-        steps = play_steps(env, seed, masked_choice(env, _rng(0)), LOOK_AHEAD)
-        lives.append([(step.observations, step.rewards) for step in map(_frozen, steps)])
-    if all(same(life, lives[0]) for life in lives[1:]):
-        raise Fault("seeds 0 to 3 give the same episode: use the seed that reset(seed=...) is given")
-    return "4 seeds"
-
-
-def check_globals(case: Case) -> str:
-    """No global random generator is touched."""
-    np.random.seed(12345)
-    random.seed(12345)
-    before = pickle.dumps((np.random.get_state(), random.getstate()))
-    env = case.create()
-    for _ in play_steps(env, case.seed, masked_choice(env, _rng(0)), LOOK_AHEAD):
-        pass
-    if pickle.dumps((np.random.get_state(), random.getstate())) != before:
-        raise Fault("the global generator of numpy.random or random is used or seeded: keep a generator of your own")
-    return "numpy.random and random"
-
-
-def check_aliasing(case: Case) -> str:
-    """An observation that was handed out does not change later."""
-    env = case.create()
-    kept: list[tuple[Any, Any]] = []
-    for step in play_steps(env, case.seed, masked_choice(env, _rng(case.seed)), LOOK_AHEAD):
-        kept.append((step.observations, copy.deepcopy(step.observations)))
-    for t, (given, original) in enumerate(kept):
-        if not same(given, original):
-            raise Fault(f"step {t}: observations that were returned changed afterwards: return copies of your buffers")
-    return f"{len(kept)} steps"
-
-
-def check_masks(case: Case) -> str:
-    """Masks fit the action space, and something is always legal."""
-    seen = 0
-    for t, step in enumerate(case.episode):
-        for agent in step.agents:
-            mask, space = mask_of(step.observations.get(agent)), case.env.action_space(agent)
-            if mask is None:
-                continue
-            seen += 1
-            counts, flat = parts_of(space), np.asarray(mask).ravel()
-            if len(flat) != sum(counts):
-                raise Fault(
-                    f"step {t}: the action mask of {agent!r} has {len(flat)} entries, {space} needs {sum(counts)} (the parts "
-                    "side by side)"
-                )
-            for i, part in enumerate(np.split(flat, np.cumsum(counts)[:-1])):
-                if not part.any():
-                    raise Fault(f"step {t}: nothing is legal in part {i} of {agent!r}'s action: always leave a choice")
-    return f"{seen} masks" if seen else "no masks"
-
-
-def check_actions_matter(case: Case) -> str:
-    """Every part of every action moves something: observations or rewards within some steps."""
-    tried = 0
-    for kind in _roles(case).values():
-        counts = parts_of(case.env.action_space(kind[0]))
-        for part in range(len(counts)):
-            tried += 1
-            if counts[part] > 1 and not any(_moves(case, agent, part, counts) for agent in kind):
-                raise Fault(
-                    f"part {part} of {kind[0]!r}'s action ({counts[part]} choices) changes no observation and no reward "
-                    f"within {LOOK_AHEAD} steps, or never has a second legal choice: give it an effect or drop it"
-                )
-    return f"{tried} parts" if tried else "continuous actions are not tried"
-
-
-def _moves(case: Case, agent: str, part: int, counts: list[int]) -> bool:
-    """Whether another choice of one part, all else equal, changes anything; tried at several moments."""
-    for moment in range(min(len(case.episode) - 1, MOMENTS)):
-        before = case.episode[moment]
-        if agent not in before.agents:
-            continue
-        mask = mask_of(before.observations.get(agent))
-        flat = np.asarray(mask).ravel() if mask is not None else np.ones(sum(counts))
-        legal = [np.flatnonzero(p) for p in np.split(flat, np.cumsum(counts)[:-1])]
-        if len(legal[part]) < 2:
-            continue
-        for others in (0, -1):  # what the other parts choose may make this one idle
-            picks = [int(choices[others]) for choices in legal]
-            lives = []
-            for choice in (legal[part][0], legal[part][-1]):
-                picks[part] = int(choice)
-                lives.append(_life(case, agent, moment, as_action(case.env.action_space(agent), picks)))
-            if not same(lives[0], lives[1]):
-                return True
-    return False
-
-
-def _life(case: Case, agent: str, moment: int, action: Any) -> list[Any]:
-    """What follows when one action of the recorded episode is replaced; the rest stays, where it still fits."""
-    env = case.create()
-    choose, later, played = masked_choice(env, _rng(5)), [], 0
-
-    def act(observations: dict[str, Any], agents: list[str]) -> dict[str, Any]:
-        nonlocal played
-        actions = choose(observations, agents) if played > moment else dict(case.episode[played + 1].actions)
-        if played == moment and agent in agents:
-            actions[agent] = action
-        played += 1
-        return actions
-
-    for t, step in enumerate(play_steps(env, case.seed, act, moment + LOOK_AHEAD)):
-        if t > moment:
-            later.append(copy.deepcopy((step.observations, step.rewards)))
-    return later
-
-
-def check_observations_vary(case: Case) -> str:
-    """What is observed is not constant: every entry changes at some time, for some agent of its kind."""
-    entries = 0
-    episodes = [case.episode]
-    env, seed = case.create(), 0
-    while seed < 3 or sum(map(len, episodes)) < ENOUGH:
-        seed += 1
-        episodes.append([_frozen(s) for s in play_steps(env, seed, masked_choice(env, _rng(seed)), ENOUGH // 2)])
-    for example, *_ in _roles(case).values():
-        space = case.env.observation_space(example)
-        rows = [
-            gymnasium.spaces.flatten(space, seen)
-            for steps in episodes
-            for step in steps
-            for agent, seen in step.observations.items()
-            if case.env.observation_space(agent) == space and space.contains(seen)
-        ]
-        if len(rows) < 2:
-            continue
-        values = np.stack([np.asarray(row) for row in rows])
-        constant = np.flatnonzero((values == values[0]).all(axis=0))
-        first = masked = 0
-        for name, inner in space.spaces.items() if isinstance(space, gymnasium.spaces.Dict) else ():
-            size = gymnasium.spaces.flatdim(inner)
-            if name == "action_mask":  # a choice may well be legal at all times
-                constant = constant[(constant < first) | (constant >= first + size)]
-                masked = size
-            first += size
-        total = values.shape[1] - masked
-        entries += total - len(constant)
-        if len(constant) == total:
-            raise Fault(f"the observation of {example!r} never changes: show it the state")
-        if len(constant):
-            shown = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
-            raise Warning(
-                f"{len(constant)} of {total} entries of {example!r}'s observation never changed (flattened: "
-                f"{shown}): if they cannot, drop them"
-            )
-    return f"{entries} entries"
-
-
-def check_rewards_vary(case: Case) -> str:
-    """Rewards are not all the same, unless staying in the game is what is paid."""
-    values = {float(reward) for step in case.episode for reward in step.rewards.values()}
-    survived = any(step.terminations.get(agent) for step in case.episode for agent in step.actions) and values != {0.0}
-    if len(values) < 2 and len(case.episode) > LOOK_AHEAD and not survived:
-        raise Fault(f"every reward of the episode is {values.pop() if values else 'missing'}: nothing can be learned")
-    return f"{len(values)} different values"
 
 
 def check_terms(case: Case) -> str:
@@ -394,15 +179,15 @@ def check_terms(case: Case) -> str:
 def check_pickle(case: Case) -> str:
     """A copy goes on as the original does: needed to send environments to other processes."""
     env = case.create()
-    list(play_steps(env, case.seed, masked_choice(env, _rng(1)), 3))
+    list(play_steps(env, case.seed, masked_choice(env, rng_of(1)), 3))
     try:
         twin = pickle.loads(pickle.dumps(env))
     except Exception as error:
         raise Warning(f"cannot be pickled ({type(error).__name__}: {error}): drop handles in __getstate__") from None
     if env.agents:
-        last = [_frozen(s) for s in play_steps(env, case.seed, masked_choice(env, _rng(1)), 3)][-1].observations
-        actions = masked_choice(env, _rng(2))(last, list(env.agents))
-        list(play_steps(twin, case.seed, masked_choice(twin, _rng(1)), 3))
+        last = [frozen(s) for s in play_steps(env, case.seed, masked_choice(env, rng_of(1)), 3)][-1].observations
+        actions = masked_choice(env, rng_of(2))(last, list(env.agents))
+        list(play_steps(twin, case.seed, masked_choice(twin, rng_of(1)), 3))
         if not same(list(env.step(actions)), list(twin.step(actions))):
             raise Fault("a pickled copy goes on differently: keep all state in attributes")
     return "a copy goes on alike"
@@ -451,7 +236,7 @@ def check_render(case: Case) -> str:
 def check_speed(case: Case) -> str:
     """How fast it is."""
     env, steps = case.create(), 0
-    choose = masked_choice(env, _rng(3))
+    choose = masked_choice(env, rng_of(3))
     started = time.perf_counter()
     while time.perf_counter() - started < 0.5:
         for _ in play_steps(env, case.seed + steps, choose, 200):

@@ -13,8 +13,8 @@ import numpy as np
 
 from edge_experts.envs import Recorder, ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.heldout import shifts
+from edge_experts.envs.library import heldout_ids, parse_overrides
 from edge_experts.envs.registry import Source, find, known_ids
-from edge_experts.envs.scenario import heldout_ids, parse_overrides
 
 from .files import check_folder, write_text
 from .policies import POLICIES

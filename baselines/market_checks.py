@@ -10,7 +10,7 @@ import numpy as np
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.state import DROPPED, EXPIRED, LATE, ON_TIME
 
-from .checks import Fault
+from .case import Fault
 from .evaluation import evaluate
 from .policies import place_names
 

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from edge_experts.envs.registry import EnvError, Source, find
 
-from .checks import CHECKS, FIRST, Case, Fault
+from .case import Case, Fault
+from .checks import CHECKS, FIRST
 from .rollouts import as_parallel
 
 OK, WARNING, FAULT = "ok", "warning", "fault"

@@ -9,6 +9,9 @@ from .registry import register_all
 
 if TYPE_CHECKING:
     from .flat import FlatEnv as FlatEnv
+    from .library import heldout_ids as heldout_ids
+    from .library import load_scenario as load_scenario
+    from .library import shipped_ids as shipped_ids
     from .models import arrival_process as arrival_process
     from .models import channel_model as channel_model
     from .models import mobility_model as mobility_model
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
     from .registry import register as register
     from .scenario import Scenario as Scenario
     from .scenario import ScenarioError as ScenarioError
-    from .scenario import heldout_ids as heldout_ids
-    from .scenario import load_scenario as load_scenario
-    from .scenario import shipped_ids as shipped_ids
     from .single_agent import SingleAgentEnv as SingleAgentEnv
     from .spaces import MaskedMultiDiscrete as MaskedMultiDiscrete
     from .tables import ExpertTable as ExpertTable
@@ -54,9 +54,9 @@ _HOME = {
     "channel_model": "models",
     "Scenario": "scenario",
     "ScenarioError": "scenario",
-    "load_scenario": "scenario",
-    "shipped_ids": "scenario",
-    "heldout_ids": "scenario",
+    "load_scenario": "library",
+    "shipped_ids": "library",
+    "heldout_ids": "library",
     "QualityTable": "tables",
     "ExpertTable": "tables",
     "TableError": "tables",

@@ -11,7 +11,8 @@ import numpy as np
 from pettingzoo import ParallelEnv
 
 from .fields import ROLES
-from .scenario import Scenario, load_scenario
+from .library import load_scenario
+from .scenario import Scenario
 from .spaces import RoleSpaces, as_array
 from .state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
 from .world import World
@@ -25,7 +26,7 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
     """A market of edge experts, one agent a device and one a provider.
 
     Description:
-        Service providers host generative models; user devices place the segments of their requests on them. Devices
+        Service providers host generative models; user devices place the parts of their requests on them. Devices
         share the air, queue at the experts and pay; quality comes from recorded tables. The rules stand in README.md
         and, to the letter, in `kernel.step_world`.
 

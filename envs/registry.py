@@ -25,16 +25,9 @@ import gymnasium
 import pettingzoo.env_registry.registration as pettingzoo_registry
 
 from .heldout import NAMESPACE
+from .library import heldout_ids, load_scenario, register_scenario, registered_scenarios, shipped_ids
 from .loading import LoadError, is_reference, load_object
-from .scenario import (
-    Scenario,
-    ScenarioError,
-    heldout_ids,
-    load_scenario,
-    register_scenario,
-    registered_scenarios,
-    shipped_ids,
-)
+from .scenario import Scenario, ScenarioError
 
 GROUP = "edge_experts.envs"
 ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from .heldout import NAMESPACE, changes_of, shifts, twin_ids
 from .schema import (
     Arrivals,
     Devices,
@@ -194,7 +191,7 @@ class Scenario:
         """
         data = self.to_dict()
         for dotted, value in overrides.items():
-            _set(data, str(dotted), _parse(str(dotted), value) if isinstance(value, str) and value else value)
+            _set(data, str(dotted), parse_value(str(dotted), value) if isinstance(value, str) and value else value)
         return from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
@@ -223,83 +220,16 @@ class Scenario:
                 yield name, self.to_dict()[name] if name == "kinds" else _plain(value)
 
 
-def load_scenario(
-    source: Scenario | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
-) -> Scenario:
-    """Find and validate a scenario.
-
-    Args:
-        source: A shipped id (`"edge_experts/text-v0"` or `"text-v0"`; a held-out twin is
-            `"edge_experts/text-heldout-outage-v0"`), an id of your own, a YAML file, plain data, or a scenario.
-        overrides: Dotted field names and values.
+def parse_value(name: str, text: str) -> Any:
+    """The value of a field, written as YAML.
 
     Raises:
-        ScenarioError: naming the field, the value and the fix.
+        ScenarioError: naming the field.
     """
-    if isinstance(source, Scenario):
-        scenario = source
-    elif isinstance(source, Mapping):
-        scenario = from_dict(dict(source))
-    elif str(source) in _registered:
-        scenario = _registered[str(source)]
-    elif str(source).endswith((".yaml", ".yml")):
-        scenario = _read_file(Path(source))
-    else:
-        scenario = _read_shipped(str(source))
-    return scenario.replace(overrides) if overrides else scenario
-
-
-def parse_overrides(fields: Iterable[str]) -> dict[str, Any]:
-    """Overrides from texts of the form `FIELD=VALUE`, as command lines take them.
-
-    Raises:
-        ScenarioError: for a text without an equals sign.
-    """
-    changes = {}
-    for field in fields:
-        name, equals, value = field.partition("=")
-        if not equals:
-            raise ScenarioError(f"--set: {field!r} must be FIELD=VALUE, as devices.count=32")
-        changes[name] = _parse(name, value)
-    return changes
-
-
-def _parse(name: str, text: str) -> Any:
-    """A value written as YAML."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         raise ScenarioError(f"{name}: {text!r} is not valid YAML; put a text with : or brackets in quotes") from None
-
-
-@cache
-def _shipped() -> tuple[str, ...]:
-    folder = resources.files(f"{NAMESPACE}.configs.scenarios")
-    names = (file.name for file in folder.iterdir())
-    return tuple(sorted(f"{NAMESPACE}/{name.removesuffix('.yaml')}" for name in names if name.endswith(".yaml")))
-
-
-def shipped_ids() -> list[str]:
-    """The ids of the scenarios that come with the package, without their held-out twins."""
-    return list(_shipped())
-
-
-_registered: dict[str, Scenario] = {}
-
-
-def register_scenario(id: str, scenario: Scenario) -> None:
-    """Make a scenario of your own known under an id; `edge_experts.envs.register` does it, and checks the id."""
-    _registered[id] = replace(scenario, id=id)  # type: ignore[type-var]
-
-
-def registered_scenarios() -> dict[str, Scenario]:
-    """The scenarios registered by users."""
-    return dict(_registered)
-
-
-def heldout_ids(base: str | None = None) -> list[str]:
-    """The ids of the held-out twins of one shipped scenario, or of all."""
-    return [name for name, (of, _) in twin_ids(shipped_ids()).items() if base is None or of == _full_name(base)]
 
 
 def from_dict(data: dict[str, Any]) -> Scenario:
@@ -397,37 +327,3 @@ def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
         node[int(last)] = value
     else:
         raise ScenarioError(f"{dotted}: unknown field{_nearest(dotted)}")
-
-
-def _read_file(path: Path) -> Scenario:
-    if not path.is_file():
-        raise ScenarioError(f"scenario: there is no file '{path}'")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return from_dict(data)
-    except ScenarioError as error:
-        raise ScenarioError(f"{path}: {error}") from None
-
-
-def _full_name(name: str) -> str:
-    return name if "/" in name else f"{NAMESPACE}/{name}"
-
-
-def _read_shipped(name: str) -> Scenario:
-    full, twins = _full_name(name), twin_ids(shipped_ids())
-    if full in twins:
-        base, shift = twins[full]
-        scenario, what = _read_shipped(base), shifts()[shift]["title"]
-        changes = changes_of(base.split("/")[1].rpartition("-")[0], shift)
-        shifted, title = scenario.replace(changes), f"{scenario.title}; {what}"
-        return replace(shifted, id=full, title=title)  # type: ignore[type-var]
-    known = shipped_ids()
-    if full not in known:
-        near = get_close_matches(full, [*known, *twins, *_registered], n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-        raise ScenarioError(f"scenario: '{name}' is not known; {hint} (a file must end in .yaml)")
-    text = resources.files(f"{NAMESPACE}.configs.scenarios").joinpath(f"{full.split('/')[1]}.yaml").read_text("utf-8")
-    return from_dict(yaml.safe_load(text))

@@ -65,7 +65,7 @@ class Requests:
     deadline_slots: Count = 4
     """Slots from arrival until a request expires."""
     context_tokens: Positive = 1155.0
-    """Mean context uploaded with every segment, tokens (Azure LLM inference trace 2023, conversation: 1,155)."""
+    """Mean context uploaded with every part, tokens (Azure LLM inference trace 2023, conversation: 1,155)."""
     context_spread: NonNegative = 0.0
     """Standard deviation of the logarithm of the context length."""
     coherence: Share = 0.98
@@ -181,7 +181,7 @@ class Devices:
     at_home: bool = False
     """Whether device u stands at provider u modulo P and reaches it without radio: both belong to one client."""
     may_wait: bool = True
-    """Whether a device that could place a segment may wait instead."""
+    """Whether a device that could place a part may wait instead."""
     power_levels_w: tuple[Positive, ...] = (0.01, 0.05, 0.1, 0.2)
     """Transmit power levels, watts (the highest is that of LTE and NR user equipment, 23 dBm)."""
     churn: Share = 0.0
@@ -246,7 +246,7 @@ class Providers:
     idle_power_w: NonNegative = 60.0
     """Power a provider draws when idle, its radio at nominal transmit power."""
     late_penalty: NonNegative = 0.2
-    """Charge for each segment served after its request's deadline, credits."""
+    """Charge for each part served after its request's deadline, credits."""
 
 
 @strict
@@ -256,7 +256,7 @@ class Rewards:
     energy_weight: NonNegative = 0.002
     """Credits per joule of a device's battery."""
     latency_weight: NonNegative = 0.02
-    """Credits per second of a request's mean segment latency."""
+    """Credits per second of a request's mean part latency."""
     team: Share = 0.0
     """0: private rewards; 1: everybody gets the mean."""
 

@@ -17,9 +17,10 @@ from .fields import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
 from .figures import build_constants, load_figures
 from .jit import bind
 from .kernel import first_wrong, observe_worlds, reset_worlds, step_worlds
+from .library import load_scenario
 from .models import pointers
 from .observe import Board, new_board
-from .scenario import Scenario, load_scenario
+from .scenario import Scenario
 from .state import PRESENT, allocate, arrays
 
 AGENTS_A_THREAD = 2048  # below this a second thread costs more than it saves
