@@ -131,7 +131,8 @@ def find(name: str) -> Source:
         return Source(name, None, partial(gymnasium.make, name))
     if is_reference(name):
         return _class_source(name, name, {})
-    near = get_close_matches(name, [*known_ids(), *gymnasium.registry], n=1, cutoff=0.5)
+    full = name if "/" in name else f"{NAMESPACE}/{name}"
+    near = get_close_matches(full, known_ids(), n=1, cutoff=0.7) or get_close_matches(name, gymnasium.registry, n=1)
     hint = f"did you mean '{near[0]}'?" if near else "give an id, a scenario .yaml, module:Class or file.py:Class"
     raise EnvError(f"env: '{name}' is not known; {hint}")
 

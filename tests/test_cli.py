@@ -75,7 +75,7 @@ BAD = {
         "there is no folder 'no/such'",
     ),
     "checkpoint": (["evaluate", ".", "--env", "text-v0"], "is not a checkpoint of rllib train"),
-    "ending": (["play", "text-v0", "--save", "a.mp3"], "--save: 'a.mp3' must end in .png or .gif"),
+    "ending": (["play", "text-v0", "--save", "a.mp3"], "--save: 'a.mp3' must end in .png, .gif or .mp4"),
     "file": (["play", "none.yaml"], "there is no file 'none.yaml'"),
 }
 
