@@ -76,7 +76,8 @@ class BarePPO:
                 values = module.compute_values({"obs": seen}, out["embeddings"])
                 logp = distribution.logp(actions)
                 history[role].append({**seen, "actions": actions, "logp": logp, "values": values})
-                played.append(actions.numpy().reshape(self.world.n_worlds, -1, actions.shape[-1]))
+                mine = self.spaces[role].to_world(actions.numpy())
+                played.append(mine.reshape(self.world.n_worlds, -1, mine.shape[-1]))
             self.world.step(*played)
             for role in ROLES:
                 record = self.world.state.devices if role == "device" else self.world.state.providers

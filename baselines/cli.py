@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return commands[arguments.command](arguments) or 0
     except ModuleNotFoundError as error:
-        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed]'", file=sys.stderr)
+        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed,dashboard]'", file=sys.stderr)
         return 2
     except (ScenarioError, TableError, ValueError, ImportError) as error:
         print(f"edge-experts: {error}", file=sys.stderr)

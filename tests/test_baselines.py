@@ -19,12 +19,12 @@ from edge_experts.envs import World, load_scenario, shipped_ids
 @pytest.mark.parametrize("name", [*POLICIES, "fixed:first", "fixed:last"])
 @pytest.mark.parametrize("env", shipped_ids())
 def test_every_policy_plays_legal_actions(name: str, env: str) -> None:
-    world = World(env, n_worlds=3, seed=1)
+    world = World(env, n_worlds=2, seed=1, overrides={"episode.slots": 3 if env.endswith("netmoe-v0") else 12})
     world.reset()
     places = place_names(world.scenario)
     policy = make_policy(name.replace("first", places[0]).replace("last", places[-1]), world)
     placed = 0
-    for _ in range(world.scenario.episode.slots if world.sizes.U == 1 else 15):
+    for _ in range(world.scenario.episode.slots):
         actions = policy.act(world)
         world.step(*actions)
         assert not world.state.devices.invalid.any(), name
@@ -101,7 +101,7 @@ def test_a_game_worth_learning() -> None:
         for r in evaluate(
             ["myopic", "coordinated", "best_prior", "shortest_queue", "fixed:gpt-3.5-turbo-0125", "fixed:local"],
             "text-v0",
-            episodes=64,
+            episodes=32,
         )
     }
     assert results["coordinated"]["low"] >= 0.8
@@ -186,10 +186,10 @@ def test_stored_references_belong_to_the_shipped_scenarios() -> None:
     """`rllib train` shows scores by them; stale ones (of a changed scenario) would not be found by their hash."""
     for name in shipped_ids():
         scenario = load_scenario(name)
-        fresh = evaluate(["random"], scenario, episodes=64)[0]
+        fresh = evaluate(["random"], scenario, episodes=64 if name.endswith("netmoe-v0") else 8)[0]
         floor, bound = fresh["floor"]["score"]["mean"], fresh["bound"]["score"]["mean"]
-        assert normalise(scenario, floor) == pytest.approx(0.0, abs=0.15)
-        assert normalise(scenario, bound) == pytest.approx(1.0, abs=0.15)
+        assert normalise(scenario, floor) == pytest.approx(0.0, abs=0.2)
+        assert normalise(scenario, bound) == pytest.approx(1.0, abs=0.2)
     assert normalise(load_scenario("text-v0", {"devices.count": 3}), 1.0) is None
     paid_together = load_scenario("text-v0", {"rewards.team": 1.0})
     assert normalise(paid_together, 1.0) == normalise(load_scenario("text-v0"), 1.0), (

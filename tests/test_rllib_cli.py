@@ -461,7 +461,7 @@ def test_flattened_actions_are_the_same_actions() -> None:
     plain, flat = (find_env("edge_experts/text-v0")(config) for config in ({}, {"flatten": True}))
     plain.reset(seed=3)
     observations, _ = flat.reset(seed=3)
-    assert observations["device_0"].shape == flat.observation_spaces["device_0"].shape == (69 + 14,)
+    assert observations["device_0"].shape == flat.observation_spaces["device_0"].shape == (69 + 10 * 4,)
     choice = {agent: 5 for agent in flat.agents}
     unravelled = {agent: np.array(np.unravel_index(5, plain.action_spaces[agent].nvec)) for agent in plain.agents}
     for _ in range(5):
