@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_experts.envs import World
 
-from .planner import Actions, Ints, place, scratch_of, time_price
+from .planner import Actions, Ints, Planner, time_price
 from .planning import plan_clairvoyant
 
 SWEEPS = 4  # of local improvement; more changed the mean welfare of text-v0 by less than its standard error
@@ -34,7 +34,7 @@ class Assignment:
     What a slot leaves to the next is weighed by two numbers: a price of backlog and an eagerness to finish. Every episode
     is played with each pair of `GRID` in copies of the world that share its future, and the best pair is kept: the bound
     has hindsight. It relaxes what agents know, not what they can do within a slot; that no policy which looks farther
-    ahead can exceed it is not proven, and nothing measured does. Providers keep their defaults.
+    ahead can exceed it is not proven. Providers keep their defaults.
     """
 
     def __init__(self, world: World) -> None:
@@ -48,19 +48,8 @@ class Assignment:
         return self._assign(world, self._choice)
 
     def _assign(self, world: World, choice: NDArray[np.int64]) -> Actions:
-        plans = np.empty((world.n_worlds, world.sizes.U), np.int64)
         prices, eagerness = np.array(GRID).T[:, choice].copy()
-        plan_clairvoyant(
-            world.state,
-            world.constants,
-            world.figures,
-            plans,
-            scratch_of(world),
-            SWEEPS,
-            prices * self._unit,
-            eagerness,
-        )
-        return place(world, plans), None
+        return Planner(plan_clairvoyant, SWEEPS, prices * self._unit, eagerness).act(world)
 
     def _search(self, world: World) -> NDArray[np.int64]:
         copies = world.fork(np.repeat(np.arange(world.n_worlds), len(GRID)))

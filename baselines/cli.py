@@ -176,22 +176,29 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     trained = [result for result, policy in zip(results, policies.values(), strict=True) if not isinstance(policy, str)]
     if len(trained) > 1:
         print(across_checkpoints(trained))
-    if arguments.json:
-        write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
-        print(f"wrote {arguments.json}")
+    _write_results(results, arguments.json)
 
 
 def _evaluate_outside(source: Source, arguments: argparse.Namespace) -> None:
     from .outside import evaluate_outside, results_table
 
-    for option in ("set", "split", "explore"):
-        if getattr(arguments, option):
-            raise ValueError(f"--{option}: is for markets; {arguments.env} is none")
+    _refuse(arguments, "set", "split", "explore")
     results = evaluate_outside(source, arguments.policies, arguments.episodes, arguments.seed)
     print(results_table(results))
-    if arguments.json:
-        write_text(arguments.json, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
-        print(f"wrote {arguments.json}")
+    _write_results(results, arguments.json)
+
+
+def _refuse(arguments: argparse.Namespace, *options: str) -> None:
+    """Options that mean nothing for an environment that is not a market."""
+    for option in options:
+        if getattr(arguments, option):
+            raise ValueError(f"--{option}: is for markets; {arguments.env} is none")
+
+
+def _write_results(results: list[dict[str, Any]], path: Path | None) -> None:
+    if path:
+        write_text(path, json.dumps(results[0] if len(results) == 1 else results, indent=1) + "\n")
+        print(f"wrote {path}")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -217,6 +224,7 @@ def _describe(arguments: argparse.Namespace) -> None:
     if (source := find(arguments.env)).market is None:
         from .outside import describe_outside
 
+        _refuse(arguments, "set")
         print(describe_outside(source))
         return
     print(page(World(load_scenario(arguments.env, parse_overrides(arguments.set)))))
@@ -230,6 +238,7 @@ def _play(arguments: argparse.Namespace) -> None:
     if (source := find(arguments.env)).market is None:
         from .outside import play_outside
 
+        _refuse(arguments, "set", "save", "record")
         play_outside(source, arguments.policy, arguments.seed, arguments.slots, print)
         return
     world = World(load_scenario(arguments.env, parse_overrides(arguments.set)), seed=arguments.seed)

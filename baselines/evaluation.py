@@ -16,6 +16,7 @@ from tqdm import tqdm
 from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
 
+from .bounds import score_of
 from .policies import Policy, make_policy, place_names
 from .provenance import provenance
 from .statistics import Interval, jain_index, mean_interval, normalised_interval
@@ -84,9 +85,10 @@ def _play_batch(policy: Policy, world: World) -> Record:
     busy, slots, energy, lengths = np.zeros(world.sizes.E), 0, np.zeros(B), np.zeros(B)
     quality, latency, hallucination, able, refused, invalid = [], [], [], np.zeros(B), 0, 0
     world.reset()
-    running = np.ones(B, bool)
+    score, running = np.zeros(B), np.ones(B, bool)
     while running.any():
         world.step(*policy.act(world))
+        score += score_of(world) * running
         returns["device"] += devices.reward * running[:, None]
         returns["provider"] += providers.reward * running[:, None]
         for name in DEVICE_TERMS:
@@ -109,9 +111,8 @@ def _play_batch(policy: Policy, world: World) -> Record:
         slots += int(running.sum())
         lengths += running
         running &= ~clock.over
-    agents = {**returns, "device": returns["device"][:, : world.sizes.U - scenario.devices.scripted]}
     return Record(
-        score=np.asarray(sum(agents[role].sum(axis=1) for role in agents if scenario.acts(role))),
+        score=score,
         device_return=returns["device"].sum(axis=1),
         provider_return=returns["provider"].sum(axis=1),
         jain=np.array([jain_index(row) for row in returns["device"]]),

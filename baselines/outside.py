@@ -22,7 +22,7 @@ def evaluate_outside(source: Source, policies: list[str], episodes: int, seed: i
 
     Args:
         source: Where the environment comes from.
-        policies: `random`, `module:function` (called with observations and agents, returns actions), or checkpoints.
+        policies: `random`, `module:function` (called with observations and agents, returns actions).
         episodes: Number of episodes.
         seed: Of the episodes.
 

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from edge_experts.envs import Scenario, World
 
 from .bounds import Assignment, Enumeration, is_enumerable
-from .planner import Actions, Planner, place, time_price
+from .planner import Actions, Ints, Planner, place, time_price
 from .planning import plan_coordinated, plan_myopic
 
 COORDINATED_PRICE = 0.25  # of backlog, in terms of `time_price`; between 0.1 and 0.5 made no clear difference
-
-Ints = NDArray[np.int64]
 
 
 class Policy(Protocol):
@@ -63,7 +61,7 @@ def _with_local(world: World, scores: NDArray[np.float64], local: float) -> NDAr
 
 def _by_host(world: World, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rank experts by a score (B, U, P) of their host, and by the gate among those of one host."""
-    hosts = np.arange(world.sizes.E) % world.sizes.P
+    hosts = world.hosts
     rank = score.argsort(axis=-1).argsort(axis=-1)[..., hosts]
     return _with_local(world, rank + 0.5 * world.state.gate[..., : world.sizes.E], -1.0)
 
@@ -80,7 +78,7 @@ def _best_snr(world: World) -> NDArray[np.float64]:
 
 def _cheapest(world: World) -> NDArray[np.float64]:
     # free as it is of payment, the local expert comes last: it costs battery
-    price = world.figures.price_levels[world.state.providers.price][:, np.arange(world.sizes.E) % world.sizes.P]
+    price = world.figures.price_levels[world.state.providers.price][:, world.hosts]
     work = world.figures.priors.work[_category(world), : world.sizes.E]
     return _with_local(world, -(price * world.figures.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
 
@@ -91,7 +89,7 @@ def _best_prior(world: World) -> NDArray[np.float64]:
 
 def _shortest_queue(world: World) -> NDArray[np.float64]:
     seconds = world.figures.machines.seconds_per_unit[: world.sizes.E]
-    speed = world.figures.speed_levels[world.state.providers.speed][:, np.arange(world.sizes.E) % world.sizes.P]
+    speed = world.figures.speed_levels[world.state.providers.speed][:, world.hosts]
     work = world.state.experts.backlog[:, None, :] + world.figures.priors.work[_category(world), : world.sizes.E]
     return _with_local(world, -work * (seconds / speed)[:, None, :], -np.inf)
 

@@ -48,7 +48,6 @@ def build_constants(s: Scenario, seed: int, f: Figures) -> Any:
         subtasks=max(kind.subtasks for kind in kinds),
         deadline_slots=max(kind.deadline_slots for kind in kinds),
         context_spread=s.requests.context_spread,
-        split_work=s.requests.split_work,
         distinct=s.requests.distinct,
         show_prompt=s.requests.show_prompt,
         strict_share=s.requests.strict_share,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from pettingzoo import ParallelEnv
 
 from .parallel import EdgeEnv
 from .scenario import Scenario, ScenarioError
-from .spaces import as_array
+from .spaces import AgentSpaces, as_array
 
 ACTIONS = ("discrete", "box")
 
 
-class FlatEnv(ParallelEnv):  # type: ignore[misc]
+class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     """A market whose observations are one `Box` each and whose actions are a single `Discrete` or a `Box`.
 
     Observation space:
@@ -71,16 +70,6 @@ class FlatEnv(ParallelEnv):  # type: ignore[misc]
         self.agents: list[str] = []
         self._known: dict[str, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]] = {}
         self._masks: dict[str, np.ndarray] = {}
-
-    @property
-    def observation_spaces(self) -> dict[str, gymnasium.Space[Any]]:
-        """Observation space of every possible agent."""
-        return {agent: self.observation_space(agent) for agent in self.possible_agents}
-
-    @property
-    def action_spaces(self) -> dict[str, gymnasium.Space[Any]]:
-        """Action space of every possible agent."""
-        return {agent: self.action_space(agent) for agent in self.possible_agents}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
@@ -172,19 +161,9 @@ class FlatEnv(ParallelEnv):  # type: ignore[misc]
         self.env.close()
 
 
-@cache
-def _edges(counts: tuple[int, ...]) -> np.ndarray:
-    return np.cumsum(counts)[:-1]
-
-
 def joint_mask(mask: np.ndarray, counts: tuple[int, ...]) -> np.ndarray:
     """Legal combinations of the parts of an action: (prod(counts),) from (sum(counts),), the last part running fastest."""
     joint = np.ones((), mask.dtype)
-    for part in np.split(mask, _edges(counts)):
+    for part in np.split(mask, np.cumsum(counts)[:-1]):
         joint = np.multiply.outer(joint, part)
     return joint.reshape(-1)
-
-
-def flat_env(**kwargs: Any) -> FlatEnv:
-    """As `FlatEnv`."""
-    return FlatEnv(**kwargs)

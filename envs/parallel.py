@@ -13,7 +13,7 @@ from pettingzoo import ParallelEnv
 from .fields import ROLES
 from .library import load_scenario
 from .scenario import Scenario
-from .spaces import RoleSpaces, as_array
+from .spaces import AgentSpaces, RoleSpaces, as_array
 from .state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
 from .world import World
 
@@ -22,7 +22,7 @@ RENDER_FPS = 2
 Observation = dict[str, np.ndarray]
 
 
-class EdgeEnv(ParallelEnv):  # type: ignore[misc]
+class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     """A market of edge experts, one agent a device and one a provider.
 
     Description:
@@ -119,16 +119,6 @@ class EdgeEnv(ParallelEnv):  # type: ignore[misc]
         self.__dict__.update(state)
         self._window = None
         self._watch()
-
-    @property
-    def observation_spaces(self) -> dict[str, gymnasium.Space[Any]]:
-        """Observation space of every possible agent."""
-        return {agent: self.observation_space(agent) for agent in self.possible_agents}
-
-    @property
-    def action_spaces(self) -> dict[str, gymnasium.Space[Any]]:
-        """Action space of every possible agent."""
-        return {agent: self.action_space(agent) for agent in self.possible_agents}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""

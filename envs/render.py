@@ -16,15 +16,10 @@ ROAD_M = 60.0  # of a highway's surroundings that are shown, to either side
 
 def _waits(world: World, b: int) -> NDArray[np.float64]:
     """Seconds of work queued at each expert, at the announced speeds."""
-    hosts = hosts_of(world)
+    hosts = world.hosts
     speed = world.figures.speed_levels[world.state.providers.speed[b]][hosts]
     seconds: NDArray[np.float64] = world.figures.machines.seconds_per_unit[: world.sizes.E] / speed
     return np.asarray(world.state.experts.backlog[b] * seconds)
-
-
-def hosts_of(world: World) -> NDArray[np.int64]:
-    """The provider of every hosted expert: (E,)."""
-    return np.arange(world.sizes.E) % world.sizes.P
 
 
 def _label(world: World, expert: int) -> str:

@@ -38,6 +38,24 @@ class MaskedMultiDiscrete(gymnasium.spaces.MultiDiscrete):
         return super().sample(mask=mask, probability=probability)
 
 
+class AgentSpaces:
+    """The spaces of all possible agents as dictionaries, for an environment that tells them one by one."""
+
+    possible_agents: list[str]
+    observation_space: Any
+    action_space: Any
+
+    @property
+    def observation_spaces(self) -> dict[str, gymnasium.Space[Any]]:
+        """Observation space of every possible agent."""
+        return {agent: self.observation_space(agent) for agent in self.possible_agents}
+
+    @property
+    def action_spaces(self) -> dict[str, gymnasium.Space[Any]]:
+        """Action space of every possible agent."""
+        return {agent: self.action_space(agent) for agent in self.possible_agents}
+
+
 class RoleSpaces:
     """Spaces of one role, and the way between an agent's action and the world's.
 

@@ -153,7 +153,7 @@ CONSTANTS = record(
     ("P U E X C loads seed slots requests_per_device", int),  # loads: places that can be loaded, C or none
     ("subtasks deadline_slots", int),  # the most of all kinds
     ("slot_s context_spread", float),
-    ("split_work distinct show_prompt", bool),
+    ("distinct show_prompt", bool),
     ("strict_share max_hallucination", float),
     ("arrival_process", int),
     ("arrival_rate burst_ratio burst_stop", float),  # burst_stop: probability per slot of changing state

@@ -12,9 +12,10 @@ from pettingzoo import AECEnv
 
 from .parallel import EdgeEnv, Observation
 from .scenario import Scenario
+from .spaces import AgentSpaces
 
 
-class TurnEnv(AECEnv):  # type: ignore[misc]
+class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
     """A market in turns: agents are asked in the order of `agents`, and the slot is played after the last of them.
 
     Spaces, rewards, episode end and info are those of `EdgeEnv`; all agents act on what they saw at the slot's beginning,
@@ -45,16 +46,6 @@ class TurnEnv(AECEnv):  # type: ignore[misc]
         self.agent_selection: str | None = None
         self._order: list[str] = []
         self._actions: dict[str, Any] = {}
-
-    @property
-    def observation_spaces(self) -> dict[str, gymnasium.Space[Any]]:
-        """Observation space of every possible agent."""
-        return self.env.observation_spaces
-
-    @property
-    def action_spaces(self) -> dict[str, gymnasium.Space[Any]]:
-        """Action space of every possible agent."""
-        return self.env.action_spaces
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""

@@ -252,6 +252,11 @@ class World:
         """(B, U): which devices are there now."""
         return np.asarray(self.state.devices.presence == PRESENT)
 
+    @property
+    def hosts(self) -> NDArray[np.int64]:
+        """(E,): the provider of every hosted expert."""
+        return np.arange(self.sizes.E) % self.sizes.P
+
     def fork(self, worlds: ArrayLike) -> World:
         """Independent copies of some worlds, in their present state and with their own future randomness.
 

@@ -156,6 +156,16 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
         ["evaluate", "random", *OUTSIDE, "--split", "all"],
         "--split: is for markets",
     ),
+    "play outside, save": (
+        edge_experts,
+        ["play", "CartPole-v1", "--policy", "random", "--save", "a.png"],
+        "--save: is for markets",
+    ),
+    "describe outside, set": (
+        edge_experts,
+        ["describe", "CartPole-v1", "--set", "a=1"],
+        "--set: is for markets",
+    ),
     "evaluate several fixed": (
         edge_experts,
         ["evaluate", "fixed:gen3,gpt-9", "--env", "mixed-v0"],
