@@ -7,28 +7,44 @@ from difflib import get_close_matches
 from typing import Any
 
 import gymnasium
+from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.registry import ALGORITHMS
 from ray.rllib.env.env_context import EnvContext
 from ray.tune.registry import get_trainable_cls, register_env, register_trainable
 
+from edge_experts.envs.demonstrations import DemonstrationError
+from edge_experts.envs.loading import LoadError, is_reference, load_object
 from edge_experts.envs.registry import is_market
 
 from .batched_runner import BatchedEnvRunner
-from .mappo import CRITIC, MAPPO, CentralEnvRunner, MAPPOConfig
-from .moe_ppo import MoEPPO
+from .dqn import MaskedDQNConfig
+from .imitation import MaskedBCConfig, MaskedMARWILConfig, check_demonstrations
+from .layout import layout_of
+from .mappo import CRITIC, MAPPO, MAPPOConfig
+from .moe_ppo import MoEPPO, MoEPPOConfig
 from .policies import SCHEMES, PolicyMapping
 from .ppo import MaskedPPOConfig
 from .rllib_env import PettingZooEnv, find_env
+from .sac import D2SAC, MaskedSACConfig
 from .vtrace import MaskedAPPOConfig, MaskedIMPALAConfig
 
 DEFAULT_WORLDS = 64
 # these expect the transitions of each agent in episodes
 REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
-OWN = {"MoEPPO": MoEPPO, "MAPPO": MAPPO}
-TAKE_MASKS = (MaskedPPOConfig, MaskedAPPOConfig, MaskedIMPALAConfig)
+OWN = {"MoEPPO": MoEPPO, "MAPPO": MAPPO, "D2SAC": D2SAC}
 # RLlib's algorithms that the batched runner can feed, and what they become then
-BATCHED = {"PPO": MaskedPPOConfig, "APPO": MaskedAPPOConfig, "IMPALA": MaskedIMPALAConfig}
+BATCHED = {
+    "PPO": MaskedPPOConfig,
+    "APPO": MaskedAPPOConfig,
+    "IMPALA": MaskedIMPALAConfig,
+    "DQN": MaskedDQNConfig,
+    "SAC": MaskedSACConfig,
+    "BC": MaskedBCConfig,
+    "MARWIL": MaskedMARWILConfig,
+}
+TAKE_MASKS = tuple(BATCHED.values())
+ONLY_BATCHED = (MAPPOConfig, MaskedDQNConfig, MaskedSACConfig, MaskedMARWILConfig)
 
 for _name, _algorithm in OWN.items():
     register_trainable(_name, _algorithm)
@@ -43,17 +59,37 @@ def algorithm_names() -> list[str]:
     return sorted([*OWN, *ALGORITHMS])
 
 
-def new_config(algo: str) -> AlgorithmConfig:
+def new_config(algo: str, env: str | None = None, runner: str = "auto") -> AlgorithmConfig:
     """The default configuration of an algorithm.
+
+    Args:
+        algo: A name of `algorithm_names`, or `module:Class` or `file.py:Class` of an RLlib `Algorithm`.
+        env: Where it will run; on our environments some of RLlib's algorithms become ones that take masks.
+        runner: As `set_up` takes it.
 
     Raises:
         SetupError: if there is no such algorithm, with the nearest name.
     """
+    if is_reference(algo):
+        return _outside_algorithm(algo).get_default_config()
     if algo not in algorithm_names():
         near = get_close_matches(algo, algorithm_names(), n=1, cutoff=0.4)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(algorithm_names())}"
         raise SetupError(f"algo: '{algo}' is not known; {hint}")
+    if algo in BATCHED and runner != "stock" and env is not None and is_market(env):
+        return BATCHED[algo]()
     return (OWN.get(algo) or get_trainable_cls(algo)).get_default_config()
+
+
+def _outside_algorithm(path: str) -> Any:
+    try:
+        found = load_object(path)
+    except LoadError as error:
+        raise SetupError(f"algo: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        raise SetupError(f"algo: '{path}' is not an RLlib Algorithm class")
+    register_trainable(found.__name__, found)
+    return found
 
 
 def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
@@ -82,7 +118,7 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
     Args:
         config: With `env` named (see `find_env`) and `env_config`.
         policies: One of `policies.SCHEMES`, used unless the configuration has a mapping of its own.
-        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is MoE-PPO or in
+        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is in `OWN` or
             `BATCHED`, and the configuration brings no network of its own.
 
     Returns:
@@ -99,25 +135,32 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
     creator = find_env(name)
     algo = config.algo_class.__name__
     fits = is_market(name) and (isinstance(config, TAKE_MASKS) or algo in BATCHED)
+    own_network = _has_own_network(config)
     if runner == "batched" and not fits:
         raise SetupError(
             f"runner: batched samples our environments for {', '.join([*OWN, *BATCHED])}; {algo} on {name} needs "
             "--runner stock"
         )
-    central = isinstance(config, MAPPOConfig)
-    if central and (runner == "stock" or not is_market(name)):
+    if isinstance(config, ONLY_BATCHED) and (runner == "stock" or not is_market(name)):
         raise SetupError(
-            f"runner: MAPPO's critic reads the worlds of the batched runner, on our environments only; {name} with "
-            f"--runner {runner} has none: take PPO"
+            f"runner: {_shown_name(algo)} as it is here lives on the worlds of the batched runner, on our environments only; "
+            f"{name} with --runner {runner} has none"
         )
-    if runner == "batched" and algo in BATCHED and _has_own_network(config):
+    if own_network and (runner == "batched" or isinstance(config, ONLY_BATCHED)) and algo not in OWN:
         raise SetupError(
-            f"runner: batched trains {algo} with a plain network that takes masks, but the configuration brings a network "
-            "of its own (rl_module); leave that out, or use --runner stock"
+            f"runner: batched trains {_shown_name(algo)} with a plain network that takes masks, but the configuration brings a "
+            "network of its own (rl_module); leave that out, or use --runner stock"
         )
-    batched = fits and (central or runner == "batched" or (runner == "auto" and not _has_own_network(config)))
+    batched = fits and (
+        runner == "batched" or isinstance(config, ONLY_BATCHED) or (runner == "auto" and not own_network)
+    )
     if batched and algo in BATCHED:
         config = _become(config, BATCHED[algo])
+    if getattr(config, "memory", 0) and not batched:
+        raise SetupError(
+            f"memory: {config.memory} needs the batched runner, on our environments; elsewhere take RLlib's own PPO with "
+            "rl_module(model_config=DefaultModelConfig(use_lstm=True))"
+        )
     if not isinstance(config, TAKE_MASKS) and (is_market(name) or name not in gymnasium.registry):
         config.environment(env_config={"flatten": True, **config.env_config})
     env = creator(EnvContext(config.env_config, worker_index=0))
@@ -125,16 +168,43 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
     config.environment(disable_env_checking=True)  # RLlib's check samples without masks
     if isinstance(env, PettingZooEnv):
         _set_policies(config, env, policies)
-        if algo in REPLAY and config.replay_buffer_config.get("type") in (None, *_SINGLE_AGENT_BUFFERS):
+        if not batched and algo in REPLAY and config.replay_buffer_config.get("type") in (None, *_SINGLE_AGENT_BUFFERS):
             config.replay_buffer_config = {**config.replay_buffer_config, "type": REPLAY[algo]}
-        if central and CRITIC not in config.policies:
+        if isinstance(config, MAPPOConfig) and CRITIC not in config.policies:
             config.add_critic(env.env.world.sizes)
+        if isinstance(config, MoEPPOConfig) and not own_network:
+            _describe_policies(config, env, is_market(name))
+    elif isinstance(config, MoEPPOConfig) and (config.modality_sets or not isinstance(config.branches, int)):
+        raise SetupError("branches: one number, and no modality_sets, for an environment of a single agent")
+    if isinstance(config, MaskedMARWILConfig):
+        try:
+            check_demonstrations(config.demonstrations, name, env.env.role_spaces)
+        except DemonstrationError as error:
+            raise SetupError(str(error)) from None
     if batched:
-        config.env_runners(env_runner_cls=CentralEnvRunner if central else BatchedEnvRunner)
+        config.env_runners(env_runner_cls=getattr(config, "runner_class", BatchedEnvRunner))
         if config.num_envs_per_env_runner == 1:  # RLlib's default; one world would waste the batch
             config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
     env.close()
     return config
+
+
+def _shown_name(algo: str) -> str:
+    return algo.removeprefix("Masked")
+
+
+def _describe_policies(config: MoEPPOConfig, env: PettingZooEnv, has_layout: bool) -> None:
+    """Tell the mixtures what their observations are about."""
+    layouts: dict[str, Any] = {}
+    for agent in env.possible_agents:
+        role = agent.rpartition("_")[0]
+        policy = config.policy_mapping_fn(agent, None)
+        if policy not in layouts:
+            layouts[policy] = layout_of(role, env.env.world) if has_layout else None
+    try:
+        config.describe_policies(layouts)
+    except ValueError as error:
+        raise SetupError(str(error)) from None
 
 
 def _has_own_network(config: AlgorithmConfig) -> bool:

@@ -33,6 +33,7 @@ from ray.rllib.utils.metrics import (
 from edge_experts.envs.world import Views, World
 
 from .advantages import generalised_advantages
+from .recurrent import MEMORY, RESTARTS, RecurrentModule
 from .trajectories import order_rows
 
 Array = NDArray[Any]
@@ -73,8 +74,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         if config.in_evaluation:
             seed += EVALUATION_SEED
         self.world = World(env.scenario, wanted, seed, first_world=(self.worker_index or 0) * wanted)
-        self._spaces = env.role_spaces
-        self._groups = group_agents(env.possible_agents, config.policy_mapping_fn)
+        self.role_spaces = env.role_spaces
+        self.groups = group_agents(env.possible_agents, config.policy_mapping_fn)
         self._live: dict[str, Array] | None = None
         self._thinning = np.random.default_rng(seed)
 
@@ -84,9 +85,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         spec = self.config.get_multi_rl_module_spec(env=env, spaces=self.get_spaces(), inference_only=False)
         self.module = spec.build()
         for _, module in self.module.items():
-            if module.is_stateful():
+            if module.is_stateful() and not isinstance(module.unwrapped(), RecurrentModule):
                 raise ValueError(
-                    f"runner: {type(module).__name__} is recurrent, which the batched runner does not handle; "
+                    f"runner: {type(module).__name__} is recurrent in a way that the batched runner does not handle; "
                     "use --runner stock"
                 )
 
@@ -101,7 +102,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     ) -> list[MultiAgentBatch]:
         if self._live is None or force_reset or num_episodes is not None:
             self._begin(staggered=num_episodes is None)
-        rollout = Rollout(self._groups)
+        rollout = Rollout(self.groups)
         finished = 0
         while True:
             over = self._play(rollout, explore, random_actions)
@@ -126,9 +127,18 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             self.world.state.clock.slot[:] = late
             self._is_whole = late == 0
         self._live = self._present()
-        self._agent_returns = {g.key: np.zeros((self.num_envs, len(g.agents))) for g in self._groups}
+        self._memories = {g.key: memory for g in self.groups if (memory := self._blank(g)) is not None}
+        self._agent_returns = {g.key: np.zeros((self.num_envs, len(g.agents))) for g in self.groups}
         self._lengths = np.zeros(self.num_envs, np.int64)
         self._finished: list[tuple[int, dict[tuple[str, str], Array]]] = []
+
+    def _blank(self, group: Group) -> Array | None:
+        """What the agents of a group remember at first, (worlds, agents, size), if their module has a memory."""
+        module = self.module[group.module]
+        if not module.is_stateful():
+            return None
+        state = module.get_initial_state()[MEMORY].numpy()
+        return np.tile(state, (self.num_envs, len(group.agents), 1))
 
     def _present(self) -> dict[str, Array]:
         providers = np.ones((self.num_envs, self.world.sizes.P), bool)
@@ -138,15 +148,17 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         """One slot of all worlds; returns which episodes ended."""
         actions = {role: self.world.default_actions(role) for role in ("device", "provider")}
         assert self._live is not None
-        for group in self._groups:
+        for group in self.groups:
             seen = self._observe(group, self.world.views)
             with torch.inference_mode():
                 chosen = self._choose(group, seen, explore, random_actions)
+            after = chosen.pop(Columns.STATE_OUT, None)
+            if after is not None:
+                self._memories[group.key] = after.reshape(self._memories[group.key].shape)
+            picked = chosen.pop(Columns.ACTIONS_FOR_ENV, chosen[Columns.ACTIONS])
             rollout.append(group, {**chosen, **seen, "live": self._live[group.role][:, group.agents].copy()})
-            played = chosen[Columns.ACTIONS].reshape(
-                self.num_envs, len(group.agents), *chosen[Columns.ACTIONS].shape[1:]
-            )
-            actions[group.role][:, group.agents] = self._spaces[group.role].to_world(played)
+            played = picked.reshape(self.num_envs, len(group.agents), *picked.shape[1:])
+            actions[group.role][:, group.agents] = self.role_spaces[group.role].to_world(played)
         self.world.step(actions["device"], actions["provider"])
         over: Array = self.world.state.clock.over.copy()
         self._record(rollout, over)
@@ -157,19 +169,22 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     def _observe(self, group: Group, views: Views, worlds: Any = slice(None)) -> dict[str, Array]:
         """Observations and masks of a group in some worlds, as rows (worlds x agents, ...)."""
         observation, mask = views.of(group.role)
-        columns = self._spaces[group.role].mask_columns
-        return {
+        columns = self.role_spaces[group.role].mask_columns
+        seen = {
             "observation": observation[worlds][:, group.agents].reshape(-1, observation.shape[-1]),
             "action_mask": mask[worlds][:, group.agents][..., columns].reshape(-1, len(columns)),
         }
+        if group.key in self._memories:
+            memory = self._memories[group.key][worlds]
+            seen[MEMORY] = memory.reshape(-1, memory.shape[-1])
+        return seen
 
     def _choose(self, group: Group, seen: dict[str, Array], explore: bool, random_actions: bool) -> dict[str, Array]:
-        module = self.module[group.module]
-        observation = {key: torch.from_numpy(value) for key, value in seen.items()}
-        out = module.forward_train({Columns.OBS: observation})
+        module, batch = self.module[group.module], _as_batch(seen)
+        out = module.forward_train(batch)
         inputs = out[Columns.ACTION_DIST_INPUTS]
         if random_actions:
-            inputs = torch.where(observation["action_mask"].bool(), torch.zeros_like(inputs), inputs)
+            inputs = torch.where(batch[Columns.OBS]["action_mask"].bool(), torch.zeros_like(inputs), inputs)
         distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
         actions = (distribution if explore else distribution.to_deterministic()).sample()
         chosen = {
@@ -178,22 +193,23 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             Columns.ACTION_DIST_INPUTS: inputs.numpy(),
         }
         if isinstance(module, ValueFunctionAPI):
-            values = module.compute_values({Columns.OBS: observation}, out.get(Columns.EMBEDDINGS))
+            values = module.compute_values(batch, out.get(Columns.EMBEDDINGS))
             chosen[Columns.VF_PREDS] = values.numpy()
+        if Columns.STATE_OUT in out:
+            chosen[Columns.STATE_OUT] = out[Columns.STATE_OUT][MEMORY].numpy()
         return chosen
 
     def _values(self, group: Group, seen: dict[str, Array]) -> Array:
         """Values of what a group sees: (worlds, agents)."""
         with torch.inference_mode():
-            observation = {key: torch.from_numpy(value) for key, value in seen.items()}
-            values: Array = self.module[group.module].compute_values({Columns.OBS: observation}).numpy()
+            values: Array = self.module[group.module].compute_values(_as_batch(seen)).numpy()
         return values.reshape(-1, len(group.agents))
 
     def _record(self, rollout: Rollout, over: Array) -> None:
         """Rewards and ends of the slot just played."""
         self._lengths += 1
         records = {"device": self.world.state.devices, "provider": self.world.state.providers}
-        for group in self._groups:
+        for group in self.groups:
             record = records[group.role]
             reward, terminated = record.reward[:, group.agents], record.terminated[:, group.agents].copy()
             truncated = record.truncated[:, group.agents].copy()
@@ -203,6 +219,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                 group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated}
             )
             self._agent_returns[group.key] += reward
+            if group.key in self._memories:  # who leaves, or is not there, remembers nothing
+                gone = terminated | truncated | ~rollout.newest(group, "live")
+                self._memories[group.key][gone] = self.module[group.module].get_initial_state()[MEMORY].numpy()
         for b in np.flatnonzero(over & self._is_whole):
             returns = {key: value[b].copy() for key, value in self._agent_returns.items()}
             self._finished.append((int(self._lengths[b]), returns))
@@ -213,16 +232,19 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
 
     def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
         """The batch that the algorithm learns from, in the form its configuration names."""
-        rows = self._trajectories if self.config.batch_form == TRAJECTORIES else self._advantages
         parts: dict[str, list[dict[str, Array]]] = {}
-        for group in self._groups:
-            parts.setdefault(group.module, []).append(rows(group, rollout))
+        for group in self.groups:
+            parts.setdefault(group.module, []).append(self._rows_of(group, rollout))
         batches = {}
         for module, chunks in parts.items():
             whole = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-            observation = {key: whole.pop(key) for key in ("action_mask", "observation")}
-            batches[module] = SampleBatch({Columns.OBS: observation, **whole})
+            batches[module] = SampleBatch(nested(whole))
         return MultiAgentBatch(batches, env_steps=steps)
+
+    def _rows_of(self, group: Group, rollout: Rollout) -> dict[str, Array]:
+        """What the algorithm learns from a group."""
+        is_ordered = self.config.batch_form == TRAJECTORIES
+        return self._trajectories(group, rollout) if is_ordered else self._advantages(group, rollout)
 
     def _advantages(self, group: Group, rollout: Rollout) -> dict[str, Array]:
         """Rows with advantages and value targets; those of agents that were not there are dropped."""
@@ -230,18 +252,22 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         data.pop(Columns.VF_PREDS, None)
         values, following = self._value_estimates(group, rollout)
         config = self.config.get_config_for_module(group.module)
-        ends = data.pop("terminated"), data.pop("truncated")
-        advantages = generalised_advantages(data.pop("reward"), values, following, *ends, config.gamma, config.lambda_)
+        terminated, truncated, live = data.pop("terminated"), data.pop("truncated"), data.pop("live")
+        rewards = data.pop("reward")
+        advantages = generalised_advantages(
+            rewards, values, following, terminated, truncated, config.gamma, config.lambda_
+        )
         targets = advantages + values
         rollout.targets[group.key] = targets
-        nvec, share = self._spaces[group.role].nvec, self.config.forced_share
-        keep = data.pop("live").reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
+        nvec, share = self.role_spaces[group.role].nvec, self.config.forced_share
+        keep = live.reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
         if not config.use_kl_loss:
             del data[Columns.ACTION_DIST_INPUTS]
-        flat = {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
-        flat[Postprocessing.ADVANTAGES] = advantages.reshape(-1)[keep]
-        flat[Postprocessing.VALUE_TARGETS] = targets.reshape(-1)[keep]
-        return flat
+        data[Postprocessing.ADVANTAGES] = advantages.reshape(rollout.slots, -1)
+        data[Postprocessing.VALUE_TARGETS] = targets.reshape(rollout.slots, -1)
+        if group.key in self._memories:
+            return as_sequences(data, terminated | truncated | ~live, keep)
+        return {key: value.reshape(-1, *value.shape[2:])[keep] for key, value in data.items()}
 
     def _value_estimates(self, group: Group, rollout: Rollout) -> tuple[Array, Array]:
         """Values of what a group saw in every slot and of what it saw after it, (T, B, agents) each."""
@@ -269,14 +295,14 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         agents = np.flatnonzero(data["live"][last] & ~ended)
         seen = self._observe(group, self.world.views)
         closing.append((last, agents, {name: value[agents] for name, value in seen.items()}))
-        return order_rows(data, closing, self._spaces[group.role].nvec)
+        return order_rows(data, closing, self.role_spaces[group.role].nvec)
 
     def _log(self, steps: int, finished: int, rollout: Rollout) -> None:
         """The stock runner's metrics."""
         self.num_env_steps_sampled_lifetime += steps
         self._count(NUM_ENV_STEPS_SAMPLED, NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, throughput=True)
         self._count(NUM_EPISODES, NUM_EPISODES_LIFETIME, finished)
-        for group in self._groups:
+        for group in self.groups:
             live = rollout.live_steps(group)
             for name, count in zip(group.names, live, strict=True):
                 self._count((NUM_AGENT_STEPS_SAMPLED, name), (NUM_AGENT_STEPS_SAMPLED_LIFETIME, name), int(count))
@@ -287,8 +313,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             )
         for length, returns in self._finished[-self.config.metrics_num_episodes_for_smoothing :]:
             agents: dict[str, float] = {}
-            modules, total = dict.fromkeys((g.module for g in self._groups), 0.0), 0.0
-            for group in self._groups:
+            modules, total = dict.fromkeys((g.module for g in self.groups), 0.0), 0.0
+            for group in self.groups:
                 own = returns[group.key]
                 agents.update(zip(group.names, own.tolist(), strict=True))
                 modules[group.module] += float(own.sum())
@@ -315,6 +341,10 @@ class Rollout:
         mine = self._columns[group.key]
         for name, value in columns.items():
             mine.setdefault(name, []).append(value)
+
+    def newest(self, group: Group, name: str) -> Array:
+        """A column of the slot in play."""
+        return self._columns[group.key][name][-1]
 
     def cut(self, group: Group, worlds: Array, seen: dict[str, Array]) -> None:
         """Keep what a group saw last in the worlds whose episodes were cut in the present slot."""
@@ -371,8 +401,38 @@ def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any
         if Postprocessing.ADVANTAGES not in columns:
             continue
         advantages = columns[Postprocessing.ADVANTAGES]
-        columns[Postprocessing.ADVANTAGES] = (advantages - advantages.mean()) / max(1e-4, float(advantages.std()))
+        counted = advantages[columns[Columns.LOSS_MASK]] if Columns.LOSS_MASK in columns else advantages
+        columns[Postprocessing.ADVANTAGES] = (advantages - counted.mean()) / max(1e-4, float(counted.std()))
     return batch, results
+
+
+def as_sequences(data: dict[str, Array], ends: Array, counts: Array) -> dict[str, Array]:
+    """Columns (T, N, ...) as a sequence for each agent, (N, T, ...), with the memory before it.
+
+    Args:
+        data: With `MEMORY` among the columns.
+        ends: (T, ...) whether an agent's life ends with a slot, N entries a slot.
+        counts: (T x N,) rows that the learner counts.
+    """
+    T = len(ends)
+    ends = ends.reshape(T, -1)
+    restarts = np.concatenate([np.zeros_like(ends[:1]), ends[:-1]])  # before the first slot the memory is as it was
+    memory = data.pop(MEMORY)[0]
+    data = {**data, RESTARTS: restarts, Columns.LOSS_MASK: counts.reshape(T, -1)}
+    return {MEMORY: memory, **{key: np.ascontiguousarray(value.swapaxes(0, 1)) for key, value in data.items()}}
+
+
+def nested(columns: dict[str, Any]) -> dict[str, Any]:
+    """Columns as RLlib's networks expect them: observation and mask under one name, memory under another."""
+    rest = dict(columns)
+    batch: dict[str, Any] = {Columns.OBS: {key: rest.pop(key) for key in ("action_mask", "observation")}}
+    if MEMORY in rest:
+        batch[Columns.STATE_IN] = {MEMORY: rest.pop(MEMORY)}
+    return {**batch, **rest}
+
+
+def _as_batch(seen: dict[str, Array]) -> dict[str, Any]:
+    return nested({key: torch.from_numpy(value) for key, value in seen.items()})
 
 
 def joined(batches: list[MultiAgentBatch]) -> MultiAgentBatch:
@@ -387,5 +447,8 @@ def joined(batches: list[MultiAgentBatch]) -> MultiAgentBatch:
 def _join(parts: list[Any]) -> Any:
     if isinstance(parts[0], dict):
         return {key: _join([part[key] for part in parts]) for key in parts[0]}
+    if len({part.shape[1:] for part in parts}) > 1:  # sequences: runners may have played a slot more or less
+        longest = max(part.shape[1] for part in parts)
+        parts = [np.pad(p, [(0, 0), (0, longest - p.shape[1]), *[(0, 0)] * (p.ndim - 2)]) for p in parts]
     # what came through Ray's object store alone cannot be written to, which torch warns of
     return torch.from_numpy(parts[0] if len(parts) == 1 and parts[0].flags.writeable else np.concatenate(parts))

@@ -8,7 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .routers import TopKRouter
+from .routers import Router, Routing
+
+EMBEDDING, BOTTLENECK = 8, 8  # of the hypernetwork: what it knows of a branch, and the layer it makes
 
 
 class Branches(nn.Module):
@@ -37,19 +39,39 @@ class Branches(nn.Module):
         return x
 
 
-def mixture_size(inputs: int, hidden: tuple[int, ...], branches: int, head_outputs: int) -> int:
-    """Number of weights of a `Mixture` and of heads that see its output and its input."""
-    sizes = (inputs, *hidden)
-    one = sum(a * b + b for a, b in pairwise(sizes))
-    router = (inputs + 1) * branches if branches > 1 else 0
-    return branches * one + router + (hidden[-1] + inputs + 1) * head_outputs
+class HyperBranch(nn.Module):
+    """A further branch whose weights a hypernetwork makes from the branches that a row does not use.
 
+    Every branch has a learned embedding; the mean of those not chosen makes the two layers of a bottleneck, so that rows with
+    the same choice share one. Source: Zhao et al., "HyperMoE", ACL 2024, section 3.
 
-def equal_dense_width(inputs: int, hidden: tuple[int, ...], branches: int, head_outputs: int) -> int:
-    """Width at which a plain network of as many layers has, as nearly as possible, the weights of a mixture."""
-    wanted = mixture_size(inputs, hidden, branches, head_outputs)
-    widths = range(1, branches * max(hidden) + 1)
-    return min(widths, key=lambda width: abs(mixture_size(inputs, (width,) * len(hidden), 1, head_outputs) - wanted))
+    Args:
+        inputs: Size of the input.
+        outputs: Size of the output.
+        branches: Number of branches.
+    """
+
+    def __init__(self, inputs: int, outputs: int, branches: int) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        self.embeddings = nn.Parameter(torch.randn(branches, EMBEDDING))
+        self.down = nn.Linear(EMBEDDING, inputs * BOTTLENECK)
+        self.up = nn.Linear(EMBEDDING, BOTTLENECK * outputs)
+        nn.init.normal_(self.down.weight, std=1.0 / math.sqrt(inputs * EMBEDDING))
+        nn.init.normal_(self.up.weight, std=0.1 / math.sqrt(BOTTLENECK * EMBEDDING))
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """What the branches without weight add: (batch, outputs)."""
+        choices, row_choice = torch.unique(weights == 0, dim=0, return_inverse=True)
+        rest = choices.to(x.dtype)
+        told = rest @ self.embeddings / rest.sum(dim=-1, keepdim=True).clamp(min=1.0)
+        down = self.down(told).view(-1, self.inputs, BOTTLENECK)
+        up = self.up(told).view(-1, BOTTLENECK, self.outputs)
+        added = x.new_zeros(len(x), self.outputs)
+        for i in range(len(choices)):
+            rows = (row_choice == i).nonzero().squeeze(-1)
+            added = added.index_add(0, rows, torch.relu(x[rows] @ down[i]) @ up[i])
+        return added
 
 
 class Mixture(nn.Module):
@@ -59,30 +81,55 @@ class Mixture(nn.Module):
         inputs: Size of the input.
         hidden: Width of each layer of a branch.
         branches: Number of branches.
-        top_k: How many of them an input uses.
+        router: Kind of router, see `routers`.
+        top_k: How many branches an input uses.
+        noise: Of the router.
+        capacity: Rows that a branch takes while learning, in multiples of an even load; the rows of the lowest weight beyond
+            it do without that branch. 0: no limit.
     """
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...], branches: int, top_k: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: tuple[int, ...],
+        branches: int,
+        router: str = "topk",
+        top_k: int = 2,
+        noise: float = 0.0,
+        capacity: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.branches = Branches(inputs, hidden, branches)
-        self.router = TopKRouter(inputs, branches, top_k) if branches > 1 else None
+        self.branches, self.capacity = Branches(inputs, hidden, branches), capacity
+        self.router = Router(inputs, branches, router, top_k, noise) if branches > 1 else None
+        self.hyper = HyperBranch(inputs, hidden[-1], branches) if branches > 1 and router == "hyper" else None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Mixed output (batch, hidden[-1]), and the router's weights and probabilities (batch, branches).
+    def forward(self, x: Tensor, is_open: Tensor | None = None) -> tuple[Tensor, Routing | None]:
+        """Mixed output (batch, hidden[-1]), and how it was routed.
 
         Each branch computes the rows that are routed to it and no others.
+
+        Args:
+            x: (batch, inputs).
+            is_open: (batch, branches), see `Router`.
         """
         if self.router is None:
-            return self.branches(x, 0), None, None
-        weights, probabilities = self.router(x)
+            return self.branches(x, 0), None
+        routing = self.router(x, is_open)
         rows, share = [], []
-        for branch in weights.unbind(dim=-1):
-            rows.append(branch.detach().nonzero().squeeze(-1))
+        for branch in routing.weights.unbind(dim=-1):
+            rows.append(self._taken(branch.detach()))
             share.append(branch[rows[-1]])
         outputs = [self.branches(x[chosen], i) for i, chosen in enumerate(rows)]
         mixed = x.new_zeros(len(x), outputs[0].shape[-1])
-        return (
-            mixed.index_add(0, torch.cat(rows), torch.cat(outputs) * torch.cat(share).unsqueeze(-1)),
-            weights,
-            probabilities,
-        )
+        mixed = mixed.index_add(0, torch.cat(rows), torch.cat(outputs) * torch.cat(share).unsqueeze(-1))
+        if self.hyper is not None:
+            mixed = mixed + self.hyper(x, routing.weights)
+        return mixed, routing
+
+    def _taken(self, weight: Tensor) -> Tensor:
+        """Rows that a branch computes, from its weight in each row."""
+        rows = weight.nonzero().squeeze(-1)
+        if not self.capacity or not torch.is_grad_enabled() or self.router is None:
+            return rows
+        most = math.ceil(self.capacity * len(weight) * self.router.top_k / self.router.branches)
+        return rows if len(rows) <= most else rows[weight[rows].topk(most).indices]

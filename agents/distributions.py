@@ -35,7 +35,7 @@ class Categoricals(Distribution):  # type: ignore[misc]
     """
 
     def __init__(self, logits: Tensor, space: gymnasium.Space[Any]) -> None:
-        self.logits, self.sizes = logits, _sizes(space)
+        self.logits, self.sizes = logits, sizes_of(space)
         self.flat = isinstance(space, gymnasium.spaces.Discrete)
 
     @cached_property
@@ -85,7 +85,7 @@ class Categoricals(Distribution):  # type: ignore[misc]
     @staticmethod
     def required_input_dim(space: gymnasium.Space[Any], **kwargs: Any) -> int:
         """Number of logits for a space."""
-        return sum(_sizes(space))
+        return sum(sizes_of(space))
 
     @classmethod
     def from_logits(cls, logits: Tensor, **kwargs: Any) -> Categoricals:
@@ -140,11 +140,12 @@ def distribution_for(space: gymnasium.Space[Any]) -> tuple[Any, int]:
         ValueError: if the space is not Discrete, MultiDiscrete or a flat Box.
     """
     if isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
-        return Categoricals.get_partial_dist_cls(space=space), sum(_sizes(space))
+        return Categoricals.get_partial_dist_cls(space=space), sum(sizes_of(space))
     if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
         return MaskedDiagGaussian, 2 * space.shape[0]
     raise ValueError(f"action space: {space} is not supported; use Discrete, MultiDiscrete or a Box with one axis")
 
 
-def _sizes(space: Any) -> tuple[int, ...]:
+def sizes_of(space: Any) -> tuple[int, ...]:
+    """Choices of each part of a `Discrete` or `MultiDiscrete` action."""
     return (int(space.n),) if isinstance(space, gymnasium.spaces.Discrete) else tuple(int(n) for n in space.nvec)

@@ -43,6 +43,11 @@ class MAPPOConfig(MaskedPPOConfig):
         critic_hidden: Width of each layer of the critic.
     """
 
+    @property
+    def runner_class(self) -> type:
+        """The runner that gathers what the critic sees."""
+        return CentralEnvRunner
+
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MAPPO)
         self.critic_hidden = (128, 128)
@@ -54,6 +59,18 @@ class MAPPOConfig(MaskedPPOConfig):
         super().training(**kwargs)
         self._take(critic_hidden=critic_hidden)
         return self
+
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises:
+            ValueError: naming the setting, its value and the fix.
+        """
+        super().validate()
+        if self.memory:
+            raise ValueError(
+                f"memory: {self.memory!r} is not for MAPPO, whose networks keep none: leave it 0, or take PPO"
+            )
 
     def add_critic(self, sizes: Sizes) -> None:
         """Add the critic to the policies, for worlds of given sizes."""
@@ -137,7 +154,7 @@ class CentralEnvRunner(BatchedEnvRunner):
         batch = super()._finish(rollout, steps)
         shape = (rollout.slots, self.num_envs, self.world.sizes.P + self.world.sizes.U)
         targets, live = np.zeros(shape, np.float32), np.zeros(shape, bool)
-        for group in self._groups:
+        for group in self.groups:
             mine = self._columns_of(group)
             targets[..., mine] = rollout.targets[group.key]
             live[..., mine] = rollout.stacked(group, ("live",))["live"]

@@ -13,6 +13,7 @@ from ray.rllib.env.env_context import EnvContext
 from tqdm import tqdm
 
 from .checkpoint import MODULE, CheckpointError, read_description
+from .deciding import decide
 from .policies import PolicyMapping
 from .rllib_env import PettingZooEnv, find_env
 
@@ -44,11 +45,12 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
     for episode in tqdm(range(episodes), desc="episodes", disable=None):
         total = 0.0
         observations, _ = env.reset(seed=episode)
+        states: dict[str, Any] = {}
         running = True
         while running:
             seen = {"agent": observations} if single else observations
             actions = {
-                agent: _act(modules["default_policy" if single else mapping(agent)], value)
+                agent: _act(modules["default_policy" if single else mapping(agent)], value, states, agent)
                 for agent, value in seen.items()
             }
             observations, rewards, terminated, truncated, _ = env.step(actions["agent"] if single else actions)
@@ -64,13 +66,15 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
     return returns
 
 
-def _act(module: Any, observation: Any) -> Any:
-    with torch.inference_mode():
-        out = module.forward_inference({Columns.OBS: _batch(observation)})
-        if Columns.ACTIONS in out:
-            return out[Columns.ACTIONS][0].numpy()
-        distribution = module.get_inference_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
-        return distribution.to_deterministic().sample()[0].numpy()
+def _act(module: Any, observation: Any, states: dict[str, Any], agent: str) -> Any:
+    """An agent's action; what it remembers is kept among the states."""
+    batch = {Columns.OBS: _batch(observation)}
+    if module.is_stateful():
+        if agent not in states:
+            states[agent] = {name: torch.as_tensor(value)[None] for name, value in module.get_initial_state().items()}
+        batch[Columns.STATE_IN] = states[agent]
+    action, states[agent] = decide(module, batch)
+    return action[0]
 
 
 def _batch(value: Any) -> Any:

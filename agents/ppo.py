@@ -35,8 +35,10 @@ from ray.rllib.utils.torch_utils import explained_variance
 from torch import Tensor
 
 from .batched_runner import ADVANTAGES, BatchedEnvRunner, collect
+from .learning import LeanLearner
 from .minibatches import Minibatches
 from .module import MoEModule
+from .recurrent import RecurrentModule
 
 
 class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
@@ -45,6 +47,7 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
     Args of `training`, beside PPO's own:
         hidden: Width of each layer.
         forced_share: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
+        memory: Size of what agents remember, in a recurrent unit behind the trunk; 0: nothing. Batched runner only.
     """
 
     batch_form = ADVANTAGES
@@ -53,11 +56,19 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
         super().__init__(algo_class=algo_class or MaskedPPO)
         self.hidden = (64, 64)
         self.forced_share = 0.1
+        self.memory = 0
 
-    def training(self, *, hidden: Any = NotProvided, forced_share: Any = NotProvided, **kwargs: Any) -> MaskedPPOConfig:
+    def training(
+        self,
+        *,
+        hidden: Any = NotProvided,
+        forced_share: Any = NotProvided,
+        memory: Any = NotProvided,
+        **kwargs: Any,
+    ) -> MaskedPPOConfig:
         """Set the network's settings and any of PPO's."""
         super().training(**kwargs)
-        self._take(hidden=hidden, forced_share=forced_share)
+        self._take(hidden=hidden, forced_share=forced_share, memory=memory)
         return self
 
     def _take(self, **settings: Any) -> None:
@@ -77,14 +88,16 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
             raise ValueError(f"hidden: {self.hidden!r} must be one or more widths, as [64, 64]")
         if not 0 <= self.forced_share <= 1:
             raise ValueError(f"forced_share: {self.forced_share!r} must be between 0 and 1")
+        if not isinstance(self.memory, int) or self.memory < 0:
+            raise ValueError(f"memory: {self.memory!r} must be a size, or 0 for none")
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """A network that takes masks and several action parts."""
-        return RLModuleSpec(module_class=MoEModule)
+        return RLModuleSpec(module_class=RecurrentModule if self.memory else MoEModule)
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        network = {"branches": 1, "top_k": 1, "hidden": tuple(self.hidden)}
+        network = {"hidden": tuple(self.hidden), "memory": self.memory}
         return {**super()._model_config_auto_includes, **network}
 
     def get_default_learner_class(self) -> type:
@@ -92,7 +105,7 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
         return MaskedPPOLearner
 
 
-class MaskedPPOLearner(PPOTorchLearner):  # type: ignore[misc]
+class MaskedPPOLearner(LeanLearner, PPOTorchLearner):  # type: ignore[misc]
     """PPO's loss, optimiser and minibatches, without the work that RLlib's learner does for every minibatch.
 
     Losses are reported of the last minibatch of an update, which is what RLlib keeps of them too.
@@ -139,32 +152,6 @@ class MaskedPPOLearner(PPOTorchLearner):  # type: ignore[misc]
                 report[LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY] = explained_variance(targets, values)
             self.metrics.log_dict({k: v.detach() for k, v in report.items()}, key=module_id, window=1)
         return loss
-
-    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """Adam as RLlib sets it up, but with all weights updated by one fused call."""
-        module = self._module[module_id]
-        parameters = self.get_parameters(module)
-        self.register_optimizer(
-            module_id=module_id,
-            optimizer=torch.optim.Adam(parameters, fused=True),
-            params=parameters,
-            lr_or_lr_schedule=config.lr,
-        )
-
-    def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
-        """One step of every optimiser; an update with a gradient that is not finite is left out, with a warning."""
-        if self._lr_scheduler_classes is not None or self._grad_scalers is not None:
-            super().apply_gradients(gradients_dict)
-            return
-        gradients = [gradient for gradient in gradients_dict.values() if gradient is not None]
-        if not gradients or not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
-            super().apply_gradients(gradients_dict)  # names the weights
-            return
-        for reference, gradient in gradients_dict.items():
-            self._params[reference].grad = gradient
-        for names in self._module_optimizers.values():
-            for name in names:
-                self._named_optimizers[name].step()
 
     def _create_iterator_if_necessary(self, *, training_data: Any, **kwargs: Any) -> Iterator[MultiAgentBatch]:
         """For batches of the batched runner, minibatches that cover every module's rows equally often."""

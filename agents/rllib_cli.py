@@ -32,10 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "source", nargs="*", metavar="file PATH", help="a Python file with `config` (and `stop`), or a YAML file"
     )
-    train.add_argument("--algo", "--run", help="algorithm, see `rllib list`")
+    train.add_argument(
+        "--algo", "--run", help="algorithm, see `rllib list`, or module:Class / file.py:Class of an RLlib Algorithm"
+    )
     train.add_argument(
         "--env",
-        help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env",
+        help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env; replaces the file's",
     )
     train.add_argument("--config", default="{}", metavar="JSON", help="settings of the algorithm")
     train.add_argument("--stop", default=None, metavar="JSON", help='as {"env_steps": 1000000}; replaces the file\'s')
@@ -221,18 +223,25 @@ def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], st
         path = Path(source[1])
         if not path.is_file():
             raise SetupError(f"train file: there is no file '{path}'")
-        config, stop = _read_yaml(path) if path.suffix in (".yaml", ".yml") else _read_python(path)
+        is_yaml = path.suffix in (".yaml", ".yml")
+        config, stop = (_read_yaml if is_yaml else _read_python)(path, arguments.env, arguments.runner)
         update_config(config, _parse_json("--config", arguments.config))
-        return config, stop, path.stem
+        return config, stop, path.stem if arguments.env is None else f"{path.stem}_{_file_name(arguments.env)}"
     if not arguments.algo or not arguments.env:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
     find_env(arguments.env)
-    config = new_config(arguments.algo).environment(arguments.env)
+    config = new_config(arguments.algo, arguments.env, arguments.runner).environment(arguments.env)
     update_config(config, _parse_json("--config", arguments.config))
-    return config, {}, f"{arguments.algo}_{Path(arguments.env.replace(':', '_')).name}"
+    return config, {}, f"{_file_name(arguments.algo)}_{_file_name(arguments.env)}"
 
 
-def _read_python(path: Path) -> tuple[Any, dict[str, Any]]:
+def _file_name(name: str) -> str:
+    """An id or a reference as a part of a folder's name."""
+    return Path(name.replace(":", "_")).name
+
+
+def _read_python(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any]]:
+    """Configuration and stop criteria of a Python file, which defines them as values or as functions of the environment."""
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
     from .algorithms import SetupError
@@ -246,13 +255,18 @@ def _read_python(path: Path) -> tuple[Any, dict[str, Any]]:
         spec.loader.exec_module(module)
     except Exception as error:
         raise SetupError(f"{path}: {type(error).__name__}: {error}") from None
-    config = getattr(module, "config", None)
+    config, stop = getattr(module, "config", None), getattr(module, "stop", {})
+    given = () if env is None else (env,)
+    if callable(config) and not isinstance(config, AlgorithmConfig):
+        config = config(*given)
+    elif env is not None and isinstance(config, AlgorithmConfig):
+        config.environment(env)
     if not isinstance(config, AlgorithmConfig):
         raise SetupError(f"{path}: must define `config`, an AlgorithmConfig; it is {type(config).__name__}")
-    return config, getattr(module, "stop", {})
+    return config, stop(*given) if callable(stop) else stop
 
 
-def _read_yaml(path: Path) -> tuple[Any, dict[str, Any]]:
+def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any]]:
     from .algorithms import SetupError, new_config, update_config
 
     try:
@@ -265,10 +279,11 @@ def _read_yaml(path: Path) -> tuple[Any, dict[str, Any]]:
     for key in experiment:
         if key not in ("run", "env", "stop", "config"):
             raise SetupError(f"{path}: unknown key '{key}'; the keys are run, env, stop, config")
-    for key in ("run", "env"):
-        if key not in experiment:
+    env = env or experiment.get("env")
+    for key, value in (("run", experiment.get("run")), ("env", env)):
+        if value is None:
             raise SetupError(f"{path}: '{key}' is missing")
-    config = new_config(experiment["run"]).environment(experiment["env"])
+    config = new_config(experiment["run"], env, runner).environment(env)
     update_config(config, experiment.get("config", {}))
     return config, experiment.get("stop", {})
 

@@ -29,6 +29,7 @@ from .references import normalise
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about
+STEPS = "num_env_steps_sampled_lifetime"
 CRITERIA = {
     "training_iteration": "training_iteration",
     "env_steps": "env_steps",
@@ -143,7 +144,8 @@ class Run:
         known = mean is not None and math.isfinite(float(mean))
         row = {
             "training_iteration": iteration,
-            "env_steps": int(runners.get("num_env_steps_sampled_lifetime", 0)),
+            # algorithms that learn from demonstrations count what they replay
+            "env_steps": int(result.get(STEPS, runners.get(STEPS, 0))),
             "time_total_s": round(elapsed_s, 3),
             "episode_return_mean": float(mean) if known else None,
             "module_returns": {

@@ -29,8 +29,7 @@ class PlainNetwork:
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        network = {"branches": 1, "top_k": 1, "hidden": tuple(self.hidden)}
-        return {**super()._model_config_auto_includes, **network}  # type: ignore[misc]
+        return {**super()._model_config_auto_includes, "hidden": tuple(self.hidden)}  # type: ignore[misc]
 
 
 class WholeBatches:

@@ -13,7 +13,7 @@ import torch
 
 from edge_experts.agents.advantages import generalised_advantages
 from edge_experts.agents.batched_runner import thinned
-from edge_experts.agents.module import MoEModule
+from edge_experts.agents.module import ROUTING, MoEModule
 from edge_experts.agents.routers import balance_loss
 from edge_experts.envs import World
 from edge_experts.envs.fields import ROLES
@@ -120,8 +120,9 @@ class BarePPO:
                 loss = -torch.min(part["advantages"] * ratio, part["advantages"] * clipped).mean()
                 values = module.compute_values({"obs": seen}, out["embeddings"])
                 loss = loss + s.vf_loss_coeff * ((values - part["targets"]) ** 2).mean()
-                if "router_weights" in out:
-                    loss = loss + s.balance_coeff * balance_loss(out["router_weights"], out["router_probabilities"])
+                if ROUTING in out:
+                    routing = out[ROUTING]
+                    loss = loss + s.balance_coeff * balance_loss(routing.weights, routing.probabilities)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()

@@ -8,7 +8,7 @@ from typing import Any
 from edge_experts.envs import Scenario, World, load_scenario
 
 from .evaluation import evaluate
-from .policies import POLICIES, place_names
+from .policies import POLICIES
 
 SEED = 0
 QUICK = ("random", "shortest_queue", "myopic", "coordinated", "clairvoyant")
@@ -28,7 +28,7 @@ def calibrate(env: str | Path | Scenario, episodes: int, quick: bool = False) ->
     if quick:
         return evaluate(QUICK, scenario, episodes, SEED, progress=True)
     if len(scenario.quality_tables) == 1:
-        fixed = [f"fixed:{name}" for name in place_names(scenario)]
+        fixed = [f"fixed:{name}" for name in scenario.places]
     else:
         fixed = [best_of_each_kind(scenario, max(4, episodes // 8))]
     return evaluate([*POLICIES, *fixed], scenario, episodes, SEED, progress=True)
@@ -36,7 +36,7 @@ def calibrate(env: str | Path | Scenario, episodes: int, quick: bool = False) ->
 
 def best_of_each_kind(scenario: Scenario, episodes: int) -> str:
     """The fixed choice that serves every kind of request with the expert that alone does best at it."""
-    names = place_names(scenario)
+    names = scenario.places
     alone = evaluate([f"fixed:{name}" for name in names], scenario, episodes, SEED, progress=True)
     scores = [result["score"]["mean"] for result in alone]
     serves = World(scenario).figures.serves

@@ -147,7 +147,7 @@ def _find_policy(name: str, world: World, explore: bool = False) -> Any:
         from edge_experts.agents import quiet
 
         quiet.before_import()
-        from edge_experts.agents.checkpoint import CheckpointPolicy
+        from edge_experts.agents.checkpoint_policy import CheckpointPolicy
 
         quiet.after_import()
         return CheckpointPolicy(name, explore=explore)

@@ -173,7 +173,8 @@ def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return None
-    from edge_experts.agents.checkpoint import CheckpointError, CheckpointPolicy
+    from edge_experts.agents.checkpoint import CheckpointError
+    from edge_experts.agents.checkpoint_policy import CheckpointPolicy
 
     try:
         policy = CheckpointPolicy(checkpoint)

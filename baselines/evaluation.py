@@ -17,7 +17,7 @@ from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
 
 from .bounds import score_of
-from .policies import Policy, make_policy, place_names
+from .policies import Policy, make_policy
 from .provenance import provenance
 from .statistics import Interval, jain_index, mean_interval, normalised_interval
 
@@ -120,7 +120,7 @@ def _play_batch(policy: Policy, world: World) -> Record:
         quality=np.concatenate(quality),
         latency_s=np.concatenate(latency),
         endings={name: int(n) for i, (name, n) in enumerate(zip(ENDINGS, endings, strict=True)) if i != NONE},
-        placements={name: int(n) for name, n in zip(place_names(scenario), placements, strict=False)},
+        placements={name: int(n) for name, n in zip(scenario.places, placements, strict=False)},
         utilisation={
             name: float(b) for name, b in zip(scenario.experts, busy / (slots * scenario.episode.slot_s), strict=True)
         },
@@ -249,7 +249,7 @@ def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
         "energy_j": float(record.energy_j.mean()),
         "hallucination_rate": float(record.hallucination.mean()) if len(record.hallucination) else None,
         "accessibility": float(record.able.mean()),
-        "local_share": sum(record.placements[name] for name in place_names(scenario)[len(scenario.experts) :])
+        "local_share": sum(record.placements[name] for name in scenario.places[len(scenario.experts) :])
         / max(1, sum(record.placements.values())),
         "payments": -float(record.terms["payment"].mean()),
         "placements": {name: count / episodes for name, count in record.placements.items()},

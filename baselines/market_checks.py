@@ -12,7 +12,6 @@ from edge_experts.envs.state import DROPPED, EXPIRED, LATE, ON_TIME
 
 from .case import Fault
 from .evaluation import evaluate
-from .policies import place_names
 
 SLOTS = 60
 EPISODES = 8
@@ -67,7 +66,7 @@ def check_payments(market: Any) -> str:
 def check_worth(market: Any) -> str:
     """The game is worth learning: fixed choices lose, herding loses, coordination pays."""
     scenario = load_scenario(market)
-    names = [f"fixed:{name}" for name in place_names(scenario)] if len(scenario.quality_tables) == 1 else []
+    names = [f"fixed:{name}" for name in scenario.places] if len(scenario.quality_tables) == 1 else []
     results = evaluate(["myopic", "coordinated", *names], scenario, EPISODES)
     scores = {result["policy"]: result["normalised_score"]["mean"] for result in results}
     fixed = max((scores[name] for name in names), default=None)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_experts.envs import Scenario, World
+from edge_experts.envs import World
 
 from .bounds import Assignment, Enumeration, is_enumerable
 from .planner import Actions, Ints, Planner, place, time_price
@@ -99,12 +99,6 @@ def _category(world: World) -> Ints:
     return category
 
 
-def place_names(scenario: Scenario) -> list[str]:
-    """Names of all places of a part: hosted experts, then local ones (`local`, or `local/NAME` if there are several)."""
-    local = scenario.local_experts
-    return [*scenario.experts, *(["local"] if len(local) == 1 else [f"local/{name}" for name in local])]
-
-
 def _fixed(places: list[int]) -> Callable[[World], NDArray[np.float64]]:
     def score(world: World) -> NDArray[np.float64]:
         scores = np.full((world.n_worlds, world.sizes.U, world.sizes.X), -np.inf)
@@ -155,7 +149,7 @@ def make_policy(name: str, world: World, seed: int = 0) -> Policy:
         ValueError: if there is no such policy, with the nearest name.
     """
     if name.startswith("fixed:"):
-        names = place_names(world.scenario)
+        names = world.scenario.places
         for expert in name.removeprefix("fixed:").split(","):
             if expert not in names:
                 raise ValueError(

@@ -12,7 +12,7 @@ from pettingzoo import ParallelEnv
 
 from .parallel import EdgeEnv
 from .scenario import Scenario, ScenarioError
-from .spaces import AgentSpaces, as_array
+from .spaces import AgentSpaces, as_array, best_legal, joint_mask
 
 ACTIONS = ("discrete", "box")
 
@@ -122,7 +122,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             self._masks[agent] = seen["action_mask"]
             mask = seen["action_mask"]
             if self.kind == "discrete":
-                mask = joint_mask(mask, tuple(self._counts(agent)))
+                mask = joint_mask(mask, self._counts(agent))
             infos[agent]["action_mask"] = mask
             shown[agent] = np.concatenate([seen["observation"], mask.astype(np.float32)])
         return shown
@@ -143,9 +143,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         if self.kind == "discrete":
             picks = np.unravel_index(int(given), counts)
         else:
-            edges = np.cumsum(counts)[:-1]
-            parts = zip(np.split(given, edges), np.split(self._masks[agent], edges), strict=True)
-            picks = tuple(np.where(legal == 1, values, -np.inf).argmax() for values, legal in parts)
+            picks = tuple(best_legal(given, self._masks[agent], counts))
         return int(picks[0]) if len(counts) == 1 else np.array(picks, dtype=np.int64)
 
     def state(self) -> np.ndarray:
@@ -159,11 +157,3 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
-
-
-def joint_mask(mask: np.ndarray, counts: tuple[int, ...]) -> np.ndarray:
-    """Legal combinations of the parts of an action: (prod(counts),) from (sum(counts),), the last part running fastest."""
-    joint = np.ones((), mask.dtype)
-    for part in np.split(mask, np.cumsum(counts)[:-1]):
-        joint = np.multiply.outer(joint, part)
-    return joint.reshape(-1)

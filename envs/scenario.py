@@ -170,6 +170,12 @@ class Scenario:
         """The compact experts on devices."""
         return _listed(self.devices.local_expert)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of all places of a part: hosted experts, then local ones (`local`, or `local/NAME` if there are several)."""
+        local = self.local_experts
+        return (*self.experts, *(["local"] if len(local) == 1 else [f"local/{name}" for name in local]))
+
     def kind(self, table: str) -> Requests:
         """What the requests of a table are like: `requests`, changed by `kinds`."""
         changes = self.kinds.get(table, Kind())

@@ -278,13 +278,13 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
     sampler._begin(staggered=False)
     from edge_experts.agents.batched_runner import Rollout
 
-    rollout = Rollout(sampler._groups)
+    rollout = Rollout(sampler.groups)
     for _ in range(20):
         sampler._play(rollout, True, False)
     world = World(sampler.world.scenario, 4, sampler.world.seed)
     world.reset()
-    data = {group.role: rollout.stacked(group) for group in sampler._groups}
-    spaces = sampler._spaces["provider"]
+    data = {group.role: rollout.stacked(group) for group in sampler.groups}
+    spaces = sampler.role_spaces["provider"]
     ends = 0
     for t in range(20):
         live = world.live_devices
@@ -303,7 +303,7 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
         ends += world.state.clock.over.sum()
     assert ends == 8
     # truncation bootstraps with the value of the true last observation
-    group = next(g for g in sampler._groups if g.role == "device")
+    group = next(g for g in sampler.groups if g.role == "device")
     assert [t for t, _, _ in rollout.cuts(group)] == [6, 13]
 
 
@@ -312,13 +312,13 @@ def test_value_targets_use_the_last_observation_where_episodes_are_cut() -> None
     sampler._begin(staggered=False)
     from edge_experts.agents.batched_runner import Rollout
 
-    rollout = Rollout(sampler._groups)
+    rollout = Rollout(sampler.groups)
     finals = {}
     for t in range(8):
         sampler._play(rollout, True, False)
         if sampler.world.state.clock.over.any():
             finals[t] = sampler.world.final_views.devices.copy(), sampler.world.final_views.device_masks.copy()
-    group = next(g for g in sampler._groups if g.role == "device")
+    group = next(g for g in sampler.groups if g.role == "device")
     data = rollout.stacked(group)
     batch = sampler._finish(rollout, 24).policy_batches["device"]
     values = data[Columns.VF_PREDS].reshape(8, 3, 16)

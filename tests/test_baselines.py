@@ -10,7 +10,7 @@ import pytest
 from edge_experts.agents.references import normalise
 from edge_experts.baselines.bounds import Enumeration, is_enumerable
 from edge_experts.baselines.evaluation import evaluate, play
-from edge_experts.baselines.policies import POLICIES, make_policy, place_names
+from edge_experts.baselines.policies import POLICIES, make_policy
 from edge_experts.baselines.report import score_table
 from edge_experts.baselines.statistics import jain_index, mean_interval, normalised_interval
 from edge_experts.envs import World, load_scenario, shipped_ids
@@ -21,7 +21,7 @@ from edge_experts.envs import World, load_scenario, shipped_ids
 def test_every_policy_plays_legal_actions(name: str, env: str) -> None:
     world = World(env, n_worlds=2, seed=1, overrides={"episode.slots": 3 if env.endswith("netmoe-v0") else 12})
     world.reset()
-    places = place_names(world.scenario)
+    places = world.scenario.places
     policy = make_policy(name.replace("first", places[0]).replace("last", places[-1]), world)
     placed = 0
     for _ in range(world.scenario.episode.slots):
