@@ -16,6 +16,7 @@ from ray.tune.registry import get_trainable_cls, register_env, register_trainabl
 from edge_experts.envs.demonstrations import DemonstrationError
 from edge_experts.envs.loading import LoadError, is_reference, load_object
 from edge_experts.envs.registry import is_market
+from edge_experts.envs.spaces import RoleSpaces
 
 from .batched_runner import BatchedEnvRunner
 from .dqn import MaskedDQNConfig
@@ -23,7 +24,7 @@ from .imitation import MaskedBCConfig, MaskedMARWILConfig, check_demonstrations
 from .layout import layout_of
 from .mappo import CRITIC, MAPPO, MAPPOConfig
 from .moe_ppo import MoEPPO, MoEPPOConfig
-from .policies import SCHEMES, PolicyMapping
+from .policies import DEFAULT_SCHEME, SCHEMES, PolicyMapping
 from .ppo import MaskedPPOConfig
 from .rllib_env import PettingZooEnv, find_env
 from .sac import D2SAC, MaskedSACConfig
@@ -112,7 +113,7 @@ def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
         raise SetupError(f"config: {error}") from None
 
 
-def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "auto") -> AlgorithmConfig:
+def set_up(config: AlgorithmConfig, policies: str = DEFAULT_SCHEME, runner: str = "auto") -> AlgorithmConfig:
     """Complete a configuration for its environment: creator, policies, runner, and what the algorithm lacks.
 
     Args:
@@ -178,7 +179,7 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
         raise SetupError("branches: one number, and no modality_sets, for an environment of a single agent")
     if isinstance(config, MaskedMARWILConfig):
         try:
-            check_demonstrations(config.demonstrations, name, env.env.role_spaces)
+            check_demonstrations(config.demonstrations, name, _acting(env))
         except DemonstrationError as error:
             raise SetupError(str(error)) from None
     if batched:
@@ -187,6 +188,11 @@ def set_up(config: AlgorithmConfig, policies: str = "per_role", runner: str = "a
             config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
     env.close()
     return config
+
+
+def _acting(env: PettingZooEnv) -> dict[str, RoleSpaces]:
+    """The spaces of the roles that act."""
+    return {role: spaces for role, spaces in env.env.role_spaces.items() if env.env.scenario.acts(role)}
 
 
 def _shown_name(algo: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be used. Names the path and the reason."""
 
 
-def describe_checkpoint(folder: Path, config: AlgorithmConfig) -> None:
-    """Write what must be known to evaluate the checkpoint: algorithm, environment, policy of each agent."""
+def describe_checkpoint(folder: Path, config: AlgorithmConfig, row: Mapping[str, Any] | None = None) -> None:
+    """Write what must be known to evaluate the checkpoint: algorithm, environment, policy of each agent, and how far it got.
+
+    Args:
+        folder: The checkpoint.
+        config: Of the run.
+        row: The newest row of its results.
+    """
     mapping = config.policy_mapping_fn if config.is_multi_agent else None
     text = {
         "algo": config.algo_class.__name__,
@@ -25,6 +32,7 @@ def describe_checkpoint(folder: Path, config: AlgorithmConfig) -> None:
         "env_config": dict(config.env_config),
         "policies": getattr(mapping, "scheme", None),
         "seed": config.seed,
+        **{name: (row or {}).get(name) for name in ("env_steps", "time_total_s")},
     }
     (folder / DESCRIPTION).write_text(json.dumps(text, indent=2, default=str) + "\n", encoding="utf-8")
 

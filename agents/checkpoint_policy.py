@@ -13,12 +13,13 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from edge_experts.envs import World
+from edge_experts.envs.fields import ROLES
 from edge_experts.envs.spaces import RoleSpaces, best_legal, joint_mask
 
 from .batched_runner import Group, group_agents
 from .checkpoint import MODULE, CheckpointError, read_description
 from .deciding import decide
-from .policies import PolicyMapping
+from .policies import DEFAULT_SCHEME, PolicyMapping
 from .recurrent import MEMORY
 
 
@@ -44,17 +45,21 @@ class CheckpointPolicy:
             raise CheckpointError(
                 f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
             ) from None
-        self._mapping = PolicyMapping(self.description["policies"] or "per_role")
+        self._mapping = PolicyMapping(self.description["policies"] or DEFAULT_SCHEME)
         self._memories: dict[tuple[str, str], torch.Tensor] = {}
 
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         """Actions of all agents of all worlds."""
-        counts = {"device": world.sizes.U, "provider": world.sizes.P}
-        names = [f"{role}_{i}" for role in counts if world.scenario.acts(role) for i in range(counts[role])]
-        actions = {role: world.default_actions(role) for role in counts}
-        for group in group_agents(names, self._mapping):
+        actions = {role: world.default_actions(role) for role in ROLES}
+        for group in self.groups(world):
             actions[group.role][:, group.agents] = self._choose(group, RoleSpaces(group.role, world.sizes), world)
         return actions["device"], actions["provider"]
+
+    def groups(self, world: World) -> list[Group]:
+        """The agents that act, by policy and role."""
+        counts = {"device": world.sizes.U, "provider": world.sizes.P}
+        names = [f"{role}_{i}" for role in counts if world.scenario.acts(role) for i in range(counts[role])]
+        return group_agents(names, self._mapping)
 
     def module_of(self, group: Group, world: World) -> Any:
         """The network that plays a group.
@@ -114,12 +119,13 @@ class CheckpointPolicy:
         memory = self._memories.get(group.key)
         if memory is None or memory.shape != shape:
             memory = torch.zeros(shape)
-        new = torch.from_numpy((world.state.clock.slot == 0)[:, None] | ~self._there(group, world))
+        new = torch.from_numpy((world.state.clock.slot == 0)[:, None] | ~self.there(group, world))
         self._memories[group.key] = torch.where(new[..., None], 0.0, memory)
         return self._memories[group.key].reshape(-1, size)
 
     @staticmethod
-    def _there(group: Group, world: World) -> NDArray[np.bool_]:
+    def there(group: Group, world: World) -> NDArray[np.bool_]:
+        """Which of a group's agents are present: (worlds, agents)."""
         if group.role == "provider":
             return np.ones((world.n_worlds, len(group.agents)), bool)
         there: NDArray[np.bool_] = world.live_devices[:, group.agents]

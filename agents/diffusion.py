@@ -8,6 +8,7 @@ NeurIPS 2020, with the variance-preserving schedule of Song et al., "Score-based
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class DiffusionActor(nn.Module):
         self.outputs, self.steps = outputs, steps
         sizes = (inputs + outputs + TIME_SIZE, *hidden)
         layers: list[nn.Module] = []
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.Mish()]
         self.denoiser = nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
         t = torch.arange(1, steps + 1, dtype=torch.float64)

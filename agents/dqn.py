@@ -22,7 +22,7 @@ from .transitions import ReplayConfig, ReplayLearner, ReplayTraining, Transition
 
 
 class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
-    """Configuration of DQN over the joint choices of an action's parts, of which the illegal ones are never played nor bootstrapped.
+    """Configuration of DQN over the joint choices of an action's parts; illegal ones are never played nor bootstrapped.
 
     Args of `training`, beside DQN's own:
         hidden: Width of each layer.

@@ -111,7 +111,8 @@ class MaskedMARWILLearner(ReplayLearner, LeanLearner, MARWILTorchLearner):  # ty
 class FromDemonstrations:
     """Mixin of an algorithm: learn from demonstrations, then play a few episodes to see what was learned.
 
-    What it plays is not learned from. The steps that are counted are those of the demonstrations, as often as they are replayed.
+    What it plays is not learned from. The steps that are counted are those of the demonstrations, as often as they are
+    replayed.
     """
 
     config: Any
@@ -197,8 +198,8 @@ def check_demonstrations(folder: str | None, env: str, spaces: Mapping[str, Role
         for name, size in sizes.items():
             if recorded[name] != size:
                 raise DemonstrationError(
-                    f"demonstrations: '{folder}' has {recorded[name]} entries of {name} for {role}s, {env} has {size}: record them on "
-                    "this environment"
+                    f"demonstrations: '{folder}' has {recorded[name]} entries of {name} for {role}s, {env} has "
+                    f"{size}: record them on this environment"
                 )
 
 

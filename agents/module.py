@@ -46,8 +46,8 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
         top_k: How many branches an input uses.
         router_noise: Noise on the router's scores while learning.
         capacity: See `branches.Mixture`.
-        placement: Where the branches sit: `trunk` (policy and value share them), or in the `policy`'s or `value`'s own trunk, the
-            other then being a plain network.
+        placement: Where the branches sit: `trunk` (policy and value share them), or in the `policy`'s or `value`'s own
+            trunk, the other then being a plain network.
         modality_sets: Split the branches into a set for each modality; an input may use the sets of the modalities that it
             holds, and any set if it holds none. Source: Han et al., "FuseMoE", NeurIPS 2024.
         layout: What the observation's columns are, see `layout.layout_of`.

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .checkpoint import MODULE, CheckpointError, read_description
 from .deciding import decide
-from .policies import PolicyMapping
+from .policies import DEFAULT_SCHEME, PolicyMapping
 from .rllib_env import PettingZooEnv, find_env
 
 
@@ -40,7 +40,7 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
     env = find_env(about["env"])(EnvContext(config, worker_index=0))
     modules = MultiRLModule.from_checkpoint(str((folder / MODULE).resolve()))
     single = not isinstance(env, PettingZooEnv)
-    mapping = PolicyMapping(about["policies"] or "per_role")
+    mapping = PolicyMapping(about["policies"] or DEFAULT_SCHEME)
     returns = []
     for episode in tqdm(range(episodes), desc="episodes", disable=None):
         total = 0.0

@@ -11,6 +11,9 @@ SCHEMES = {
 }
 
 
+DEFAULT_SCHEME = "per_role"
+
+
 class PolicyMapping:
     """Maps agents to policies by one of `SCHEMES`; can be sent to workers."""
 

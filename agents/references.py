@@ -13,7 +13,8 @@ FILE = "references.json"
 
 
 @cache
-def _stored() -> dict[str, Any]:
+def stored_references() -> dict[str, Any]:
+    """All of them, by the scenario's hash."""
     text = resources.files("edge_experts.results").joinpath(FILE).read_text("utf-8")
     return json.loads(text)  # type: ignore[no-any-return]
 
@@ -23,7 +24,9 @@ def normalise(scenario: Scenario, score: float) -> float | None:
 
     References belong to a scenario's hash: a scenario with a changed field has none.
     """
-    entry = _stored().get(scenario.replace({"rewards.team": 0.0}).hash())  # mixing rewards does not change their sum
+    entry = stored_references().get(
+        scenario.replace({"rewards.team": 0.0}).hash()
+    )  # mixing rewards does not change their sum
     if entry is None:
         return None
     floor, bound = entry["random"], entry["clairvoyant"]

@@ -14,8 +14,8 @@ WEIGHTS = "weights"
 class Replay:
     """The newest transitions, drawn with a probability that grows with how surprising they were.
 
-    A row is drawn with probability `p_i ** alpha / sum(p ** alpha)` and weighed by `(n * probability) ** -beta`, at most 1. Source:
-    Schaul et al., "Prioritized experience replay", ICLR 2016, equations 1 and 2.
+    A row is drawn with probability `p_i ** alpha / sum(p ** alpha)` and weighed by `(n * probability) ** -beta`, at most 1.
+    Source: Schaul et al., "Prioritized experience replay", ICLR 2016, equations 1 and 2.
 
     Args:
         capacity: Rows kept; the oldest go first.

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from . import quiet
-from .policies import SCHEMES
+from .policies import DEFAULT_SCHEME, SCHEMES
 
 RUNNERS = ("auto", "stock", "batched")
 
@@ -37,14 +37,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--env",
-        help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env; replaces the file's",
+        help="our id, scenario .yaml, Gymnasium id, or module:Class / file.py:Class of a PettingZoo parallel env; "
+        "replaces the file's",
     )
     train.add_argument("--config", default="{}", metavar="JSON", help="settings of the algorithm")
     train.add_argument("--stop", default=None, metavar="JSON", help='as {"env_steps": 1000000}; replaces the file\'s')
     train.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32"
     )
-    train.add_argument("--policies", default="per_role", choices=SCHEMES, help="which agents share a policy")
+    train.add_argument(
+        "--policies", choices=SCHEMES, help="which agents share a policy (per_role, if the file says nothing)"
+    )
     train.add_argument("--runner", default="auto", choices=RUNNERS, help="how environments are sampled")
     train.add_argument("--num-env-runners", type=int, metavar="N", help="remote sampling processes (0: in this one)")
     train.add_argument(
@@ -56,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="seed of weights, sampling and environments")
     train.add_argument(
         "--checkpoint-freq", type=int, default=0, metavar="N", help="iterations between checkpoints (0: at the end)"
+    )
+    train.add_argument(
+        "--checkpoint-steps", type=int, default=0, metavar="N", help="environment steps between checkpoints"
     )
     train.add_argument(
         "--restore", type=Path, metavar="CKPT", help="begin from a checkpoint, in a new results directory"
@@ -102,7 +108,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from .algorithms import SetupError, set_up
     from .training import CURVE, RESULTS, Run, check_stop, latest_checkpoint
 
-    config, stop, name = _read_source(arguments)
+    config, stop, name, policies = _read_source(arguments)
     stop = check_stop(_parse_json("--stop", arguments.stop) if arguments.stop is not None else stop)
     if not stop:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
@@ -115,7 +121,7 @@ def _train(arguments: argparse.Namespace) -> int:
         config.env_runners(num_env_runners=arguments.num_env_runners)
     if arguments.seed is not None:
         config.debugging(seed=arguments.seed)
-    config = set_up(config, arguments.policies, arguments.runner)
+    config = set_up(config, arguments.policies or policies, arguments.runner)
     try:
         config.validate()
     except (ValueError, NotImplementedError) as error:
@@ -124,7 +130,7 @@ def _train(arguments: argparse.Namespace) -> int:
     _start_ray(arguments.ray_address)
     if arguments.ray_address is None:
         _check_processors(config)
-    run = Run(config, stop, folder, arguments.checkpoint_freq, restore)
+    run = Run(config, stop, folder, arguments.checkpoint_freq, restore, arguments.checkpoint_steps)
     last = run.train()
     print(
         f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}\nTensorBoard tensorboard --logdir {folder}"
@@ -209,8 +215,8 @@ def _number(path: Path, base: Path) -> int | None:
     return int(rest) if rest.isdigit() and rest != path.name else None
 
 
-def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], str]:
-    """Configuration, stop criteria and name of the run."""
+def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], str, str]:
+    """Configuration, stop criteria, name of the run, and which agents share a policy."""
     from .algorithms import SetupError, new_config, update_config
     from .rllib_env import find_env
 
@@ -224,15 +230,16 @@ def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], st
         if not path.is_file():
             raise SetupError(f"train file: there is no file '{path}'")
         is_yaml = path.suffix in (".yaml", ".yml")
-        config, stop = (_read_yaml if is_yaml else _read_python)(path, arguments.env, arguments.runner)
+        config, stop, policies = (_read_yaml if is_yaml else _read_python)(path, arguments.env, arguments.runner)
         update_config(config, _parse_json("--config", arguments.config))
-        return config, stop, path.stem if arguments.env is None else f"{path.stem}_{_file_name(arguments.env)}"
+        name = path.stem if arguments.env is None else f"{path.stem}_{_file_name(arguments.env)}"
+        return config, stop, name, policies
     if not arguments.algo or not arguments.env:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
     find_env(arguments.env)
     config = new_config(arguments.algo, arguments.env, arguments.runner).environment(arguments.env)
     update_config(config, _parse_json("--config", arguments.config))
-    return config, {}, f"{_file_name(arguments.algo)}_{_file_name(arguments.env)}"
+    return config, {}, f"{_file_name(arguments.algo)}_{_file_name(arguments.env)}", DEFAULT_SCHEME
 
 
 def _file_name(name: str) -> str:
@@ -240,8 +247,8 @@ def _file_name(name: str) -> str:
     return Path(name.replace(":", "_")).name
 
 
-def _read_python(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any]]:
-    """Configuration and stop criteria of a Python file, which defines them as values or as functions of the environment."""
+def _read_python(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any], str]:
+    """What a Python file defines: `config` and `stop`, as values or as functions of the environment, and `policies`."""
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
     from .algorithms import SetupError
@@ -263,10 +270,13 @@ def _read_python(path: Path, env: str | None, runner: str) -> tuple[Any, dict[st
         config.environment(env)
     if not isinstance(config, AlgorithmConfig):
         raise SetupError(f"{path}: must define `config`, an AlgorithmConfig; it is {type(config).__name__}")
-    return config, stop(*given) if callable(stop) else stop
+    policies = getattr(module, "policies", DEFAULT_SCHEME)
+    if policies not in SCHEMES:
+        raise SetupError(f"{path}: policies: {policies!r} is not one of {', '.join(SCHEMES)}")
+    return config, stop(*given) if callable(stop) else stop, policies
 
 
-def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any]]:
+def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any], str]:
     from .algorithms import SetupError, new_config, update_config
 
     try:
@@ -285,7 +295,7 @@ def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str,
             raise SetupError(f"{path}: '{key}' is missing")
     config = new_config(experiment["run"], env, runner).environment(env)
     update_config(config, experiment.get("config", {}))
-    return config, experiment.get("stop", {})
+    return config, experiment.get("stop", {}), DEFAULT_SCHEME
 
 
 def _parse_json(option: str, text: str) -> dict[str, Any]:

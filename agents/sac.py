@@ -1,4 +1,4 @@
-"""Soft actor-critic on our environments, with exact masks: over joint choices, over preferences in a box, or by diffusion (D2SAC)."""
+"""Soft actor-critic with exact masks: over joint choices, over preferences in a box, or by diffusion (D2SAC)."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
 
     Args of `training`, beside SAC's own:
         hidden: Width of each layer.
-        actor: `categorical`: probabilities of each part's choices, of which the joint choice is made, and exact expectations over the joint
-            choices (Christodoulou, "Soft actor-critic for discrete action settings", 2019). `box`: a number in [-1, 1] for each
-            choice of each part, of which the highest legal ones are played, and SAC for continuous actions. `diffusion`: as
-            `categorical`, with preferences made by a `DiffusionActor` (D2SAC).
+        actor: `categorical`: probabilities of each part's choices, of which the joint choice is made, and exact expectations
+            over the joint choices (Christodoulou, "Soft actor-critic for discrete action settings", 2019). `box`: a number
+            in [-1, 1] for each choice of each part, of which the highest legal ones are played, and SAC for continuous
+            actions. `diffusion`: as `categorical`, with preferences made by a `DiffusionActor` (D2SAC).
         denoising_steps: Of the diffusion.
-        entropy_share: Entropy that the temperature aims at, as a share of that of a uniform choice among the legal ones; with `box`, the aim is
-            minus one nat for each legal choice instead.
+        entropy_share: Entropy that the temperature aims at, as a share of that of a uniform choice among the legal ones;
+            with `box`, the aim is minus one nat for each legal choice instead.
     """
 
     runner_class = TransitionEnvRunner

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .routers import Routing, entropy, load
 
-LABELS = ("modality", "category", "expert")
 DEAD_SHARE = 0.1  # of an even load; a branch that carries less counts as dead
 
 
@@ -19,10 +18,12 @@ def labels_of(layout: Mapping[str, Any], observation: Tensor, actions: Tensor | 
     """What each row is about, by kind of label: (batch,) int, -1 where there is nothing to say.
 
     Args:
-        layout: Of a device's observation, see `layout.layout_of`.
+        layout: Of the observation, see `layout.layout_of`; that of a provider has no labels.
         observation: (batch, entries).
         actions: (batch, parts), the first part being the place; or none.
     """
+    if layout["categories"] is None:
+        return {}
     start, stop = layout["categories"]
     category = _which(observation[:, start:stop])
     modality = _which(torch.stack([observation[:, columns].sum(dim=-1) for columns in layout["modalities"]], dim=-1))
@@ -101,7 +102,7 @@ class Specialisation:
         """Everything as plain data: entropy, loads, dead branches, mutual information, and the shares they come from."""
         parts = zip(*((r.weights, r.probabilities, r.scores) for r, _ in self._rows), strict=True)
         routing = Routing(*(torch.cat(part) for part in parts))
-        labels = {kind: torch.cat([labels[kind] for _, labels in self._rows]) for kind in LABELS}
+        labels = {kind: torch.cat([labels[kind] for _, labels in self._rows]) for kind in self._rows[0][1]}
         report = routing_report(routing)
         names = self.layout["names"]
         return {
@@ -136,8 +137,8 @@ def _entropy_of(label: Tensor, count: int) -> float:
 def heat_map(report: Mapping[str, Any]) -> tuple[list[str], np.ndarray]:
     """Rows of the picture: share of each branch in what a modality, category or expert gets; names and (rows, branches)."""
     names, rows = [], []
-    for kind in LABELS:
-        for name, shares in report["shares"][kind].items():
+    for kind, table in report["shares"].items():
+        for name, shares in table.items():
             if sum(shares) > 0:
                 names.append(f"{kind}: {name}")
                 rows.append(np.array(shares) / sum(shares))

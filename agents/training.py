@@ -25,6 +25,7 @@ from edge_experts.envs.registry import is_market
 from .algorithms import SetupError
 from .checkpoint import describe_checkpoint
 from .curves import draw_curve
+from .diagnostics import report_routers
 from .references import normalise
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
@@ -73,6 +74,7 @@ class Run:
         stop: Criteria as `check_stop` returns them; the run ends when one is met.
         folder: Results directory.
         checkpoint_freq: Iterations between checkpoints; 0: only at the end.
+        checkpoint_steps: Environment steps between checkpoints; 0: as `checkpoint_freq` says.
         restore: Checkpoint to begin from.
     """
 
@@ -83,9 +85,10 @@ class Run:
         folder: Path,
         checkpoint_freq: int = 0,
         restore: Path | None = None,
+        checkpoint_steps: int = 0,
     ) -> None:
         self.config, self.stop, self.folder = config, stop, folder
-        self.checkpoint_freq, self.restore = checkpoint_freq, restore
+        self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.scenario = _scenario_of(config)
         self.rows: list[dict[str, Any]] = []
 
@@ -125,12 +128,23 @@ class Run:
                 if "normalised_score" in row:
                     writer.add_scalar("normalised_score", row["normalised_score"], row["env_steps"])
                 progress.show(row)
-                if self.checkpoint_freq and algorithm.iteration % self.checkpoint_freq == 0:
+                if self._is_due(algorithm.iteration):
                     self._save(algorithm)
                 if interrupted():
                     break
             self._save(algorithm)
         draw_curve(self.rows, self.folder / CURVE, f"{self.config.algo_class.__name__} on {self.config.env}")
+        checkpoint = latest_checkpoint(self.folder)
+        if self.scenario is not None and checkpoint is not None:
+            report_routers(checkpoint, self.scenario, self.folder)
+
+    def _is_due(self, iteration: int) -> bool:
+        """Whether a checkpoint is to be written now."""
+        if self.checkpoint_freq and iteration % self.checkpoint_freq == 0:
+            return True
+        before = self.rows[-2]["env_steps"] if len(self.rows) > 1 else 0
+        every = self.checkpoint_steps
+        return bool(every) and self.rows[-1]["env_steps"] // every > before // every
 
     def _is_done(self) -> bool:
         if not self.rows:
@@ -189,7 +203,7 @@ class Run:
         part = self.folder / f".{final.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         algorithm.save_to_path(str(part.resolve()))
-        describe_checkpoint(part, self.config)
+        describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None)
         os.replace(part, final)
 
 

@@ -16,6 +16,7 @@ from edge_experts.envs.heldout import shifts
 from edge_experts.envs.library import heldout_ids, parse_overrides
 from edge_experts.envs.registry import Source, find, known_ids
 
+from . import bench_cli
 from .files import check_folder, write_text
 from .policies import POLICIES
 from .provenance import where_from
@@ -102,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     speed.add_argument("--json", type=Path, metavar="F", help="write the measurements to a file")
     speed.add_argument("--plot", type=Path, metavar="F", help="draw cost against size, .png or .svg")
+    bench_cli.add_commands(commands)
     return parser
 
 
@@ -126,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "validate": _validate,
         "dashboard": _dashboard,
         "speed": _speed,
+        **bench_cli.COMMANDS,
     }
     try:
         return commands[arguments.command](arguments) or 0

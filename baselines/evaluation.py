@@ -19,7 +19,7 @@ from edge_experts.envs.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, 
 from .bounds import score_of
 from .policies import Policy, make_policy
 from .provenance import provenance
-from .statistics import Interval, jain_index, mean_interval, normalised_interval
+from .statistics import Interval, gini_index, jain_index, mean_interval, normalised_interval, worst_decile
 
 ENDS = {"random": "random", "clairvoyant": "clairvoyant"}  # floor and bound
 MAX_WORLDS = 64  # stepped together
@@ -34,6 +34,8 @@ class Record:
     device_return: NDArray[np.float64]  # of all devices
     provider_return: NDArray[np.float64]  # of all providers
     jain: NDArray[np.float64]  # fairness among the devices' returns
+    gini: NDArray[np.float64]  # inequality among them
+    worst: NDArray[np.float64]  # mean of the lowest tenth of them
     terms: dict[str, NDArray[np.float64]]  # each named reward term, summed over agents
     quality: NDArray[np.float64]  # of every request composed in time
     latency_s: NDArray[np.float64]  # of every request composed
@@ -116,6 +118,8 @@ def _play_batch(policy: Policy, world: World) -> Record:
         device_return=returns["device"].sum(axis=1),
         provider_return=returns["provider"].sum(axis=1),
         jain=np.array([jain_index(row) for row in returns["device"]]),
+        gini=np.array([gini_index(row) for row in returns["device"]]),
+        worst=np.array([worst_decile(row) for row in returns["device"]]),
         terms=terms,
         quality=np.concatenate(quality),
         latency_s=np.concatenate(latency),
@@ -152,6 +156,8 @@ def _merge(parts: list[Record]) -> Record:
         device_return=joined("device_return"),
         provider_return=joined("provider_return"),
         jain=joined("jain"),
+        gini=joined("gini"),
+        worst=joined("worst"),
         quality=joined("quality"),
         latency_s=joined("latency_s"),
         energy_j=joined("energy_j"),
@@ -215,6 +221,7 @@ def _result(
         "normalised_score": _plain(
             normalised_interval(record.score.tolist(), floor.score.tolist(), bound.score.tolist())
         ),
+        "welfare_ratio": float(record.score.mean() / bound.score.mean()),
         "floor": {"policy": "random", "score": _plain(mean_interval(floor.score))},
         "bound": {"policy": "clairvoyant", "score": _plain(mean_interval(bound.score))},
         "per_episode": {
@@ -239,6 +246,8 @@ def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
         },
         "welfare": _plain(mean_interval(record.device_return + record.provider_return)),
         "jain_index": float(record.jain.mean()),
+        "gini_index": float(record.gini.mean()),
+        "worst_decile": float(record.worst.mean()),
         "terms": {name: float(values.mean()) for name, values in record.terms.items()},
         "quality": float(record.quality.mean()) if len(record.quality) else None,
         "latency_s": {"p50": p50, "p95": p95, "p99": p99},

@@ -151,9 +151,9 @@ def training_cases(grid: bool) -> list[Case]:
 
 
 def _training_config() -> Any:
-    from edge_experts.configs.train import text_moe_ppo
+    from edge_experts.configs.train import moe_ppo
 
-    return text_moe_ppo.config.copy(copy_frozen=False)
+    return moe_ppo.config()
 
 
 def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: int | None = None) -> Step:

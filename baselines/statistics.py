@@ -53,6 +53,22 @@ def normalised_interval(policy: Sequence[float], floor: Sequence[float], bound: 
     return Interval(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
 
 
+def gini_index(values: ArrayLike) -> float:
+    """Gini's index of inequality, half the relative mean absolute difference: 0 is equal, (n - 1)/n is one takes all.
+
+    Values below zero count as zero.
+    """
+    x = np.sort(np.maximum(np.asarray(values, dtype=float), 0.0))
+    n, total = len(x), float(x.sum())
+    return float((2 * np.arange(1, n + 1) - n - 1) @ x / (n * total)) if total > 0.0 else 0.0
+
+
+def worst_decile(values: ArrayLike) -> float:
+    """Mean of the lowest tenth of the values, of one at least."""
+    x = np.sort(np.asarray(values, dtype=float))
+    return float(x[: max(1, len(x) // 10)].mean())
+
+
 def jain_index(values: ArrayLike) -> float:
     """Jain's fairness index `(sum x)^2 / (n sum x^2)` of non-negative values: 1 is equal, 1/n is one takes all.
 

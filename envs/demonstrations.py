@@ -32,8 +32,8 @@ class DemonstrationError(ValueError):
 class Demonstrations:
     """Gathers one episode of every world, for each acting role a row for each agent and slot that it is there.
 
-    Columns: `episode`, `agent`, `slot`, `observation` (entries), `action_mask` (choices), `action` (parts, as agents play them), `reward`,
-    `terminated`, `truncated`; rows are ordered by episode, agent and slot.
+    Columns: `episode`, `agent`, `slot`, `observation` (entries), `action_mask` (choices), `action` (parts, as agents play
+    them), `reward`, `terminated`, `truncated`; rows are ordered by episode, agent and slot.
 
     Args:
         world: What is played, from a reset on.

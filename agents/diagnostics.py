@@ -1,0 +1,117 @@
+"""How a trained mixture routes: play its policy, look at its router, draw what was seen."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_experts.envs import Scenario, World
+from edge_experts.envs.spaces import RoleSpaces
+
+from .checkpoint_policy import CheckpointPolicy
+from .module import ROUTING
+from .specialisation import Specialisation, heat_map
+
+WORLDS = 16
+SEED = 2**39  # apart from small training seeds
+REPORT, PICTURE = "router.json", "router.png"
+
+
+def diagnose(policy: CheckpointPolicy, scenario: Scenario) -> dict[str, Any]:
+    """Play one episode in each of some worlds and report how every mixture routed what it saw: by module, empty without one.
+
+    See `specialisation.Specialisation.report` for what is in a report.
+    """
+    world = World(scenario, WORLDS, SEED)
+    world.reset()
+    found: dict[str, Specialisation] = {}
+    running = np.ones(WORLDS, bool)
+    while running.any():
+        groups = [g for g in policy.groups(world) if _has_router(policy.module_of(g, world))]
+        if not groups:
+            return {}
+        rows = [(g, policy.batch(g, RoleSpaces(g.role, world.sizes), world)) for g in groups]
+        devices, providers = policy.act(world)
+        for group, batch in rows:
+            played = devices if group.role == "device" else providers
+            assert played is not None
+            there = (policy.there(group, world) & running[:, None]).reshape(-1)
+            module = policy.module_of(group, world)
+            gathered = found.setdefault(group.module, Specialisation(module.options["layout"]))
+            _note(gathered, module, batch, played[:, group.agents], there)
+        world.step(devices, providers)
+        running &= ~world.state.clock.over
+    return {name: gathered.report() for name, gathered in found.items()}
+
+
+def _has_router(module: Any) -> bool:
+    return getattr(module, "router", None) is not None and module.options["layout"] is not None
+
+
+def _note(gathered: Specialisation, module: Any, batch: dict[str, Any], played: Any, there: Any) -> None:
+    with torch.inference_mode():
+        routing = module.forward_train(batch)[ROUTING]
+    rows = torch.from_numpy(there)
+    actions = torch.from_numpy(np.ascontiguousarray(played)).reshape(len(rows), -1)
+    seen = batch["obs"]["observation"]
+    gathered.note(
+        type(routing)(routing.weights[rows], routing.probabilities[rows], routing.scores[rows]),
+        seen[rows],
+        actions[rows],
+    )
+
+
+def draw_router(report: dict[str, Any], path: Path, title: str) -> bool:
+    """Draw which branch gets what as a heat map.
+
+    Args:
+        report: Of one module.
+        path: PNG file to write.
+        title: Of the picture.
+
+    Returns:
+        Whether there was anything to draw and matplotlib is installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    names, shares = heat_map(report)
+    if not names:
+        return False
+    figure = Figure(figsize=(2.5 + 0.7 * shares.shape[1] + 2.5, 1.4 + 0.24 * len(names)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="viridis", aspect="auto")
+    axes.set(
+        yticks=range(len(names)),
+        yticklabels=names,
+        xticks=range(shares.shape[1]),
+        xlabel="branch",
+        title=f"{title}\nentropy of the router {report['router_entropy_nats']:.2f} nats",
+    )
+    axes.tick_params(axis="y", labelsize=7)
+    figure.colorbar(image, ax=axes, label="share of a row's inputs")
+    part = path.with_suffix(".part")
+    figure.savefig(part, format="png")
+    os.replace(part, path)
+    return True
+
+
+def report_routers(checkpoint: Path, scenario: Scenario, folder: Path) -> None:
+    """Write what the mixtures of a checkpoint do into a folder, as JSON and as pictures; nothing if it has none."""
+    policy = CheckpointPolicy(checkpoint)
+    reports = diagnose(policy, scenario)
+    if not reports:
+        return
+    part = folder / f"{REPORT}.part"
+    part.write_text(json.dumps(reports, indent=1) + "\n", "utf-8")
+    os.replace(part, folder / REPORT)
+    for module, report in reports.items():
+        draw_router(report, folder / PICTURE.replace(".png", f"_{module}.png"), f"{module} of {scenario.id}")

@@ -1,0 +1,183 @@
+"""One cell of the benchmark in a process of its own: train, evaluate, write one JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge_experts.envs import Scenario, World, heldout_ids, load_scenario
+from edge_experts.envs.demonstrations import Demonstrations
+from edge_experts.envs.heldout import twin_ids
+
+from .acting import outside_policy
+from .benchmark import Benchmark, Cell, kind_of, load_benchmark, select_cells
+from .evaluation import play, summarise
+from .files import write_text
+from .policies import make_policy
+from .provenance import provenance
+
+SEED = 0  # of all evaluations; their episodes are apart from those of training
+TEACHER_SEED = 10_000  # of demonstrations: training episodes that no preset trains on
+
+
+def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, references: dict[str, Any]) -> dict[str, Any]:
+    """Train unless it is done, evaluate, and write the result.
+
+    A run that was killed goes on from its last checkpoint; its checkpoints, but for the last, are removed in the end.
+    """
+    folder = cell.folder(runs)
+    if cell.entry.algo is not None and kind_of(cell.entry.algo) == "policy":
+        policy: Any = outside_policy(cell.entry.algo)
+        trained: dict[str, Any] = {"env_steps": 0, "time_total_s": 0.0, "curve": []}
+    else:
+        command = train_command(cell, benchmark, folder)
+        _train(command, folder)
+        policy, trained = _read_run(folder, cell, benchmark, references)
+        trained["command"] = "rllib " + " ".join(_quoted(part) for part in command)
+    scenario = load_scenario(cell.env)
+    record = play(policy, scenario, benchmark.episodes, SEED)
+    twins = heldout_ids(cell.env) if cell.env in {base for base, _ in twin_ids([cell.env]).values()} else []
+    heldout = {}
+    for twin in twins:
+        shifted = load_scenario(twin)
+        score = float(play(policy, shifted, benchmark.heldout_episodes, SEED).score.mean())
+        heldout[twin] = {"score": score, "normalised_score": _normalised(shifted, score, references)}
+    score = float(record.score.mean())
+    result = {
+        "name": cell.name,
+        "title": cell.entry.title or cell.name,
+        "preset": cell.entry.preset,
+        "config": cell.entry.config,
+        "env": cell.env,
+        "seed": cell.seed,
+        "episodes": benchmark.episodes,
+        "normalised_score": _normalised(scenario, score, references),
+        **trained,
+        "measures": {
+            **summarise(record, scenario),
+            "welfare_ratio": score / references[scenario.hash()]["clairvoyant"],
+        },
+        "heldout": heldout,
+        "provenance": provenance(scenario),
+    }
+    path = cell.result(results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _normalised(scenario: Scenario, score: float, references: dict[str, Any]) -> float:
+    entry = references[scenario.hash()]
+    return float((score - entry["random"]) / (entry["clairvoyant"] - entry["random"]))
+
+
+def train_command(cell: Cell, benchmark: Benchmark, folder: Path) -> list[str]:
+    """The `rllib` command of a cell, without the program's name."""
+    config = dict(cell.entry.config)
+    steps = benchmark.steps or _budget(cell.env)
+    where = ["--env", cell.env, "--seed", str(cell.seed)]
+    if cell.entry.algo is not None:
+        what = ["train", "--algo", cell.entry.algo]
+    else:
+        preset = resources.files("edge_experts.configs.train").joinpath(f"{cell.entry.preset}.py")
+        if not preset.is_file():
+            raise ValueError(f"benchmark: algorithms.{cell.name}.preset: there is no preset '{cell.entry.preset}'")
+        what = ["train", "file", str(preset)]
+    command = [*what, *where, "--local-dir", str(folder.parent), "--name", folder.name]
+    command += ["--stop", json.dumps({"env_steps": steps})]
+    command += ["--checkpoint-steps", str(max(1, steps // benchmark.curve_points))]
+    return [*command, "--config", json.dumps(config)] if config else command
+
+
+def _budget(env: str) -> int:
+    from edge_experts.configs.train.common import budget
+
+    return budget(env)
+
+
+def _quoted(part: str) -> str:
+    """As a shell takes it, and without the path of this machine."""
+    root = str(resources.files("edge_experts.configs.train"))
+    part = part.replace(root, "configs/train")
+    return f"'{part}'" if any(sign in part for sign in ' {}"') else part
+
+
+def _train(command: list[str], folder: Path) -> None:
+    from edge_experts.agents.rllib_cli import main
+    from edge_experts.agents.training import latest_checkpoint
+
+    has_begun = latest_checkpoint(folder) is not None
+    if folder.exists() and not has_begun:
+        shutil.rmtree(folder)
+    code = main([*command, "--resume"] if has_begun else command)
+    if code:
+        raise ValueError(f"rllib {' '.join(command)} ended with code {code}")
+
+
+def _read_run(folder: Path, cell: Cell, benchmark: Benchmark, references: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The trained policy, and what is known of its training: steps, time, weights, scores along the way, its router."""
+    from edge_experts.agents.checkpoint import read_description
+    from edge_experts.agents.checkpoint_policy import CheckpointPolicy
+    from edge_experts.agents.diagnostics import diagnose
+    from edge_experts.agents.module import parameter_count
+
+    scenario = load_scenario(cell.env)
+    curve = []
+    checkpoints = sorted(folder.glob("checkpoint_" + "[0-9]" * 6))
+    for checkpoint in checkpoints:
+        about = read_description(checkpoint)
+        score = float(play(CheckpointPolicy(checkpoint), scenario, benchmark.curve_episodes, SEED).score.mean())
+        point = {name: about[name] for name in ("env_steps", "time_total_s")}
+        curve.append({**point, "normalised_score": _normalised(scenario, score, references)})
+    policy = CheckpointPolicy(checkpoints[-1])
+    for checkpoint in checkpoints[:-1]:
+        shutil.rmtree(checkpoint)
+    trained = {
+        "env_steps": curve[-1]["env_steps"],
+        "time_total_s": curve[-1]["time_total_s"],
+        "parameters": {name: parameter_count(module.unwrapped()) for name, module in policy.modules.items()},
+        "curve": curve,
+        "router": diagnose(policy, scenario),
+    }
+    return policy, trained
+
+
+def demonstrate(policy: str, scenario: Scenario, episodes: int, seed: int, folder: Path) -> Path:
+    """Record whole episodes of a policy as demonstrations."""
+    world = World(scenario, episodes, seed)
+    recorded = Demonstrations(world)
+    recorded.play(make_policy(policy, world, seed))
+    return recorded.save(folder, {"policy": policy})
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one cell; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Train and evaluate one cell of the benchmark.")
+    parser.add_argument("--benchmark", type=Path)
+    parser.add_argument("--references", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--algo")
+    parser.add_argument("--env", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    benchmark = load_benchmark(arguments.benchmark)
+    if arguments.steps:
+        benchmark = replace(benchmark, steps=arguments.steps)
+    own, outside = ([], [arguments.algo]) if arguments.algo else ([arguments.name], [])
+    cells = select_cells(benchmark, own, [arguments.env], arguments.seed + 1, outside)
+    references = json.loads(arguments.references.read_text("utf-8"))
+    run_cell(cells[-1], benchmark, arguments.runs, arguments.results, references)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""Behaviour cloning from demonstrations of `coordinated`."""
+
+from typing import Any
+
+from edge_experts.agents.imitation import MaskedBCConfig
+from edge_experts.configs.train.common import DEFAULT_ENV, from_demonstrations, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return from_demonstrations(MaskedBCConfig(), env)

@@ -1,0 +1,95 @@
+"""What the presets share: environment, rewards, budget, batches, rates. A preset adds its algorithm to this.
+
+Every preset is a function of the environment: `rllib train file configs/train/ppo.py --env edge_experts/mixed-v0`. Settings
+were chosen on text-v0's training episodes and are the same everywhere, but for what the length of an episode demands. All
+agents are paid the mean reward (`rewards.team` = 1), so that they work for the welfare that they are scored by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_experts.envs import Scenario, load_scenario
+from edge_experts.envs.registry import is_market
+
+DEFAULT_ENV = "edge_experts/text-v0"
+SHORT = 8  # slots; episodes up to that long are not discounted
+STEPS = {"edge_experts/netmoe-v0": 300_000, "edge_experts/text-v0": 400_000, "edge_experts/mixed-v0": 250_000}
+
+
+def budget(env: str) -> int:
+    """Environment steps of a run."""
+    return STEPS.get(env, 250_000)
+
+
+def stop(env: str = DEFAULT_ENV) -> dict[str, float]:
+    """When a run ends."""
+    return {"env_steps": budget(env)}
+
+
+def place(config: Any, env: str, worlds: int) -> Any:
+    """Set environment, rewards, worlds and seed."""
+    team = {"scenario": {"rewards.team": 1.0}} if _is_shared(env) else {}
+    config.environment(env, env_config=team)
+    return config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).debugging(seed=0)
+
+
+def discount(env: str) -> float:
+    """1 in short episodes; else an agent looks a request ahead."""
+    scenario = _scenario(env)
+    return 1.0 if scenario is not None and scenario.episode.slots <= SHORT else 0.85
+
+
+def on_policy(config: Any, env: str) -> Any:
+    """Settings of the algorithms that learn from what they have just played: 4,096 steps an iteration, three passes."""
+    slots = 32 if discount(env) < 1 else 4
+    place(config, env, 4096 // slots)
+    return config.training(
+        train_batch_size_per_learner=4096,
+        lr=[[0, 1e-3], [budget(env), 1e-4]],
+        gamma=discount(env),
+    )
+
+
+def ppo(config: Any, env: str) -> Any:
+    """Settings of PPO and its kin."""
+    on_policy(config, env)
+    return config.training(
+        minibatch_size=256, num_epochs=3, lambda_=0.95, entropy_coeff=0.0, vf_clip_param=float("inf"), use_kl_loss=False
+    )
+
+
+def from_replay(config: Any, env: str) -> Any:
+    """Settings of the algorithms that learn from a replay buffer: batches of 32 steps, every step replayed twice."""
+    place(config, env, 64)
+    config.env_runners(rollout_fragment_length=8)
+    return config.training(
+        train_batch_size_per_learner=32,
+        training_intensity=2.0,
+        num_steps_sampled_before_learning_starts=4096,
+        gamma=discount(env),
+        target_network_update_freq=0,
+        tau=0.02,
+    )
+
+
+def from_demonstrations(config: Any, env: str) -> Any:
+    """Settings of the algorithms that learn from demonstrations of `coordinated`."""
+    place(config, env, 32)
+    return config.training(
+        demonstrations=f"runs/demonstrations/{env.rpartition('/')[2]}",
+        train_batch_size_per_learner=128,
+        updates=100,
+        lr=1e-3,
+        gamma=discount(env),
+    )
+
+
+def _scenario(env: str) -> Scenario | None:
+    return load_scenario(env) if is_market(env) else None
+
+
+def _is_shared(env: str) -> bool:
+    """Whether there is anybody to share rewards with."""
+    scenario = _scenario(env)
+    return scenario is not None and (scenario.devices.count > 1 or scenario.providers.act)

@@ -1,0 +1,13 @@
+"""The control of MoE-PPO: the same but for one plain network with as many weights in place of the mixture."""
+
+from typing import Any
+
+from edge_experts.configs.train import moe_ppo
+from edge_experts.configs.train.common import DEFAULT_ENV, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return moe_ppo.config(env).training(dense_equal=True)

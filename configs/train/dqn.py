@@ -1,0 +1,15 @@
+"""DQN over joint choices: double, duelling, prioritised; illegal choices are neither played nor bootstrapped."""
+
+from typing import Any
+
+from edge_experts.agents.dqn import MaskedDQNConfig
+from edge_experts.configs.train.common import DEFAULT_ENV, budget, from_replay, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return from_replay(MaskedDQNConfig(), env).training(
+        lr=5e-4, double_q=True, dueling=True, epsilon=[[0, 1.0], [budget(env) // 4, 0.05], [budget(env), 0.01]]
+    )

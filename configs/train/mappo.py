@@ -1,0 +1,13 @@
+"""MAPPO: PPO whose values come from one central critic that sees the whole world, in training only."""
+
+from typing import Any
+
+from edge_experts.agents.mappo import MAPPOConfig
+from edge_experts.configs.train.common import DEFAULT_ENV, ppo, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return ppo(MAPPOConfig(), env)

@@ -1,0 +1,13 @@
+"""MoE-PPO: PPO whose policy and value share four branches, of which a router picks two for each input."""
+
+from typing import Any
+
+from edge_experts.agents.moe_ppo import MoEPPOConfig
+from edge_experts.configs.train.common import DEFAULT_ENV, ppo, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return ppo(MoEPPOConfig(), env)

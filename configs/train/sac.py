@@ -1,0 +1,13 @@
+"""SAC over joint choices: exact expectations over the legal ones, two critics."""
+
+from typing import Any
+
+from edge_experts.agents.sac import MaskedSACConfig
+from edge_experts.configs.train.common import DEFAULT_ENV, from_replay, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return from_replay(MaskedSACConfig(), env).training(actor_lr=5e-4, critic_lr=5e-4, alpha_lr=5e-4)

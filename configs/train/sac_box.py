@@ -1,0 +1,13 @@
+"""SAC on a box: the actor gives every choice a number, and the highest legal ones are played."""
+
+from typing import Any
+
+from edge_experts.configs.train import sac
+from edge_experts.configs.train.common import DEFAULT_ENV, stop
+
+__all__ = ["config", "stop"]
+
+
+def config(env: str = DEFAULT_ENV) -> Any:
+    """The preset on an environment."""
+    return sac.config(env).training(actor="box")
