@@ -98,7 +98,8 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
 
         def size(**changes: Any) -> int:
             options = {**self.options, "dense_equal": False, **changes}
-            return parameter_count(type(self)(self.observation_space, self.action_space, model_config=options))
+            spaces = {"observation_space": self.observation_space, "action_space": self.action_space}
+            return parameter_count(type(self)(**spaces, model_config=options))
 
         with torch.random.fork_rng():  # building networks to count their weights leaves no trace
             wanted = size()

@@ -20,7 +20,7 @@ class OutsidePolicy:
     """Plays a world by what somebody else's function chooses.
 
     Args:
-        act: Takes observations, float32 `{role: (worlds, agents, entries)}`, and masks, int8 `{role: (worlds, agents, choices)}`,
+        act: Takes observations, float32 `{role: (worlds, agents, entries)}`, and masks, int8 `{role: (worlds, agents, n)}`,
             of the roles that act; returns actions, integers `{role: (worlds, agents, parts)}`, without the last axis where
             there is one part. A role that it leaves out plays its defaults.
         name: How errors call it.
