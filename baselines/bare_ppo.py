@@ -107,22 +107,35 @@ class BarePPO:
         return rows
 
     def _learn(self, role: str, rows: dict[str, torch.Tensor]) -> None:
-        module, optimiser, s = self.modules[role], self.optimisers[role], self.settings
-        count = max(1, round(self.slots * self.world.n_worlds / s.minibatch_size))
-        for _ in range(s.num_epochs):
-            for chosen in torch.randperm(len(rows["logp"])).chunk(count):
-                part = {name: value[chosen] for name, value in rows.items()}
-                seen = {"observation": part["observation"], "action_mask": part["action_mask"]}
-                out = module.forward_train({"obs": seen})
-                distribution = module.get_train_action_dist_cls().from_logits(out["action_dist_inputs"])
-                ratio = torch.exp(distribution.logp(part["actions"]) - part["logp"])
-                clipped = ratio.clamp(1 - s.clip_param, 1 + s.clip_param)
-                loss = -torch.min(part["advantages"] * ratio, part["advantages"] * clipped).mean()
-                values = module.compute_values({"obs": seen}, out["embeddings"])
-                loss = loss + s.vf_loss_coeff * ((values - part["targets"]) ** 2).mean()
-                if ROUTING in out:
-                    routing = out[ROUTING]
-                    loss = loss + s.balance_coeff * balance_loss(routing.weights, routing.probabilities)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
+        count = max(1, round(self.slots * self.world.n_worlds / self.settings.minibatch_size))
+        learn(self.modules[role], self.optimisers[role], rows, self.settings, count)
+
+
+def learn(module: MoEModule, optimiser: Any, rows: dict[str, torch.Tensor], settings: Any, count: int) -> None:
+    """PPO's updates of one network.
+
+    Args:
+        module: The network.
+        optimiser: Of its weights.
+        rows: observation, action_mask, actions, logp, advantages (standardised) and targets, (rows, ...) each.
+        settings: With PPO's numbers by RLlib's names.
+        count: Minibatches of a pass.
+    """
+    s = settings
+    for _ in range(s.num_epochs):
+        for chosen in torch.randperm(len(rows["logp"])).chunk(count):
+            part = {name: value[chosen] for name, value in rows.items()}
+            seen = {"observation": part["observation"], "action_mask": part["action_mask"]}
+            out = module.forward_train({"obs": seen})
+            distribution = module.get_train_action_dist_cls().from_logits(out["action_dist_inputs"])
+            ratio = torch.exp(distribution.logp(part["actions"]) - part["logp"])
+            clipped = ratio.clamp(1 - s.clip_param, 1 + s.clip_param)
+            loss = -torch.min(part["advantages"] * ratio, part["advantages"] * clipped).mean()
+            values = module.compute_values({"obs": seen}, out["embeddings"])
+            loss = loss + s.vf_loss_coeff * ((values - part["targets"]) ** 2).mean()
+            if ROUTING in out and hasattr(s, "balance_coeff"):
+                routing = out[ROUTING]
+                loss = loss + s.balance_coeff * balance_loss(routing.weights, routing.probabilities)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()

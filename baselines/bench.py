@@ -17,7 +17,7 @@ from tqdm import tqdm
 from edge_experts.envs import Scenario, heldout_ids, load_scenario
 from edge_experts.envs.heldout import twin_ids
 
-from .bench_cell import SEED, TEACHER_SEED, demonstrate
+from .bench_cell import SEED, TEACHER_SEED, curve_key, demonstrate
 from .benchmark import FOLDER, Benchmark, Cell
 from .evaluation import ENDS, play
 from .files import write_text
@@ -138,8 +138,11 @@ def _write_references(envs: set[str], benchmark: Benchmark, runs: Path) -> Path:
         for name in (env, *twins):
             scenario = load_scenario(name)
             if scenario.hash() not in known:
-                episodes = benchmark.heldout_episodes if name in twins else benchmark.episodes
-                known[scenario.hash()] = _measure_ends(scenario, episodes)
+                known[scenario.hash()] = _measure_ends(scenario, benchmark.episodes)
+        scenario = load_scenario(env)
+        key = curve_key(scenario)
+        if known.get(key, {}).get("episodes") != benchmark.curve_episodes:
+            known[key] = _measure_ends(scenario, benchmark.curve_episodes)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(known, indent=1) + "\n")
     return path

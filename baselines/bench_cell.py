@@ -38,16 +38,17 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     else:
         command = train_command(cell, benchmark, folder)
         _train(command, folder)
-        policy, trained = _read_run(folder, cell, benchmark, references)
+        policy, trained = _read_run(folder, cell, references)
         trained["command"] = "rllib " + " ".join(_quoted(part) for part in command)
     scenario = load_scenario(cell.env)
-    record = play(policy, scenario, benchmark.episodes, SEED)
+    record = play(policy, scenario, references[scenario.hash()]["episodes"], SEED)
     twins = heldout_ids(cell.env) if cell.env in {base for base, _ in twin_ids([cell.env]).values()} else []
     heldout = {}
     for twin in twins:
         shifted = load_scenario(twin)
-        score = float(play(policy, shifted, benchmark.heldout_episodes, SEED).score.mean())
-        heldout[twin] = {"score": score, "normalised_score": _normalised(shifted, score, references)}
+        ends = references[shifted.hash()]
+        score = float(play(policy, shifted, ends["episodes"], SEED).score.mean())
+        heldout[twin] = {"score": score, "normalised_score": _normalised(score, ends)}
     score = float(record.score.mean())
     result = {
         "name": cell.name,
@@ -56,8 +57,8 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         "config": cell.entry.config,
         "env": cell.env,
         "seed": cell.seed,
-        "episodes": benchmark.episodes,
-        "normalised_score": _normalised(scenario, score, references),
+        "episodes": len(record.score),
+        "normalised_score": _normalised(score, references[scenario.hash()]),
         **trained,
         "measures": {
             **summarise(record, scenario),
@@ -72,9 +73,14 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     return result
 
 
-def _normalised(scenario: Scenario, score: float, references: dict[str, Any]) -> float:
-    entry = references[scenario.hash()]
-    return float((score - entry["random"]) / (entry["clairvoyant"] - entry["random"]))
+def _normalised(score: float, ends: dict[str, Any]) -> float:
+    """A mean score between floor and bound, which are of the same episodes."""
+    return float((score - ends["random"]) / (ends["clairvoyant"] - ends["random"]))
+
+
+def curve_key(scenario: Scenario) -> str:
+    """Of the floor and bound, among the references, that learning curves are normalised by."""
+    return f"curve:{scenario.hash()}"
 
 
 def train_command(cell: Cell, benchmark: Benchmark, folder: Path) -> list[str]:
@@ -112,15 +118,19 @@ def _train(command: list[str], folder: Path) -> None:
     from edge_experts.agents.rllib_cli import main
     from edge_experts.agents.training import latest_checkpoint
 
-    has_begun = latest_checkpoint(folder) is not None
-    if folder.exists() and not has_begun:
+    note = folder.with_name(f"{folder.name}.command")
+    is_same = note.exists() and note.read_text("utf-8") == json.dumps(command)
+    has_begun = is_same and latest_checkpoint(folder) is not None
+    if folder.exists() and not has_begun:  # begun with other settings, or not far enough
         shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_text(note, json.dumps(command))
     code = main([*command, "--resume"] if has_begun else command)
     if code:
         raise ValueError(f"rllib {' '.join(command)} ended with code {code}")
 
 
-def _read_run(folder: Path, cell: Cell, benchmark: Benchmark, references: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The trained policy, and what is known of its training: steps, time, weights, scores along the way, its router."""
     from edge_experts.agents.checkpoint import read_description
     from edge_experts.agents.checkpoint_policy import CheckpointPolicy
@@ -128,13 +138,14 @@ def _read_run(folder: Path, cell: Cell, benchmark: Benchmark, references: dict[s
     from edge_experts.agents.module import parameter_count
 
     scenario = load_scenario(cell.env)
+    ends = references[curve_key(scenario)]
     curve = []
     checkpoints = sorted(folder.glob("checkpoint_" + "[0-9]" * 6))
     for checkpoint in checkpoints:
         about = read_description(checkpoint)
-        score = float(play(CheckpointPolicy(checkpoint), scenario, benchmark.curve_episodes, SEED).score.mean())
+        score = float(play(CheckpointPolicy(checkpoint), scenario, ends["episodes"], SEED).score.mean())
         point = {name: about[name] for name in ("env_steps", "time_total_s")}
-        curve.append({**point, "normalised_score": _normalised(scenario, score, references)})
+        curve.append({**point, "normalised_score": _normalised(score, ends)})
     policy = CheckpointPolicy(checkpoints[-1])
     for checkpoint in checkpoints[:-1]:
         shutil.rmtree(checkpoint)

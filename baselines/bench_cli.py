@@ -1,4 +1,4 @@
-"""The commands that compare: bench, demonstrate."""
+"""The commands that compare: bench, report, demonstrate, exploit, crossplay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from edge_experts.envs import load_scenario
 from edge_experts.envs.library import parse_overrides
 
 from .benchmark import FOLDER, load_benchmark, select_cells
+from .files import write_text
 
 
 def add_commands(commands: Any) -> None:
@@ -36,6 +37,15 @@ def add_commands(commands: Any) -> None:
     bench.add_argument("--benchmark", type=Path, metavar="YAML", help="a protocol of your own")
     bench.add_argument("--results", type=Path, default=FOLDER, metavar="D", help="where results go")
     bench.add_argument("--list", action="store_true", help="only say what there is and what is missing")
+    report = commands.add_parser("report", help="make leaderboard and figures of the results of bench")
+    report.add_argument("--results", type=Path, default=FOLDER, metavar="D", help="where they are")
+    report.add_argument(
+        "--save", type=Path, metavar="DIR", help="where the page goes; the parent of the results by default"
+    )
+    report.add_argument(
+        "--readme", type=Path, metavar="F", help="also put the short table between the marks in this file"
+    )
+    report.add_argument("--presets", type=Path, metavar="DIR", help="also say in these presets what they reached")
     teach = commands.add_parser("demonstrate", help="record episodes of a policy as demonstrations, for BC and MARWIL")
     teach.add_argument("policy", metavar="POLICY")
     teach.add_argument("--env", required=True, metavar="ID|YAML")
@@ -70,6 +80,34 @@ def bench(arguments: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
+def report(arguments: argparse.Namespace) -> None:
+    """Write the leaderboard, its figures, and what else is asked for."""
+    from edge_experts.agents.references import stored_references
+
+    from . import leaderboard_page
+    from .leaderboard import Leaderboard
+    from .leaderboard_figures import draw_all
+
+    board = Leaderboard.load(arguments.results, stored_references())
+    texts = {}
+    if arguments.readme is not None:
+        if not arguments.readme.is_file():
+            raise ValueError(f"--readme: there is no file '{arguments.readme}'")
+        text = arguments.readme.read_text("utf-8")
+        texts[arguments.readme] = leaderboard_page.with_block(text, board.short_table())
+    if arguments.presets is not None:
+        if not arguments.presets.is_dir():
+            raise ValueError(f"--presets: there is no folder '{arguments.presets}'")
+        texts |= leaderboard_page.presets(board, arguments.presets)
+    folder = arguments.save or arguments.results.parent
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    draw_all(board, folder / "images", leaderboard_page.digest(board))
+    texts[folder / "leaderboard.md"] = leaderboard_page.page(board)
+    for path, text in texts.items():
+        write_text(path, text)
+    print(f"{board.overall_table()}\n\nwrote {folder / 'leaderboard.md'}")
+
+
 def demonstrate(arguments: argparse.Namespace) -> None:
     """Record demonstrations."""
     from .bench_cell import demonstrate as record
@@ -80,4 +118,4 @@ def demonstrate(arguments: argparse.Namespace) -> None:
     print(f"wrote {record(arguments.policy, scenario, arguments.episodes, arguments.seed, arguments.save)}")
 
 
-COMMANDS = {"bench": bench, "demonstrate": demonstrate}
+COMMANDS = {"bench": bench, "report": report, "demonstrate": demonstrate}

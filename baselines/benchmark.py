@@ -52,7 +52,6 @@ class Benchmark:
     envs: tuple[str, ...]
     algorithms: dict[str, Entry]
     episodes: Count = 200
-    heldout_episodes: Count = 50
     curve_points: Count = 10
     curve_episodes: Count = 32
     demonstrations: Demonstrated = field(default_factory=Demonstrated)

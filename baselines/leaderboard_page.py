@@ -1,0 +1,109 @@
+"""The leaderboard's page, the README's table, and what every preset says it reached: text, from the results alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from .leaderboard import CONTROL, MIXTURE, Leaderboard
+from .statistics import mean_interval
+
+BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
+REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):"
+
+
+def page(board: Leaderboard, images: str = "images") -> str:
+    """The whole leaderboard as Markdown.
+
+    Args:
+        board: The results.
+        images: Folder of the figures, as links see it.
+    """
+    lines = [
+        "# Leaderboard",
+        "",
+        "Made by `edge-experts report` from the files in `bench/`, one for each run, which `edge-experts bench` writes; each",
+        "holds its command, versions, commit, scenario and table hashes. Normalised score: random is 0, the clairvoyant",
+        "bound 1 (on markets it is not proven to be one). All scores are of evaluation episodes, which no training run sees,",
+        "with the most likely actions. Tables by environment give mean and Student's 95 % interval over training seeds; those of",
+        "all environments give the interquartile mean (IQM) and the other estimators of Agarwal et al. (NeurIPS 2021) with",
+        "intervals of the stratified bootstrap over runs, which are too narrow where there are only three. Nothing was tuned",
+        "on evaluation episodes or held-out twins. *Heuristics* are in italics.",
+        "",
+        f"![Scores with intervals]({images}/bench_scores.png)",
+        "",
+        "## All environments",
+        "",
+        board.overall_table(),
+        "",
+        f"![Performance profiles]({images}/bench_profile.png)",
+        "",
+    ]
+    for env in board.envs:
+        name = env.rpartition("/")[2]
+        lines += [f"## {env}", "", board.env_table(env), ""]
+        lines += [f"![Scores over steps and time]({images}/bench_curves_{name}.png)", ""]
+        lines += ["Welfare, fairness and service:", "", board.measures_table(env), ""]
+        if next(iter(board.cells[env].values()))[0]["heldout"]:
+            lines += ["Held-out twins, never trained on:", "", board.heldout_table(env), ""]
+    if any(MIXTURE in cells and CONTROL in cells for cells in board.cells.values()):
+        lines += ["## Does the mixture help?", "", board.mixture_table(), ""]
+        lines += [
+            "What the routers do; mutual information between branch and what a device's request is about or where it goes, of",
+            "the entropy of that, in nats:",
+            "",
+            board.router_table(),
+            "",
+        ]
+        lines += [
+            f"![Which branch gets what on {env}]({images}/bench_routers_{env.rpartition('/')[2]}.png)\n"
+            for env in board.envs
+            if any(cells[0].get("router") for cells in board.cells[env].values())
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def digest(board: Leaderboard) -> str:
+    """A fingerprint of all results."""
+    return hashlib.sha256(json.dumps(board.cells, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def with_block(text: str, block: str) -> str:
+    """A text with its block between `BEGIN` and `END` replaced.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"--readme: has no lines '{BEGIN}' and '{END}' to put the table between")
+    before, rest = text.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END, 1)[1]}"
+
+
+def with_reached(source: str, preset: str, board: Leaderboard) -> str:
+    """A preset's source whose docstring says what it reached, where, in how many steps, with which seeds, and the command."""
+    lines = []
+    for env in board.envs:
+        for name, runs in board.cells[env].items():
+            if runs[0]["preset"] != preset or runs[0]["config"]:
+                continue
+            seeds = ", ".join(str(result["seed"]) for result in runs)
+            interval = mean_interval(board.runs(env, name))
+            lines.append(f"    {env.rpartition('/')[2]}: {interval}, {runs[0]['env_steps']:,} steps, seeds {seeds}")
+    docstring = re.match(r'"""(.*?)"""', source, re.DOTALL)
+    assert docstring is not None, f"{preset} has no docstring"
+    told = docstring[1].split("\n\nrllib train", 1)[0].split(f"\n\n{REACHED}", 1)[0].rstrip()
+    command = f"rllib train file configs/train/{preset}.py --env edge_experts/text-v0 --seed 0"
+    text = "\n".join([told, "", command, "", REACHED, *lines]) if lines else f"{told}\n\n{command}"
+    return f'"""{text}\n"""{source[docstring.end() :]}'
+
+
+def presets(board: Leaderboard, folder: Path) -> dict[Path, str]:
+    """The new text of every preset's file in a folder."""
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        if path.stem not in ("__init__", "common"):
+            found[path] = with_reached(path.read_text("utf-8"), path.stem, board)
+    return found
