@@ -32,7 +32,7 @@ def describe_checkpoint(folder: Path, config: AlgorithmConfig, row: Mapping[str,
         "env_config": dict(config.env_config),
         "policies": getattr(mapping, "scheme", None),
         "seed": config.seed,
-        **{name: (row or {}).get(name) for name in ("env_steps", "time_total_s")},
+        **{name: (row or {}).get(name) for name in ("env_steps", "time_total_s", "cpu_time_s")},
     }
     (folder / DESCRIPTION).write_text(json.dumps(text, indent=2, default=str) + "\n", encoding="utf-8")
 

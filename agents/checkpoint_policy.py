@@ -14,7 +14,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from edge_experts.envs import World
 from edge_experts.envs.fields import ROLES
-from edge_experts.envs.spaces import RoleSpaces, best_legal, joint_mask
+from edge_experts.envs.spaces import RoleSpaces, best_legal, joint_mask, role_spaces
 
 from .batched_runner import Group, group_agents
 from .checkpoint import MODULE, CheckpointError, read_description
@@ -52,7 +52,7 @@ class CheckpointPolicy:
         """Actions of all agents of all worlds."""
         actions = {role: world.default_actions(role) for role in ROLES}
         for group in self.groups(world):
-            actions[group.role][:, group.agents] = self._choose(group, RoleSpaces(group.role, world.sizes), world)
+            actions[group.role][:, group.agents] = self._choose(group, role_spaces(group.role, world.sizes), world)
         return actions["device"], actions["provider"]
 
     def groups(self, world: World) -> list[Group]:
@@ -74,7 +74,7 @@ class CheckpointPolicy:
             )
         module = self.modules[group.module].unwrapped()
         shown = world.views.of(group.role)[0].shape[-1]
-        expected = self._size_of(module, RoleSpaces(group.role, world.sizes))
+        expected = self._size_of(module, role_spaces(group.role, world.sizes))
         if expected != shown:
             raise CheckpointError(
                 f"checkpoint: '{self.folder}' was trained on observations of {expected} entries, "

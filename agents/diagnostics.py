@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from edge_experts.envs import Scenario, World
-from edge_experts.envs.spaces import RoleSpaces
+from edge_experts.envs.spaces import role_spaces
 
 from .checkpoint_policy import CheckpointPolicy
 from .module import ROUTING
@@ -35,7 +35,7 @@ def diagnose(policy: CheckpointPolicy, scenario: Scenario) -> dict[str, Any]:
         groups = [g for g in policy.groups(world) if _has_router(policy.module_of(g, world))]
         if not groups:
             return {}
-        rows = [(g, policy.batch(g, RoleSpaces(g.role, world.sizes), world)) for g in groups]
+        rows = [(g, policy.batch(g, role_spaces(g.role, world.sizes), world)) for g in groups]
         devices, providers = policy.act(world)
         for group, batch in rows:
             played = devices if group.role == "device" else providers

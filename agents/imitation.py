@@ -49,6 +49,11 @@ class MaskedMARWILConfig(MARWILConfig):  # type: ignore[misc]
     batch_form = ADVANTAGES
     runner_class = BatchedEnvRunner
 
+    @property
+    def is_online(self) -> bool:
+        """Yes: it has an environment, to play what it learned."""
+        return True
+
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedMARWIL)
         self.demonstrations: str | None = None

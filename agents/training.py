@@ -30,6 +30,7 @@ from .references import normalise
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about
+CLOCKS = ("time_total_s", "cpu_time_s")  # columns: wall-clock and processor time since the run began
 STEPS = "num_env_steps_sampled_lifetime"
 CRITERIA = {
     "training_iteration": "training_iteration",
@@ -108,8 +109,8 @@ class Run:
     def _loop(self, algorithm: Any) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        before_s = self.rows[-1]["time_total_s"] if self.rows else 0.0
-        started = time.perf_counter()
+        before = [self.rows[-1].get(name, 0.0) if self.rows else 0.0 for name in CLOCKS]
+        started = _clocks()
         with (
             SummaryWriter(str(self.folder)) as writer,
             open(self.folder / RESULTS, "a", encoding="utf-8") as log,
@@ -118,7 +119,8 @@ class Run:
         ):
             while not self._is_done():
                 result = algorithm.train()
-                row = self._row(algorithm.iteration, result, before_s + time.perf_counter() - started)
+                spent = [b + now - s for b, now, s in zip(before, _clocks(), started, strict=True)]
+                row = self._row(algorithm.iteration, result, spent)
                 self._count_runners(algorithm, row)
                 self.rows.append(row)
                 log.write(json.dumps(row) + "\n")
@@ -152,7 +154,7 @@ class Run:
         row = self.rows[-1]
         return any(row.get(name) is not None and row[name] >= limit for name, limit in self.stop.items())
 
-    def _row(self, iteration: int, result: Mapping[str, Any], elapsed_s: float) -> dict[str, Any]:
+    def _row(self, iteration: int, result: Mapping[str, Any], spent_s: list[float]) -> dict[str, Any]:
         runners = result.get("env_runners", {})
         mean = runners.get("episode_return_mean")
         known = mean is not None and math.isfinite(float(mean))
@@ -160,7 +162,7 @@ class Run:
             "training_iteration": iteration,
             # algorithms that learn from demonstrations count what they replay
             "env_steps": int(result.get(STEPS, runners.get(STEPS, 0))),
-            "time_total_s": round(elapsed_s, 3),
+            **{name: round(value, 3) for name, value in zip(CLOCKS, spent_s, strict=True)},
             "episode_return_mean": float(mean) if known else None,
             "module_returns": {
                 key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()
@@ -205,6 +207,11 @@ class Run:
         algorithm.save_to_path(str(part.resolve()))
         describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None)
         os.replace(part, final)
+
+
+def _clocks() -> tuple[float, float]:
+    """Wall-clock and processor time of this process, seconds."""
+    return time.perf_counter(), time.process_time()
 
 
 class _Progress:

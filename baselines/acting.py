@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_experts.envs import World
 from edge_experts.envs.fields import ROLES
 from edge_experts.envs.loading import load_object
-from edge_experts.envs.spaces import RoleSpaces
+from edge_experts.envs.spaces import RoleSpaces, role_spaces
 
 from .planner import Actions
 
@@ -35,7 +35,7 @@ class OutsidePolicy:
         Raises:
             ValueError: if what it returns has another form, naming the role and the form.
         """
-        spaces = {role: RoleSpaces(role, world.sizes) for role in ROLES if world.scenario.acts(role)}
+        spaces = {role: role_spaces(role, world.sizes) for role in ROLES if world.scenario.acts(role)}
         views = {role: world.views.of(role) for role in spaces}
         chosen = self._act(
             {role: seen.copy() for role, (seen, _) in views.items()},

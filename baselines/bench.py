@@ -121,7 +121,7 @@ def _line(cell: Cell, results: Path) -> str:
     result = json.loads(cell.result(results).read_text("utf-8"))
     return (
         f"{cell.name} on {cell.env}, seed {cell.seed}: {result['normalised_score']:.3f} after {result['env_steps']:,} steps, "
-        f"{result['time_total_s']:.0f} s"
+        f"{result['cpu_time_s']:.0f} CPU-seconds"
     )
 
 

@@ -23,6 +23,7 @@ from .policies import make_policy
 from .provenance import provenance
 
 SEED = 0  # of all evaluations; their episodes are apart from those of training
+PROGRESS = ("env_steps", "time_total_s", "cpu_time_s")
 TEACHER_SEED = 10_000  # of demonstrations: training episodes that no preset trains on
 
 
@@ -34,7 +35,7 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     folder = cell.folder(runs)
     if cell.entry.algo is not None and kind_of(cell.entry.algo) == "policy":
         policy: Any = outside_policy(cell.entry.algo)
-        trained: dict[str, Any] = {"env_steps": 0, "time_total_s": 0.0, "curve": []}
+        trained: dict[str, Any] = {**dict.fromkeys(PROGRESS, 0), "curve": []}
     else:
         command = train_command(cell, benchmark, folder)
         _train(command, folder)
@@ -144,14 +145,13 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any
     for checkpoint in checkpoints:
         about = read_description(checkpoint)
         score = float(play(CheckpointPolicy(checkpoint), scenario, ends["episodes"], SEED).score.mean())
-        point = {name: about[name] for name in ("env_steps", "time_total_s")}
+        point = {name: about[name] for name in PROGRESS}
         curve.append({**point, "normalised_score": _normalised(score, ends)})
     policy = CheckpointPolicy(checkpoints[-1])
     for checkpoint in checkpoints[:-1]:
         shutil.rmtree(checkpoint)
     trained = {
-        "env_steps": curve[-1]["env_steps"],
-        "time_total_s": curve[-1]["time_total_s"],
+        **{name: curve[-1][name] for name in PROGRESS},
         "parameters": {name: parameter_count(module.unwrapped()) for name, module in policy.modules.items()},
         "curve": curve,
         "router": diagnose(policy, scenario),

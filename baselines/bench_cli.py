@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_experts.envs import load_scenario
+from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.library import parse_overrides
 
 from .benchmark import FOLDER, load_benchmark, select_cells
-from .files import write_text
+from .files import check_folder, write_text
+from .policies import Maker, make_policy
+from .provenance import where_from
 
 
 def add_commands(commands: Any) -> None:
@@ -46,6 +50,26 @@ def add_commands(commands: Any) -> None:
         "--readme", type=Path, metavar="F", help="also put the short table between the marks in this file"
     )
     report.add_argument("--presets", type=Path, metavar="DIR", help="also say in these presets what they reached")
+    deviate = commands.add_parser(
+        "exploit", help="train deviators against a policy: a lower bound of its exploitability"
+    )
+    deviate.add_argument("policies", nargs="+", metavar="CHECKPOINT|POLICY")
+    deviate.add_argument("--env", required=True, metavar="ID|YAML")
+    deviate.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    deviate.add_argument(
+        "--steps", type=int, default=100_000, metavar="N", help="environment steps of a deviator's training"
+    )
+    deviate.add_argument("--starts", type=int, default=3, metavar="N", help="networks that a deviator begins from")
+    deviate.add_argument("--episodes", type=int, default=200, metavar="N", help="that a gain is measured on")
+    deviate.add_argument("--seed", type=int, default=0, metavar="S")
+    deviate.add_argument("--json", type=Path, metavar="F")
+    cross = commands.add_parser("crossplay", help="how policies do among agents that play another one: a matrix")
+    cross.add_argument("policies", nargs="+", metavar="CHECKPOINT|POLICY")
+    cross.add_argument("--env", required=True, metavar="ID|YAML")
+    cross.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    cross.add_argument("--episodes", type=int, default=50, metavar="N")
+    cross.add_argument("--seed", type=int, default=0, metavar="S")
+    cross.add_argument("--json", type=Path, metavar="F")
     teach = commands.add_parser("demonstrate", help="record episodes of a policy as demonstrations, for BC and MARWIL")
     teach.add_argument("policy", metavar="POLICY")
     teach.add_argument("--env", required=True, metavar="ID|YAML")
@@ -118,4 +142,82 @@ def demonstrate(arguments: argparse.Namespace) -> None:
     print(f"wrote {record(arguments.policy, scenario, arguments.episodes, arguments.seed, arguments.save)}")
 
 
-COMMANDS = {"bench": bench, "report": report, "demonstrate": demonstrate}
+def exploit(arguments: argparse.Namespace) -> None:
+    """Measure how much a deviator gains."""
+    from .exploit import Settings, as_json
+    from .exploit import exploit as search
+    from .leaderboard import table
+
+    for name, least in (("steps", 1), ("starts", 1), ("episodes", 2)):
+        if getattr(arguments, name) < least:
+            raise ValueError(f"--{name}: {getattr(arguments, name)} must be {least} or more")
+    if arguments.json:
+        check_folder(arguments.json)
+    scenario = load_scenario(arguments.env, parse_overrides(arguments.set))
+    settings = Settings(steps=arguments.steps)
+    found, rows = {}, []
+    for name, make in makers_of(arguments.policies, scenario).items():
+        deviations = search(
+            make, scenario, arguments.starts, arguments.episodes, settings, arguments.seed, progress=True
+        )
+        found[name] = as_json(deviations)
+        rows += [[name, d.agent, f"{d.before:.2f}", str(d.gain), d.start] for d in deviations.values()]
+    print(table(["policy", "deviator", "return, credits", "gain and 95 % interval", "best start"], rows))
+    if arguments.json:
+        about = {
+            "env": scenario.id,
+            "steps": arguments.steps,
+            "starts": arguments.starts,
+            "episodes": arguments.episodes,
+        }
+        write_text(arguments.json, json.dumps({**about, "deviations": found, **where_from()}, indent=1) + "\n")
+        print(f"wrote {arguments.json}")
+
+
+def crossplay(arguments: argparse.Namespace) -> None:
+    """Play every policy with every other."""
+    from .crossplay import crossplay as play_pairs
+    from .leaderboard import table
+
+    if arguments.episodes < 2:
+        raise ValueError(f"--episodes: {arguments.episodes} must be 2 or more")
+    if arguments.json:
+        check_folder(arguments.json)
+    scenario = load_scenario(arguments.env, parse_overrides(arguments.set))
+    makers = makers_of(arguments.policies, scenario)
+    matrix = play_pairs(makers, scenario, arguments.episodes, arguments.seed)
+    print("normalised welfare; row: every second agent, column: the others\n")
+    rows = [[name, *(f"{score:.3f}" for score in row)] for name, row in zip(makers, matrix, strict=True)]
+    print(table(["", *makers], rows))
+    if arguments.json:
+        about = {"env": scenario.id, "episodes": arguments.episodes, "policies": list(makers)}
+        write_text(arguments.json, json.dumps({**about, "matrix": matrix.tolist(), **where_from()}, indent=1) + "\n")
+        print(f"wrote {arguments.json}")
+
+
+def makers_of(names: Sequence[str], scenario: Scenario) -> dict[str, Maker]:
+    """A maker for each policy: checkpoints by their folder, others by name.
+
+    Raises:
+        ValueError: if there is no such policy.
+    """
+    found: dict[str, Maker] = {}
+    world = World(scenario)
+    for name in names:
+        if Path(name).is_dir():
+            from edge_experts.agents import quiet
+
+            quiet.before_import()
+            from edge_experts.agents.checkpoint_policy import CheckpointPolicy
+
+            quiet.after_import()
+            policy = CheckpointPolicy(name)
+            policy.act(world)  # fails here if it is of another scenario
+            found[name] = lambda world, folder=name: CheckpointPolicy(folder)
+        else:
+            make_policy(name, world)
+            found[name] = lambda world, named=name: make_policy(named, world)
+    return found
+
+
+COMMANDS = {"bench": bench, "report": report, "demonstrate": demonstrate, "exploit": exploit, "crossplay": crossplay}

@@ -13,7 +13,7 @@ from edge_experts.envs.fields import ROLES
 
 from .evaluation import ENDS, play
 from .planner import Actions
-from .policies import Policy
+from .policies import Maker, Policy
 
 
 class Halves:
@@ -41,11 +41,11 @@ class Halves:
         return actions
 
 
-def crossplay(makers: Mapping[str, Any], scenario: Scenario, episodes: int, seed: int = 0) -> NDArray[np.float64]:
+def crossplay(makers: Mapping[str, Maker], scenario: Scenario, episodes: int, seed: int = 0) -> NDArray[np.float64]:
     """Normalised welfare of every pair: (policies, policies); row: agents of even index, column: the others.
 
     Args:
-        makers: Policies by name: functions of a world that make one, called anew for every use.
+        makers: Of the policies, by name; called anew for every batch of worlds.
         scenario: Where.
         episodes: The same for all pairs.
         seed: Key of the episodes.
@@ -62,7 +62,7 @@ def crossplay(makers: Mapping[str, Any], scenario: Scenario, episodes: int, seed
 class _Made:
     """A pair that is made anew for every batch of worlds."""
 
-    def __init__(self, first: Any, second: Any) -> None:
+    def __init__(self, first: Maker, second: Maker) -> None:
         self._makers = first, second
         self._made: tuple[World, Policy] | None = None
 

@@ -91,7 +91,7 @@ def _draw_profile(board: Leaderboard) -> Any:
 
 
 def _draw_curves(board: Leaderboard, env: str) -> Any:
-    """Score on evaluation episodes over environment steps and over training time."""
+    """Score on evaluation episodes over environment steps and over processor time."""
     figure, axes = _figure(1, 2, (11.5, 4.2))
     colours = _colours(board)
     for name in board.ranked(env):
@@ -99,7 +99,7 @@ def _draw_curves(board: Leaderboard, env: str) -> Any:
         if not runs:
             continue
         points = min(len(curve) for curve in runs)
-        for ax, key in zip(axes[0], ("env_steps", "time_total_s"), strict=True):
+        for ax, key in zip(axes[0], ("env_steps", "cpu_time_s"), strict=True):
             x = np.mean([[point[key] for point in curve[:points]] for curve in runs], axis=0)
             y = np.array([[point["normalised_score"] for point in curve[:points]] for curve in runs])
             ax.plot(x, y.mean(axis=0), color=colours[name], label=board.title(name), lw=1.6)
@@ -109,7 +109,9 @@ def _draw_curves(board: Leaderboard, env: str) -> Any:
             ax.axhline(score, color="0.4", lw=1, ls=":")
         axes[0][0].annotate(policy, (0, score), xytext=(2, 2), textcoords="offset points", fontsize=7, color="0.3")
     axes[0][0].set(xlabel="environment steps", ylabel="normalised score", title=env, ylim=(-0.5, 1.02))
-    axes[0][1].set(xlabel="training time, s", title="mean and range over seeds", ylim=(-0.5, 1.02), xscale="log")
+    axes[0][1].set(
+        xlabel="processor time of training, s", title="mean and range over seeds", ylim=(-0.5, 1.02), xscale="log"
+    )
     axes[0][1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     for ax in axes[0]:
         ax.grid(alpha=0.3)

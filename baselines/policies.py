@@ -26,6 +26,9 @@ class Policy(Protocol):
         ...
 
 
+Maker = Callable[[World], Policy]  # makes a policy for the worlds that it will play
+
+
 class RandomPolicy:
     """Uniformly random legal actions of both roles."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -134,3 +135,9 @@ class RoleSpaces:
     def shown_mask(self, masks: NDArray[np.int8]) -> NDArray[np.int8]:
         """The masks of the world (..., all parts) as agents see them (..., parts), copied."""
         return masks.copy() if len(self._kept) == self._width else masks[..., self.mask_columns]
+
+
+@cache
+def role_spaces(role: str, sizes: Sizes) -> RoleSpaces:
+    """The spaces of a role, made once, for policies, which ask in every slot; not to draw from: all share their generators."""
+    return RoleSpaces(role, sizes)

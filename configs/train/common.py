@@ -14,12 +14,13 @@ from edge_experts.envs.registry import is_market
 
 DEFAULT_ENV = "edge_experts/text-v0"
 SHORT = 8  # slots; episodes up to that long are not discounted
-STEPS = {"edge_experts/netmoe-v0": 300_000, "edge_experts/text-v0": 400_000, "edge_experts/mixed-v0": 250_000}
+DEFAULT_STEPS = 300_000
+STEPS = {"edge_experts/mixed-v0": 200_000}  # elsewhere `DEFAULT_STEPS`
 
 
 def budget(env: str) -> int:
     """Environment steps of a run."""
-    return STEPS.get(env, 250_000)
+    return STEPS.get(env, DEFAULT_STEPS)
 
 
 def stop(env: str = DEFAULT_ENV) -> dict[str, float]:

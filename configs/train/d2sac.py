@@ -11,5 +11,5 @@ __all__ = ["config", "stop"]
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
     return from_replay(D2SACConfig(), env).training(
-        actor_lr=5e-4, critic_lr=5e-4, alpha_lr=3e-3, initial_alpha=0.02, entropy_share=0.05
+        actor_lr=5e-4, critic_lr=5e-4, alpha_lr=3e-3, initial_alpha=0.02, entropy_share=0.05, training_intensity=1.0
     )

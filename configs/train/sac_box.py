@@ -10,4 +10,4 @@ __all__ = ["config", "stop"]
 
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
-    return sac.config(env).training(actor="box")
+    return sac.config(env).training(actor="box", initial_alpha=0.001, training_intensity=1.0)
