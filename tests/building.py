@@ -1,0 +1,44 @@
+"""Small configurations and samplers that tests build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def runner(
+    env: str = "edge_experts/text-v0",
+    worlds: int = 6,
+    policies: str = "per_role",
+    algo: str = "MoEPPO",
+    memory: int = 0,
+    **scenario: Any,
+) -> Any:
+    """A sampler of the batched runner's own."""
+    from edge_experts.agents.algorithms import new_config, set_up
+    from edge_experts.agents.batched_runner import BatchedEnvRunner
+
+    config = new_config(algo, env).environment(env, env_config={"scenario": scenario})
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).training(
+        train_batch_size_per_learner=worlds * 12,
+        minibatch_size=worlds * 12,
+        forced_share=1.0,
+        gamma=0.9,
+        lambda_=0.8,
+        memory=memory,
+    )
+    config.debugging(seed=3)
+    set_up(config, policies)
+    return BatchedEnvRunner(config=config)
+
+
+def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scenario: Any) -> Any:
+    """A configuration of an algorithm for the batched runner, small enough to train in a test."""
+    from edge_experts.agents.algorithms import new_config, set_up
+
+    config = new_config(algo).environment(env, env_config={"scenario": scenario}).debugging(seed=1)
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds, rollout_fragment_length=10)
+    config.training(train_batch_size_per_learner=worlds * 10)
+    if "PPO" in algo and algo != "APPO":
+        config.training(minibatch_size=worlds * 5, num_epochs=2)
+    config.learners(num_learners=0)
+    return set_up(config)
