@@ -85,7 +85,10 @@ def fill(
                     bar.update()
                     if future.result():
                         failed.append(cell)
-                        tqdm.write(f"failed: {cell.name} on {cell.env}, seed {cell.seed}: see {_log(cell, runs)}")
+                        tqdm.write(
+                            f"failed: {cell.name} on {cell.env}, seed {cell.seed}: see {_log(cell, runs)}",
+                            file=sys.stderr,
+                        )
                     else:
                         tqdm.write(_line(cell, results))
         except BaseException:
