@@ -45,12 +45,16 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit this package runs from, marked if there are changes; `None` outside a checkout."""
+    """The git commit this package runs from, marked if more than results has changed; `None` outside a checkout."""
     folder = Path(__file__).parent
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
         changes = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True, check=True
+            ["git", "status", "--porcelain", "--", ":/", ":(top,exclude)results"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None
