@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: install train test lint types calibrate clean
+.PHONY: install train test lint types bench report calibrate clean
 
 install: $(VENV)/installed
 
@@ -34,6 +34,13 @@ types: install
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types/site build/types/*.whl
 	cd build/types/site && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml --python-executable ../../../$(BIN)/python \
 		-p edge_experts.envs -p edge_experts.agents -p edge_experts.baselines
+
+# what the benchmark says: runs what is missing (hours on two cores), then writes leaderboard, figures, README and presets anew
+bench: install
+	$(BIN)/edge-experts bench
+
+report: install
+	$(BIN)/edge-experts report --readme README.md --presets configs/train
 
 calibrate: install
 	$(BIN)/edge-experts calibrate --episodes 200 --heldout --references results/references.json

@@ -11,6 +11,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.registry import ALGORITHMS
 from ray.rllib.env.env_context import EnvContext
+from ray.rllib.policy.policy import PolicySpec
 from ray.tune.registry import get_trainable_cls, register_env, register_trainable
 
 from edge_experts.envs.demonstrations import DemonstrationError
@@ -241,4 +242,5 @@ def _set_policies(config: AlgorithmConfig, env: PettingZooEnv, policies: str) ->
                 f"policies: '{policies}' gives agents with different spaces the policy '{mapping(agent)}': "
                 "use per_role or independent"
             )
-    config.multi_agent(policies=set(spaces), policy_mapping_fn=mapping)
+    # in the order of the agents: a set has another one in every process, and networks are made in this order
+    config.multi_agent(policies={name: PolicySpec() for name in spaces}, policy_mapping_fn=mapping)

@@ -77,8 +77,8 @@ class MAPPOConfig(MaskedPPOConfig):
         width = sizes.P * observation_size("provider", sizes) + sizes.U * observation_size("device", sizes)
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
         values = gymnasium.spaces.Box(-np.inf, np.inf, (sizes.P + sizes.U,), np.float32)
-        policies = set(self.policies)
-        specs = {name: RLModuleSpec(module_class=MixturePolicy) for name in sorted(policies)}
+        policies = list(self.policies)
+        specs = {name: RLModuleSpec(module_class=MixturePolicy) for name in policies}
         critic = {"hidden": tuple(self.critic_hidden)}
         specs[CRITIC] = RLModuleSpec(
             module_class=CentralCritic, observation_space=seen, action_space=values, model_config=critic

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.algorithms.appo.appo import APPO, APPOConfig
 from ray.rllib.algorithms.appo.torch.appo_torch_learner import APPOTorchLearner
 from ray.rllib.algorithms.impala.impala import IMPALA, IMPALAConfig
@@ -22,10 +23,24 @@ from .module import MoEModule
 
 
 class PlainNetwork:
-    """What a configuration needs to train one plain network with exact masks from trajectories."""
+    """What a configuration needs to train one plain network with exact masks from trajectories.
+
+    Args of `training`, beside the algorithm's own:
+        hidden: Width of each layer.
+    """
 
     batch_form = TRAJECTORIES
-    hidden = (64, 64)
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
+        self.hidden = (64, 64)
+
+    def training(self, *, hidden: Any = NotProvided, **kwargs: Any) -> Any:
+        """Set the network's width and any of the algorithm's settings."""
+        super().training(**kwargs)  # type: ignore[misc]
+        if hidden is not NotProvided:
+            self.hidden = hidden
+        return self
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:

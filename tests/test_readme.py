@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from edge_experts.baselines.benchmark import load_benchmark
+from edge_experts.baselines.leaderboard import Leaderboard
+from edge_experts.baselines.leaderboard_page import digest, page, presets, with_block
 from edge_experts.baselines.pages import all_pages, learnability_table
 from edge_experts.baselines.policies import POLICIES
 from edge_experts.baselines.speed import Measurement, speed_table
 from edge_experts.baselines.statistics import mean_interval
+from edge_experts.configs.train.common import budget
 from edge_experts.envs import heldout_ids, load_scenario, shipped_ids
-from edge_experts.envs.scenario import from_dict
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCES = json.loads((ROOT / "results" / "references.json").read_text())
 
 
 def blocks(language: str) -> list[str]:
@@ -35,6 +39,7 @@ def test_python_blocks_run(code: str, tmp_path: Path) -> None:
 def test_commands_run_as_written(commands: str, tmp_path: Path) -> None:
     """In an empty folder that holds the scenario from the README and the shipped configurations."""
     (tmp_path / "mine.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "my_algo.py").write_text(next(code for code in blocks("python") if code.startswith("# my_algo.py")))
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for command in commands.strip().split("\n"):
@@ -51,11 +56,13 @@ def test_commands_run_as_written(commands: str, tmp_path: Path) -> None:
 
 
 def test_the_blocks_are_found() -> None:
-    assert len(blocks("python")) == 5 and len(blocks("bash")) == 2 and len(blocks("yaml")) == 1
+    assert len(blocks("python")) == 6 and len(blocks("bash")) == 3 and len(blocks("yaml")) == 1
 
 
-def test_the_scenario_is_ten_lines_at_most() -> None:
+def test_the_examples_are_short() -> None:
     assert len(blocks("yaml")[0].strip().split("\n")) <= 10
+    algorithm = next(code for code in blocks("python") if code.startswith("# my_algo.py"))
+    assert len([line for line in algorithm.split("\n") if line.strip()]) <= 10
 
 
 def test_every_policy_is_listed_with_its_description() -> None:
@@ -63,22 +70,40 @@ def test_every_policy_is_listed_with_its_description() -> None:
         assert f"| `{name}` | {text} |" in TEXT
 
 
-@pytest.mark.parametrize("name", ["netmoe-v0_moe_ppo", "text-v0_moe_ppo", "text-v0_dense_ppo"])
-def test_trained_scores_are_those_of_the_results(name: str) -> None:
-    results = json.loads((ROOT / "results" / f"{name}.json").read_text())
-    interval = mean_interval([result["normalised_score"]["mean"] for result in results])
-    assert str(interval) in TEXT
-    assert len(results) >= (5 if name.startswith("netmoe") else 3)
-    for result in results:  # of the scenario as it is now
-        scenario = load_scenario(result["env"], {"tables.split": result["split"]})
-        assert from_dict(result["provenance"]["scenario"]).hash() == scenario.hash()
-    assert f"`{name}.json`" in (ROOT / "results" / "README.md").read_text()
+@pytest.fixture(scope="module")
+def board() -> Leaderboard:
+    return Leaderboard.load(ROOT / "results" / "bench", REFERENCES)
 
 
-def test_heuristic_scores_are_those_of_the_results() -> None:
-    for result in json.loads((ROOT / "results" / "text-v0_heuristics.json").read_text())[1:]:
-        score = result["normalised_score"]
-        assert f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" in TEXT, result["policy"]
+def test_the_leaderboard_is_that_of_the_results(board: Leaderboard) -> None:
+    """Made again with `make report`."""
+    assert (ROOT / "results" / "leaderboard.md").read_text("utf-8") == page(board)
+    assert with_block(TEXT, board.short_table()) == TEXT
+    for path, text in presets(board, ROOT / "configs" / "train").items():
+        assert path.read_text("utf-8") == text, path.name
+
+
+def test_the_figures_are_drawn_from_the_results(board: Leaderboard) -> None:
+    from PIL import Image
+
+    names = set(re.findall(r"images/(bench_[\w-]+\.png)", page(board)))
+    assert len(names) >= 2 + len(board.envs)
+    for name in names:
+        with Image.open(ROOT / "results" / "images" / name) as picture:
+            assert picture.info["Results"] == digest(board), name
+
+
+def test_results_are_of_the_scenarios_and_presets_as_they_are_now(board: Leaderboard) -> None:
+    benchmark = load_benchmark()
+    for env, by_name in board.cells.items():
+        for name, runs in by_name.items():
+            entry = benchmark.algorithms[name]
+            for result in runs:
+                assert result["provenance"]["scenario_hash"] == load_scenario(env).hash()
+                assert (result["preset"], result["config"]) == (entry.preset, entry.config), name
+                assert budget(env) <= result["env_steps"] < 1.05 * budget(env), name
+                assert not result["provenance"]["commit"].endswith("-dirty")
+                assert set(result["heldout"]) == set(heldout_ids(env))
 
 
 def test_make_targets_and_files_exist() -> None:
@@ -102,7 +127,6 @@ def test_runners_learn_alike_as_the_results_say() -> None:
 
 
 KINDS = ("stock", "batched")
-REFERENCES = json.loads((ROOT / "results" / "references.json").read_text())
 
 
 def test_the_tables_of_what_heuristics_reach_are_those_of_the_references() -> None:

@@ -1,13 +1,13 @@
-"""APPO: PPO's clipped loss on V-trace advantages, with asynchronous sampling and exact masks."""
+"""APPO: PPO's clipped loss on V-trace advantages, with asynchronous learning and exact masks."""
 
 from typing import Any
 
 from edge_experts.agents.vtrace import MaskedAPPOConfig
-from edge_experts.configs.train.common import DEFAULT_ENV, on_policy, stop
+from edge_experts.configs.train.common import DEFAULT_ENV, asynchronous, stop
 
 __all__ = ["config", "stop"]
 
 
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
-    return on_policy(MaskedAPPOConfig(), env).training(entropy_coeff=0.0, train_batch_size_per_learner=512)
+    return asynchronous(MaskedAPPOConfig(), env)
