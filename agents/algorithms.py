@@ -80,7 +80,8 @@ def new_config(algo: str, env: str | None = None, runner: str = "auto") -> Algor
         raise SetupError(f"algo: '{algo}' is not known; {hint}")
     if algo in BATCHED and runner != "stock" and env is not None and is_market(env):
         return BATCHED[algo]()
-    return (OWN.get(algo) or get_trainable_cls(algo)).get_default_config()
+    found: Any = OWN.get(algo) or get_trainable_cls(algo)
+    return found.get_default_config()
 
 
 def _outside_algorithm(path: str) -> Any:

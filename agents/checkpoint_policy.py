@@ -85,8 +85,8 @@ class CheckpointPolicy:
     def _size_of(self, module: Any, spaces: RoleSpaces) -> int:
         """Entries of the observation, without the mask."""
         if isinstance(module.observation_space, gymnasium.spaces.Dict):
-            return int(module.observation_space["observation"].shape[0])
-        return int(module.observation_space.shape[0]) - self._flat_mask_size(spaces)
+            return gymnasium.spaces.utils.flatdim(module.observation_space["observation"])
+        return gymnasium.spaces.utils.flatdim(module.observation_space) - self._flat_mask_size(spaces)
 
     def _flat_mask_size(self, spaces: RoleSpaces) -> int:
         return int(spaces.nvec.sum() if self.description["env_config"].get("flatten") == "box" else spaces.nvec.prod())

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from ray.rllib.algorithms.dqn.default_dqn_rl_module import DefaultDQNRLModule
 from ray.rllib.core.columns import Columns
+
+from .q_module import QModule
+
+ONLY_VALUES = (QModule, DefaultDQNRLModule)
 
 
 def decide(module: Any, batch: dict[str, Any], explore: bool = False) -> tuple[Any, Any]:
@@ -14,8 +19,10 @@ def decide(module: Any, batch: dict[str, Any], explore: bool = False) -> tuple[A
     Args:
         module: An RLModule. One that returns actions is taken at its word; of another, the distribution is asked.
         batch: With `Columns.OBS`, and `Columns.STATE_IN` for a module with a memory.
-        explore: Draw actions; otherwise the most likely ones are taken.
+        explore: Draw actions from the policy; otherwise the most likely ones are taken. A policy that is a value function has
+            nothing to draw from: its random choices are of training only.
     """
+    explore = explore and not isinstance(module, ONLY_VALUES)
     with torch.inference_mode():
         out = module.forward_exploration(batch) if explore else module.forward_inference(batch)
         state = out.get(Columns.STATE_OUT)

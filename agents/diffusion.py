@@ -28,7 +28,9 @@ class DiffusionActor(nn.Module):
         steps: Denoising steps.
     """
 
+    kept: Tensor
     clean_share: Tensor
+    time: Tensor
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int, steps: int) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -195,7 +196,7 @@ def check_demonstrations(folder: str | None, env: str, spaces: Mapping[str, Role
         )
     for role, own in spaces.items():
         sizes = {
-            "observation": own.observation["observation"].shape[0],
+            "observation": gymnasium.spaces.utils.flatdim(own.observation["observation"]),
             "action_mask": int(own.nvec.sum()),
             "action": len(own.nvec),
         }

@@ -193,7 +193,8 @@ class MoEModule(MixturePolicy, ValueFunctionAPI):  # type: ignore[misc]
     @property
     def router(self) -> Router | None:
         """Of the mixture, if there is one."""
-        return (self.value_trunk if self.options["placement"] == "value" else self.mixture).router
+        trunk = self.value_trunk if self.options["placement"] == "value" else self.mixture
+        return trunk.router if trunk is not None else None
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
         """Value of each observation: (batch,)."""

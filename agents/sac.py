@@ -57,7 +57,12 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
         self.actor = "categorical"
         self.denoising_steps = 5
         self.entropy_share = 0.1
-        self.replay_buffer_config = {**self.replay_buffer_config, "capacity": 200_000, "alpha": 0.0, "beta": 0.0}
+        self.replay_buffer_config: dict[str, Any] = {
+            **self.replay_buffer_config,
+            "capacity": 200_000,
+            "alpha": 0.0,
+            "beta": 0.0,
+        }
 
     def training(
         self,

@@ -42,14 +42,15 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         policy, trained = _read_run(folder, cell, references)
         trained["command"] = "rllib " + " ".join(_quoted(part) for part in command)
     scenario = load_scenario(cell.env)
-    record = play(policy, scenario, references[scenario.hash()]["episodes"], SEED)
+    ends = references[scenario.hash()]
+    record = play(policy, scenario, ends["episodes"], SEED)
     twins = heldout_ids(cell.env) if cell.env in {base for base, _ in twin_ids([cell.env]).values()} else []
     heldout = {}
     for twin in twins:
         shifted = load_scenario(twin)
-        ends = references[shifted.hash()]
-        score = float(play(policy, shifted, ends["episodes"], SEED).score.mean())
-        heldout[twin] = {"score": score, "normalised_score": _normalised(score, ends)}
+        twin_ends = references[shifted.hash()]
+        twin_score = float(play(policy, shifted, twin_ends["episodes"], SEED).score.mean())
+        heldout[twin] = {"score": twin_score, "normalised_score": _normalised(twin_score, twin_ends)}
     score = float(record.score.mean())
     result = {
         "name": cell.name,
@@ -59,11 +60,12 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         "env": cell.env,
         "seed": cell.seed,
         "episodes": len(record.score),
-        "normalised_score": _normalised(score, references[scenario.hash()]),
+        "normalised_score": _normalised(score, ends),
+        "greedy_score": _greedy(policy, scenario, ends),
         **trained,
         "measures": {
             **summarise(record, scenario),
-            "welfare_ratio": score / references[scenario.hash()]["clairvoyant"],
+            "welfare_ratio": score / ends["clairvoyant"],
         },
         "heldout": heldout,
         "provenance": provenance(scenario),
@@ -77,6 +79,14 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
 def _normalised(score: float, ends: dict[str, Any]) -> float:
     """A mean score between floor and bound, which are of the same episodes."""
     return float((score - ends["random"]) / (ends["clairvoyant"] - ends["random"]))
+
+
+def _greedy(policy: Any, scenario: Scenario, ends: dict[str, Any]) -> float | None:
+    """Score with the most likely actions, of a policy that draws its actions."""
+    if not getattr(policy, "explore", False):
+        return None
+    twin = type(policy)(policy.folder)
+    return _normalised(float(play(twin, scenario, ends["episodes"], SEED).score.mean()), ends)
 
 
 def curve_key(scenario: Scenario) -> str:
@@ -144,10 +154,10 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any
     checkpoints = sorted(folder.glob("checkpoint_" + "[0-9]" * 6))
     for checkpoint in checkpoints:
         about = read_description(checkpoint)
-        score = float(play(CheckpointPolicy(checkpoint), scenario, ends["episodes"], SEED).score.mean())
+        score = float(play(CheckpointPolicy(checkpoint, explore=True), scenario, ends["episodes"], SEED).score.mean())
         point = {name: about[name] for name in PROGRESS}
         curve.append({**point, "normalised_score": _normalised(score, ends)})
-    policy = CheckpointPolicy(checkpoints[-1])
+    policy = CheckpointPolicy(checkpoints[-1], explore=True)
     for checkpoint in checkpoints[:-1]:
         shutil.rmtree(checkpoint)
     trained = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge_experts.envs.library import parse_overrides
 
 from .benchmark import FOLDER, load_benchmark, select_cells
 from .files import check_folder, write_text
-from .policies import Maker, make_policy
+from .policies import Maker, Policy, make_policy
 from .provenance import where_from
 
 
@@ -213,11 +214,17 @@ def makers_of(names: Sequence[str], scenario: Scenario) -> dict[str, Maker]:
             quiet.after_import()
             policy = CheckpointPolicy(name)
             policy.act(world)  # fails here if it is of another scenario
-            found[name] = lambda world, folder=name: CheckpointPolicy(folder)
+            found[name] = partial(_checkpoint, name)
         else:
             make_policy(name, world)
-            found[name] = lambda world, named=name: make_policy(named, world)
+            found[name] = partial(make_policy, name)
     return found
+
+
+def _checkpoint(folder: str, world: World) -> Policy:
+    from edge_experts.agents.checkpoint_policy import CheckpointPolicy
+
+    return CheckpointPolicy(folder)
 
 
 COMMANDS = {"bench": bench, "report": report, "demonstrate": demonstrate, "exploit": exploit, "crossplay": crossplay}

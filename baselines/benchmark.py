@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from edge_experts.envs.loading import LoadError, is_reference, load_object
 from edge_experts.envs.registry import is_market
-from edge_experts.envs.schema import Count, strict
+from edge_experts.envs.schema import Count
 
 FOLDER = Path("results") / "bench"
+STRICT = ConfigDict(extra="forbid")
 
 
-@strict
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Entry:
     """An algorithm of the benchmark."""
 
@@ -37,7 +39,7 @@ class Entry:
     """From outside: `module:name` or `file.py:name` of an RLlib Algorithm or of a policy."""
 
 
-@strict
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Demonstrated:
     """What some presets learn from."""
 
@@ -45,7 +47,7 @@ class Demonstrated:
     episodes: Count = 128
 
 
-@strict
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Benchmark:
     """The protocol, as `configs/benchmark.yaml` says it."""
 
@@ -60,7 +62,7 @@ class Benchmark:
     """Environment steps of a run; those of the presets by default."""
 
 
-@strict
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Cell:
     """One run: an algorithm on an environment with a seed."""
 

@@ -175,6 +175,7 @@ class Leaderboard:
             "seeds",
             "normalised score",
             f"after {time_s:.0f} CPU-s",
+            "most likely",
             "held-out twins",
             "steps",
             "CPU-s",
@@ -191,6 +192,7 @@ class Leaderboard:
                     str(len(runs)),
                     str_of(mean_interval(self.runs(env, name))),
                     f"{self.runs_at(env, name, time_s).mean():.3f}" if _trains(runs) else "-",
+                    _mean_or_dash([result.get("greedy_score") for result in runs]),
                     str_of(mean_interval(self.heldout_runs(env, name))) if runs[0]["heldout"] else "-",
                     f"{runs[0]['env_steps']:,}",
                     f"{np.mean([r['cpu_time_s'] for r in runs]):.0f}",
@@ -198,9 +200,7 @@ class Leaderboard:
                     f"{sum(weights.values()):,}" if weights else "-",
                 ]
             )
-        rows += [
-            [f"*{name}*", "", f"{score:.3f}", "", "", "", "", "", ""] for name, score in self.heuristics(env).items()
-        ]
+        rows += [[f"*{name}*", "", f"{score:.3f}", *[""] * 7] for name, score in self.heuristics(env).items()]
         return table(head, rows)
 
     def measures_table(self, env: str) -> str:
@@ -298,6 +298,11 @@ class Leaderboard:
 def _ordered_loads(reports: list[Any]) -> NDArray[np.float64]:
     """Loads, the heaviest first: branches of different runs have nothing to do with each other."""
     return np.mean([sorted(report["load"], reverse=True) for report in reports], axis=0)  # type: ignore[no-any-return]
+
+
+def _mean_or_dash(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.3f}" if known else "-"
 
 
 def _trains(runs: list[Result]) -> bool:

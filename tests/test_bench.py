@@ -36,9 +36,10 @@ curve_points: 2
 curve_episodes: 2
 demonstrations: {policy: myopic, episodes: 2}
 algorithms:
-  ppo: {title: PPO, preset: ppo, config: {num_envs_per_env_runner: 8, train_batch_size_per_learner: 64, minibatch_size: 32}}
-  dense_ppo: {title: dense, preset: dense_ppo, config: {num_envs_per_env_runner: 8, train_batch_size_per_learner: 64, minibatch_size: 32}}
-  moe_ppo: {title: MoE-PPO, preset: moe_ppo, config: {num_envs_per_env_runner: 8, train_batch_size_per_learner: 64, minibatch_size: 32}}
+  ppo: {title: PPO, preset: ppo, config: &fast {
+    num_envs_per_env_runner: 8, train_batch_size_per_learner: 64, minibatch_size: 32}}
+  dense_ppo: {title: dense, preset: dense_ppo, config: *fast}
+  moe_ppo: {title: MoE-PPO, preset: moe_ppo, config: *fast}
   bc: {title: BC, preset: bc, demonstrations: true, config: {updates: 4, train_batch_size_per_learner: 16}}
 """
 OUTSIDE = '''

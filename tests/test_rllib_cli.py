@@ -399,6 +399,18 @@ BAD = {
         "runner: batched samples our environments",
     ),
     "runners": ([*GOOD, "--num-env-runners", "-1"], "--num-env-runners: -1 must not be negative"),
+    "own algo": (
+        ["train", "--algo", "os:path", "--env", "edge_experts/text-v0"],
+        "'os:path' is not an RLlib Algorithm",
+    ),
+    "own module": (
+        ["train", "--algo", "no:Such", "--env", "edge_experts/text-v0"],
+        "algo: 'no:Such': 'no' cannot be imp",
+    ),
+    "no demonstrations": (
+        ["train", "--algo", "BC", "--env", "edge_experts/text-v0", "--stop", '{"env_steps": 1}'],
+        "demonstrations: none are given; record some with: edge-experts demonstrate",
+    ),
     "resume": ([*GOOD, "--resume", "--local-dir", "nowhere"], "--resume: there is no run with a checkpoint"),
     "restore": ([*GOOD, "--restore", "nowhere"], "checkpoint: there is no folder 'nowhere'"),
     "checkpoint": (["evaluate", "nowhere"], "checkpoint: there is no folder 'nowhere'"),
@@ -443,6 +455,11 @@ def test_bad_experiment_files(text: str, message: str, tmp_path: Path, capsys: p
         ("x = 1", "must define `config`"),
         ("config = 3", "must define `config`, an AlgorithmConfig; it is int"),
         ("import nope", "ModuleNotFoundError"),
+        ("config = lambda env=None: 3", "must define `config`, an AlgorithmConfig; it is int"),
+        (
+            "from ray.rllib.algorithms.ppo import PPOConfig\nconfig = PPOConfig()\npolicies = 'mine'",
+            "policies: 'mine' is not one of shared, per_role, independent",
+        ),
         (
             "from ray.rllib.algorithms.ppo import PPOConfig\nconfig = PPOConfig()\nstop = {'env_steps': 1}",
             "env: none is given",
@@ -453,6 +470,58 @@ def test_bad_python_files(text: str, message: str, tmp_path: Path, capsys: pytes
     (tmp_path / "bad.py").write_text(text)
     assert main(["train", "file", str(tmp_path / "bad.py")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_same_seed_trains_the_same_networks_in_every_process(tmp_path: Path) -> None:
+    """Also where Python orders its sets otherwise."""
+    import torch
+    from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+    from edge_experts.agents.checkpoint import MODULE
+
+    weights = []
+    for key in ("1", "2"):
+        job = [
+            "train",
+            "--algo",
+            "MoEPPO",
+            "--env",
+            "edge_experts/text-v0",
+            "--seed",
+            "5",
+            "--config",
+            json.dumps(FAST),
+        ]
+        where = ["--local-dir", str(tmp_path), "--name", key, "--stop", '{"training_iteration": 2}']
+        environment = {**os.environ, "PYTHONHASHSEED": key, "OMP_NUM_THREADS": "1"}
+        subprocess.run(
+            [BIN / "rllib", *job, *where, "--num-env-runners", "0"],
+            check=True,
+            env=environment,
+            capture_output=True,
+            timeout=240,
+        )
+        modules = MultiRLModule.from_checkpoint(str(tmp_path / key / "checkpoint_000002" / MODULE))
+        weights.append({name: module.state_dict() for name, module in modules.items()})
+    for name, mine in weights[0].items():
+        assert all(torch.equal(value, weights[1][name][key]) for key, value in mine.items()), name
+
+
+def test_files_may_be_functions_of_the_environment(tmp_path: Path) -> None:
+    from edge_experts.agents.rllib_cli import _read_python, _read_yaml
+
+    file = tmp_path / "preset.py"
+    file.write_text(
+        "from edge_experts.agents.moe_ppo import MoEPPOConfig\n"
+        "def config(env='edge_experts/text-v0'):\n    return MoEPPOConfig().environment(env)\n"
+        "def stop(env='edge_experts/text-v0'):\n    return {'env_steps': len(env)}\n"
+        "policies = 'independent'\n"
+    )
+    config, stop, policies = _read_python(file, "edge_experts/netmoe-v0", "auto")
+    assert (config.env, stop, policies) == ("edge_experts/netmoe-v0", {"env_steps": 22}, "independent")
+    assert _read_python(file, None, "auto")[1] == {"env_steps": 20}
+    (tmp_path / "x.yaml").write_text("x: {run: DQN, env: edge_experts/text-v0, config: {hidden: [8]}}")
+    assert _read_yaml(tmp_path / "x.yaml", "edge_experts/netmoe-v0", "auto")[0].env == "edge_experts/netmoe-v0"
 
 
 def test_flattened_actions_are_the_same_actions() -> None:

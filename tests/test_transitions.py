@@ -15,7 +15,7 @@ from ray.rllib.core.columns import Columns
 
 from edge_experts.agents.algorithms import SetupError, new_config, set_up
 from edge_experts.agents.diffusion import DiffusionActor
-from edge_experts.agents.dqn import QModule
+from edge_experts.agents.q_module import QModule
 from edge_experts.agents.replay import WEIGHTS, Replay
 from edge_experts.agents.sac import BoxSACModule, ChoiceSACModule
 from edge_experts.agents.transitions import NEXT, TransitionEnvRunner

@@ -61,13 +61,13 @@ def ppo(config: Any, env: str) -> Any:
 
 
 def asynchronous(config: Any, env: str) -> Any:
-    """Settings of APPO and IMPALA: they learn from batches of 512 steps, each a stretch of 16 slots or of a short episode."""
+    """Settings of APPO and IMPALA: they learn from batches of 128 steps, in stretches of 16 slots or of a short episode."""
     slots = 16 if discount(env) < 1 else 4
-    place(config, env, 512 // slots)
+    place(config, env, 128 // slots)
     config.env_runners(rollout_fragment_length=slots)
     config.reporting(min_time_s_per_iteration=None, min_sample_timesteps_per_iteration=4096)
     return config.training(
-        train_batch_size_per_learner=512, lr=[[0, 1e-3], [budget(env), 1e-4]], gamma=discount(env), entropy_coeff=0.0
+        train_batch_size_per_learner=128, lr=[[0, 1e-3], [budget(env), 1e-4]], gamma=discount(env), entropy_coeff=0.0
     )
 
 
