@@ -24,6 +24,9 @@ from .provenance import provenance
 
 SEED = 0  # of all evaluations; their episodes are apart from those of training
 PROGRESS = ("env_steps", "time_total_s", "cpu_time_s")
+# how a trained policy plays, which is chosen for each run on episodes of their own
+MODES = MOST_LIKELY, DRAWN = "most likely", "drawn"
+VALIDATION_SEED, VALIDATION_EPISODES = 1_000, 64
 TEACHER_SEED = 10_000  # of demonstrations: training episodes that no preset trains on
 
 
@@ -61,7 +64,6 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         "seed": cell.seed,
         "episodes": len(record.score),
         "normalised_score": _normalised(score, ends),
-        "greedy_score": _greedy(policy, scenario, ends),
         **trained,
         "measures": {
             **summarise(record, scenario),
@@ -73,20 +75,24 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     path = cell.result(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(result, indent=1) + "\n")
+    for checkpoint in _checkpoints(folder)[:-1]:
+        shutil.rmtree(checkpoint)
+    _note(folder).unlink(missing_ok=True)  # whoever takes the result away wants the run again
     return result
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint_" + "[0-9]" * 6))
+
+
+def _note(folder: Path) -> Path:
+    """Where the command of an unfinished run is noted."""
+    return folder.with_name(f"{folder.name}.command")
 
 
 def _normalised(score: float, ends: dict[str, Any]) -> float:
     """A mean score between floor and bound, which are of the same episodes."""
     return float((score - ends["random"]) / (ends["clairvoyant"] - ends["random"]))
-
-
-def _greedy(policy: Any, scenario: Scenario, ends: dict[str, Any]) -> float | None:
-    """Score with the most likely actions, of a policy that draws its actions."""
-    if not getattr(policy, "explore", False):
-        return None
-    twin = type(policy)(policy.folder)
-    return _normalised(float(play(twin, scenario, ends["episodes"], SEED).score.mean()), ends)
 
 
 def curve_key(scenario: Scenario) -> str:
@@ -129,7 +135,7 @@ def _train(command: list[str], folder: Path) -> None:
     from edge_experts.agents.rllib_cli import main
     from edge_experts.agents.training import latest_checkpoint
 
-    note = folder.with_name(f"{folder.name}.command")
+    note = _note(folder)
     is_same = note.exists() and note.read_text("utf-8") == json.dumps(command)
     has_begun = is_same and latest_checkpoint(folder) is not None
     if folder.exists() and not has_begun:  # begun with other settings, or not far enough
@@ -149,20 +155,28 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any
     from edge_experts.agents.module import parameter_count
 
     scenario = load_scenario(cell.env)
-    ends = references[curve_key(scenario)]
+    ends, whole = references[curve_key(scenario)], references[scenario.hash()]
     curve = []
-    checkpoints = sorted(folder.glob("checkpoint_" + "[0-9]" * 6))
+    checkpoints = _checkpoints(folder)
+    policies = {mode: CheckpointPolicy(checkpoints[-1], explore=mode == DRAWN) for mode in MODES}
+    tried = {
+        m: float(play(p, scenario, VALIDATION_EPISODES, VALIDATION_SEED).score.mean()) for m, p in policies.items()
+    }
+    mode = max(MODES, key=lambda m: tried[m])
     for checkpoint in checkpoints:
         about = read_description(checkpoint)
-        score = float(play(CheckpointPolicy(checkpoint, explore=True), scenario, ends["episodes"], SEED).score.mean())
+        score = float(play(CheckpointPolicy(checkpoint, mode == DRAWN), scenario, ends["episodes"], SEED).score.mean())
         point = {name: about[name] for name in PROGRESS}
         curve.append({**point, "normalised_score": _normalised(score, ends)})
-    policy = CheckpointPolicy(checkpoints[-1], explore=True)
-    for checkpoint in checkpoints[:-1]:
-        shutil.rmtree(checkpoint)
+    policy = policies[mode]
     trained = {
         **{name: curve[-1][name] for name in PROGRESS},
         "parameters": {name: parameter_count(module.unwrapped()) for name, module in policy.modules.items()},
+        "mode": mode,
+        "modes": {
+            m: _normalised(float(play(p, scenario, whole["episodes"], SEED).score.mean()), whole)
+            for m, p in policies.items()
+        },
         "curve": curve,
         "router": diagnose(policy, scenario),
     }

@@ -176,6 +176,7 @@ class Leaderboard:
             "normalised score",
             f"after {time_s:.0f} CPU-s",
             "most likely",
+            "drawn",
             "held-out twins",
             "steps",
             "CPU-s",
@@ -192,7 +193,7 @@ class Leaderboard:
                     str(len(runs)),
                     str_of(mean_interval(self.runs(env, name))),
                     f"{self.runs_at(env, name, time_s).mean():.3f}" if _trains(runs) else "-",
-                    _mean_or_dash([result.get("greedy_score") for result in runs]),
+                    *(_mean_or_dash([r.get("modes", {}).get(mode) for r in runs]) for mode in ("most likely", "drawn")),
                     str_of(mean_interval(self.heldout_runs(env, name))) if runs[0]["heldout"] else "-",
                     f"{runs[0]['env_steps']:,}",
                     f"{np.mean([r['cpu_time_s'] for r in runs]):.0f}",
@@ -200,7 +201,7 @@ class Leaderboard:
                     f"{sum(weights.values()):,}" if weights else "-",
                 ]
             )
-        rows += [[f"*{name}*", "", f"{score:.3f}", *[""] * 7] for name, score in self.heuristics(env).items()]
+        rows += [[f"*{name}*", "", f"{score:.3f}", *[""] * 8] for name, score in self.heuristics(env).items()]
         return table(head, rows)
 
     def measures_table(self, env: str) -> str:
