@@ -21,6 +21,7 @@ from .comparison import (
 from .statistics import Interval, mean_interval
 
 Result = dict[str, Any]
+GAMES = "games"  # folder beside that of the results
 BASELINE = "ppo"  # what the others are compared with
 MIXTURE, CONTROL = "moe_ppo", "dense_ppo"
 HEURISTICS = ("coordinated", "myopic", "shortest_queue")
@@ -43,9 +44,13 @@ class Leaderboard:
     Args:
         results: As `bench_cell` writes them.
         references: Floor, bound and heuristics of scenarios, by hash.
+        games: What `edge-experts exploit` and `crossplay` wrote, by the name of the file.
     """
 
-    def __init__(self, results: Sequence[Result], references: Mapping[str, Any]) -> None:
+    def __init__(
+        self, results: Sequence[Result], references: Mapping[str, Any], games: Mapping[str, Any] | None = None
+    ) -> None:
+        self.games = dict(games or {})
         self.cells: dict[str, dict[str, list[Result]]] = {}
         for result in sorted(results, key=lambda r: (r["env"], r["name"], r["seed"])):
             self.cells.setdefault(result["env"], {}).setdefault(result["name"], []).append(result)
@@ -53,7 +58,7 @@ class Leaderboard:
 
     @classmethod
     def load(cls, folder: Path, references: Mapping[str, Any]) -> Leaderboard:
-        """Read all results under a folder.
+        """Read all results under a folder, and those of deviators and cross-play in `games` beside it.
 
         Raises:
             ValueError: if there are none, or one is damaged.
@@ -61,15 +66,8 @@ class Leaderboard:
         files = sorted(folder.glob("*/*/seed_*.json"))
         if not files:
             raise ValueError(f"report: there are no results under '{folder}'; make some with: edge-experts bench")
-        results = []
-        for file in files:
-            try:
-                results.append(json.loads(file.read_text("utf-8")))
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"report: '{file}' is damaged: {error}; remove it and run edge-experts bench"
-                ) from None
-        return cls(results, references)
+        games = {file.stem: _read(file) for file in sorted((folder.parent / GAMES).glob("*.json"))}
+        return cls([_read(file) for file in files], references, games)
 
     @property
     def envs(self) -> list[str]:
@@ -294,6 +292,50 @@ class Leaderboard:
                     )
         head = ["environment", "mixture", "policy", "entropy", "load of branches", "dead"]
         return table([*head, "told of modality", "of category", "of expert"], rows)
+
+    def deviators_table(self) -> str:
+        """What one deviator gains by leaving a trained policy: lower bounds of exploitability."""
+        rows = []
+        for game in self.games.values():
+            for policy, deviations in game.get("deviations", {}).items():
+                for deviation in deviations.values():
+                    gain = Interval(**deviation["gain"])
+                    rows.append(
+                        [
+                            _bare(game["env"]),
+                            self.named(policy),
+                            deviation["agent"].rpartition("_")[0],
+                            f"{deviation['before']:.2f}",
+                            f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]",
+                            deviation["start"],
+                        ]
+                    )
+        head = ["environment", "policy of all others", "deviator", "its return, credits", "gain", "best start"]
+        return table(head, rows)
+
+    def crossplay_tables(self) -> list[tuple[str, str]]:
+        """Environment and matrix of every cross-play."""
+        found = []
+        for game in self.games.values():
+            if "matrix" in game:
+                names = [self.named(policy) for policy in game["policies"]]
+                rows = [[name, *(f"{x:.3f}" for x in row)] for name, row in zip(names, game["matrix"], strict=True)]
+                found.append((game["env"], table(["every second agent: row, others: column", *names], rows)))
+        return found
+
+    def named(self, policy: str) -> str:
+        """A checkpoint of the benchmark by its algorithm and seed, another policy by its name."""
+        parts = Path(policy).parts
+        if len(parts) < 4 or not any(parts[-3] in cells for cells in self.cells.values()):
+            return policy
+        return f"{self.title(parts[-3])}, {parts[-2].replace('_', ' ')}"
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"report: '{file}' is damaged: {error}; remove it and make it again") from None
 
 
 def _ordered_loads(reports: list[Any]) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from .leaderboard import CONTROL, MIXTURE, Leaderboard
 from .statistics import mean_interval
 
 BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
+DEVIATORS = """All agents keep to a trained policy but one, which is trained by PPO on its private reward (`edge-experts exploit`). Its
+gain, measured on episodes apart from those that chose the best start, is a lower bound of what a best reply gains. The
+policies were trained for the mean reward of all, so that what is good for one alone was never rewarded."""
 REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):"
 
 
@@ -67,6 +70,17 @@ def page(board: Leaderboard, images: str = "images") -> str:
             for env in board.envs
             if any(cells[0].get("router") for cells in board.cells[env].values())
         ]
+    if any("deviations" in game for game in board.games.values()):
+        lines += ["## Deviators", "", DEVIATORS, "", board.deviators_table(), ""]
+    if matrices := board.crossplay_tables():
+        lines += [
+            "## Cross-play",
+            "",
+            "Normalised welfare when every second agent of each role plays another policy.",
+            "",
+        ]
+        for env, matrix in matrices:
+            lines += [f"{env}:", "", matrix, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -352,6 +352,20 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
     assert text.count("## ") == 3 and "bench_curves_text-v0.png" in text
 
 
+def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path: Path) -> None:
+    policy = "runs/bench/text-v0/ppo/seed_1/checkpoint_000007"
+    deviation = {"agent": "device_0", "gain": {"mean": 1.0, "low": 0.5, "high": 1.5}, "before": 3.0, "start": WARM}
+    games = {
+        "exploit": {"env": "edge_experts/text-v0", "deviations": {policy: {"device": deviation}}},
+        "cross": {"env": "edge_experts/text-v0", "policies": [policy, "random"], "matrix": [[0.5, 0.1], [0.2, 0.0]]},
+    }
+    rows = [r for by_name in board.cells.values() for runs in by_name.values() for r in runs]
+    told = page(Leaderboard(rows, stored_references(), games))
+    assert f"| text-v0 | PPO, seed 1 | device | 3.00 | +1.00 [+0.50, +1.50] | {WARM} |" in told
+    assert "| PPO, seed 1 | 0.500 | 0.100 |\n| random | 0.200 | 0.000 |" in told
+    assert "## Deviators" not in page(board) and "## Cross-play" not in page(board)
+
+
 def test_a_block_is_replaced_and_nothing_else(board: Leaderboard, tmp_path: Path) -> None:
     text = with_block(f"before\n{BEGIN}\nold\n{END}\nafter\n", "new")
     assert text == f"before\n{BEGIN}\nnew\n{END}\nafter\n" and with_block(text, "new") == text

@@ -271,25 +271,6 @@ def test_yaml_file_and_stock_runner(tmp_path: Path) -> None:
     assert rows(tmp_path / "runs" / "job")[-1]["env_steps"] >= 24
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parent.parent / "configs" / "train").glob("[!_]*.py")), ids=lambda p: p.stem
-)
-def test_every_shipped_configuration_trains_an_iteration(path: Path, tmp_path: Path) -> None:
-    small = {"num_envs_per_env_runner": 8, "train_batch_size_per_learner": 48, "minibatch_size": 24}
-    rllib(
-        "train",
-        "file",
-        str(path),
-        "--stop",
-        '{"training_iteration": 1}',
-        "--local-dir",
-        str(tmp_path),
-        "--config",
-        json.dumps(small),
-    )
-    assert len(rows(tmp_path / path.stem)) == 1
-
-
 @pytest.mark.parametrize("env", [*shipped_ids(), "edge_experts/mixed-heldout-partners-v0"])
 def test_every_shipped_scenario_trains_an_iteration(env: str, tmp_path: Path) -> None:
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 80, "minibatch_size": 40, "num_epochs": 1}
