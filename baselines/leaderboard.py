@@ -247,7 +247,7 @@ class Leaderboard:
                         _bare(env),
                         self.title(name),
                         f"{len(mine[0])} and {len(control[0])}",
-                        f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
+                        _signed(gain),
                         _short(chance),
                         f"{weights[0] / weights[1]:.2f}",
                     ]
@@ -306,7 +306,7 @@ class Leaderboard:
                             self.named(policy),
                             deviation["agent"].rpartition("_")[0],
                             f"{deviation['before']:.2f}",
-                            f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]",
+                            _signed(gain),
                             deviation["start"],
                         ]
                     )
@@ -365,6 +365,12 @@ def _short(interval: Interval) -> str:
     if np.isnan(interval.low):
         return f"{interval.mean:.2f}"
     return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _signed(interval: Interval) -> str:
+    if np.isnan(interval.low):
+        return f"{interval.mean:+.3f}"
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def str_of(interval: Interval) -> str:

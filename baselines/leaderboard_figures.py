@@ -109,10 +109,9 @@ def _draw_curves(board: Leaderboard, env: str) -> Any:
             ax.axhline(score, color="0.4", lw=1, ls=":")
         axes[0][0].annotate(policy, (0, score), xytext=(2, 2), textcoords="offset points", fontsize=7, color="0.3")
     axes[0][0].set(xlabel="environment steps", ylabel="normalised score", title=env, ylim=(-0.5, 1.02))
-    axes[0][1].set(
-        xlabel="processor time of training, s", title="mean and range over seeds", ylim=(-0.5, 1.02), xscale="log"
-    )
+    axes[0][1].set(xlabel="processor time of training, s", title="mean and range over seeds", ylim=(-0.5, 1.02))
     axes[0][1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axes[0][0].xaxis.set_major_formatter(lambda x, _: f"{x / 1000:,.0f} k")
     for ax in axes[0]:
         ax.grid(alpha=0.3)
     return figure

@@ -7,13 +7,13 @@ import json
 import re
 from pathlib import Path
 
-from .leaderboard import CONTROL, MIXTURE, Leaderboard
+from .leaderboard import CONTROL, MIXTURE, Leaderboard, str_of
 from .statistics import mean_interval
 
 BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
-DEVIATORS = """All agents keep to a trained policy but one, which is trained by PPO on its private reward (`edge-experts exploit`). Its
-gain, measured on episodes apart from those that chose the best start, is a lower bound of what a best reply gains. The
-policies were trained for the mean reward of all, so that what is good for one alone was never rewarded."""
+DEVIATORS = """All agents keep to a trained policy but one, which is trained by PPO on its private reward (`edge-experts
+exploit`). Its gain, measured on episodes apart from those that chose the best start, is a lower bound of what a best reply
+gains. The policies were trained for the mean reward of all, so that what is good for one alone was never rewarded."""
 REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):"
 
 
@@ -110,7 +110,9 @@ def with_reached(source: str, preset: str, board: Leaderboard) -> str:
                 continue
             seeds = ", ".join(str(result["seed"]) for result in runs)
             interval = mean_interval(board.runs(env, name))
-            lines.append(f"    {env.rpartition('/')[2]}: {interval}, {runs[0]['env_steps']:,} steps, seeds {seeds}")
+            lines.append(
+                f"    {env.rpartition('/')[2]}: {str_of(interval)}, {runs[0]['env_steps']:,} steps, seeds {seeds}"
+            )
     docstring = re.match(r'"""(.*?)"""', source, re.DOTALL)
     assert docstring is not None, f"{preset} has no docstring"
     told = docstring[1].split("\n\nrllib train", 1)[0].split(f"\n\n{REACHED}", 1)[0].rstrip()

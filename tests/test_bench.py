@@ -361,7 +361,7 @@ def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path:
     }
     rows = [r for by_name in board.cells.values() for runs in by_name.values() for r in runs]
     told = page(Leaderboard(rows, stored_references(), games))
-    assert f"| text-v0 | PPO, seed 1 | device | 3.00 | +1.00 [+0.50, +1.50] | {WARM} |" in told
+    assert f"| text-v0 | PPO, seed 1 | device | 3.00 | +1.000 [+0.500, +1.500] | {WARM} |" in told
     assert "| PPO, seed 1 | 0.500 | 0.100 |\n| random | 0.200 | 0.000 |" in told
     assert "## Deviators" not in page(board) and "## Cross-play" not in page(board)
 

@@ -1,4 +1,7 @@
-"""APPO: PPO's clipped loss on V-trace advantages, with asynchronous learning and exact masks."""
+"""APPO: PPO's clipped loss on V-trace advantages, with asynchronous learning and exact masks.
+
+rllib train file configs/train/appo.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Behaviour cloning from demonstrations of `coordinated`."""
+"""Behaviour cloning from demonstrations of `coordinated`.
+
+rllib train file configs/train/bc.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

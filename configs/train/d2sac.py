@@ -1,4 +1,7 @@
-"""D2SAC: SAC whose actor is a diffusion model that denoises preferences in five steps."""
+"""D2SAC: SAC whose actor is a diffusion model that denoises preferences in five steps.
+
+rllib train file configs/train/d2sac.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

@@ -1,4 +1,12 @@
-"""The control of MoE-PPO: the same but for one plain network with as many weights in place of the mixture."""
+"""The control of MoE-PPO: the same but for one plain network with as many weights in place of the mixture.
+
+rllib train file configs/train/dense_ppo.py --env edge_experts/text-v0 --seed 0
+
+Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):
+    netmoe-v0: 0.979 [nan, nan], 303,104 steps, seeds 0
+    text-v0: 0.750 [nan, nan], 303,104 steps, seeds 0
+    mixed-v0: 0.746 [nan, nan], 200,704 steps, seeds 0
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""DQN over joint choices: double, duelling, prioritised; illegal choices are neither played nor bootstrapped."""
+"""DQN over joint choices: double, duelling, prioritised; illegal choices are neither played nor bootstrapped.
+
+rllib train file configs/train/dqn.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

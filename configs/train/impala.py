@@ -1,4 +1,7 @@
-"""IMPALA: an actor-critic with V-trace, with asynchronous learning and exact masks."""
+"""IMPALA: an actor-critic with V-trace, with asynchronous learning and exact masks.
+
+rllib train file configs/train/impala.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

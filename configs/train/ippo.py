@@ -1,4 +1,7 @@
-"""Independent PPO: a policy for each agent, nothing shared."""
+"""Independent PPO: a policy for each agent, nothing shared.
+
+rllib train file configs/train/ippo.py --env edge_experts/text-v0 --seed 0
+"""
 
 from edge_experts.configs.train.common import stop
 from edge_experts.configs.train.ppo import config

@@ -1,4 +1,7 @@
-"""MAPPO: PPO whose values come from one central critic that sees the whole world, in training only."""
+"""MAPPO: PPO whose values come from one central critic that sees the whole world, in training only.
+
+rllib train file configs/train/mappo.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""MARWIL: imitation of `coordinated` that weighs what it imitates by how well it turned out."""
+"""MARWIL: imitation of `coordinated` that weighs what it imitates by how well it turned out.
+
+rllib train file configs/train/marwil.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

@@ -1,4 +1,11 @@
-"""PPO with exact masks, one policy for each role."""
+"""PPO with exact masks, one policy for each role.
+
+rllib train file configs/train/ppo.py --env edge_experts/text-v0 --seed 0
+
+Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):
+    netmoe-v0: 0.958 [nan, nan], 303,104 steps, seeds 0
+    text-v0: 0.701 [nan, nan], 303,104 steps, seeds 0
+"""
 
 from typing import Any
 

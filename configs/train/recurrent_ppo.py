@@ -1,4 +1,7 @@
-"""Recurrent PPO: a gated recurrent unit of 64 behind the trunk, over the 32 slots of a rollout."""
+"""Recurrent PPO: a gated recurrent unit of 64 behind the trunk, over the 32 slots of a rollout.
+
+rllib train file configs/train/recurrent_ppo.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

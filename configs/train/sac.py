@@ -1,4 +1,7 @@
-"""SAC over joint choices: exact expectations over the legal ones, two critics."""
+"""SAC over joint choices: exact expectations over the legal ones, two critics.
+
+rllib train file configs/train/sac.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""SAC on a box: the actor gives every choice a number, and the highest legal ones are played."""
+"""SAC on a box: the actor gives every choice a number, and the highest legal ones are played.
+
+rllib train file configs/train/sac_box.py --env edge_experts/text-v0 --seed 0
+"""
 
 from typing import Any
 
