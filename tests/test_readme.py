@@ -93,6 +93,16 @@ def test_the_figures_are_drawn_from_the_results(board: Leaderboard) -> None:
             assert picture.info["Results"] == digest(board), name
 
 
+def test_what_is_said_of_the_mixture_is_what_was_measured(board: Leaderboard) -> None:
+    """Its difference from the control on every environment: the interval of one excludes zero, those of the others do not."""
+    lines = [line for line in board.mixture_table().split("\n") if "| MoE-PPO |" in line]
+    found = {line.split(" | ")[0].strip("| "): re.findall(r"[+-][\d.]+", line.split(" | ")[3]) for line in lines}
+    mean, low, high = (float(x) for x in found["text-v0"])
+    assert f"{-mean:.3f} [{-high:.3f}, {-low:.3f}] less on `text-v0`" in TEXT and high < 0
+    for name in ("netmoe-v0", "mixed-v0"):
+        assert float(found[name][1]) < 0 < float(found[name][2])
+
+
 def test_results_are_of_the_scenarios_and_presets_as_they_are_now(board: Leaderboard) -> None:
     benchmark = load_benchmark()
     for env, by_name in board.cells.items():
