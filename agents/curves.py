@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from .pictures import new_figure, save_figure
 
 
 def draw_curve(rows: list[dict[str, Any]], path: Path, title: str) -> bool:
@@ -18,17 +19,14 @@ def draw_curve(rows: list[dict[str, Any]], path: Path, title: str) -> bool:
     Returns:
         Whether there was anything to draw and matplotlib is installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
     key = "normalised_score" if any("normalised_score" in row for row in rows) else "episode_return_mean"
     points = [(row["env_steps"], row[key]) for row in rows if row.get(key) is not None]
     if not points:
         return False
-    figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    try:
+        figure = new_figure(6.4, 4.0, dpi=110)
+    except ImportError:
+        return False
     axes = figure.subplots()
     axes.plot(*zip(*points, strict=True), lw=1.8)
     axes.set(xlabel="environment steps", ylabel=key.replace("_", " "), title=title)
@@ -38,7 +36,5 @@ def draw_curve(rows: list[dict[str, Any]], path: Path, title: str) -> bool:
         axes.axhline(1, color="0.5", lw=1, ls=":")
         axes.annotate("clairvoyant", (points[0][0], 1), xytext=(0, 3), textcoords="offset points", fontsize=8)
         axes.annotate("random", (points[0][0], 0), xytext=(0, 3), textcoords="offset points", fontsize=8)
-    part = path.with_suffix(".part")
-    figure.savefig(part, format="png")
-    os.replace(part, path)
+    save_figure(figure, path)
     return True

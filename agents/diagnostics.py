@@ -15,6 +15,7 @@ from edge_experts.envs.spaces import role_spaces
 
 from .checkpoint_policy import CheckpointPolicy
 from .module import ROUTING
+from .pictures import new_figure, save_figure
 from .specialisation import Specialisation, heat_map
 
 WORLDS = 16
@@ -77,16 +78,13 @@ def draw_router(report: dict[str, Any], path: Path, title: str) -> bool:
     Returns:
         Whether there was anything to draw and matplotlib is installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
     names, shares = heat_map(report)
     if not names:
         return False
-    figure = Figure(figsize=(2.5 + 0.7 * shares.shape[1] + 2.5, 1.4 + 0.24 * len(names)), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    try:
+        figure = new_figure(5.0 + 0.7 * shares.shape[1], 1.4 + 0.24 * len(names), dpi=110)
+    except ImportError:
+        return False
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="viridis", aspect="auto")
     axes.set(
@@ -98,9 +96,7 @@ def draw_router(report: dict[str, Any], path: Path, title: str) -> bool:
     )
     axes.tick_params(axis="y", labelsize=7)
     figure.colorbar(image, ax=axes, label="share of a row's inputs")
-    part = path.with_suffix(".part")
-    figure.savefig(part, format="png")
-    os.replace(part, path)
+    save_figure(figure, path)
     return True
 
 

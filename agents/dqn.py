@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.algorithms.dqn.dqn import DQN, DQNConfig
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -15,25 +14,13 @@ from .transitions import ReplayConfig, ReplayLearner, ReplayTraining, Transition
 
 
 class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
-    """Configuration of DQN over the joint choices of an action's parts; illegal ones are never played nor bootstrapped.
-
-    Args of `training`, beside DQN's own:
-        hidden: Width of each layer.
-    """
+    """Configuration of DQN over the joint choices of an action's parts; illegal ones are never played nor bootstrapped."""
 
     runner_class = TransitionEnvRunner
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedDQN)
-        self.hidden = (64, 64)
         self.replay_buffer_config: dict[str, Any] = {**self.replay_buffer_config, "capacity": 200_000}
-
-    def training(self, *, hidden: Any = NotProvided, **kwargs: Any) -> MaskedDQNConfig:
-        """Set the network's width and any of DQN's settings."""
-        super().training(**kwargs)
-        if hidden is not NotProvided:
-            self.hidden = hidden
-        return self
 
     def validate(self) -> None:
         """Check the settings.
@@ -47,10 +34,6 @@ class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
                 f"num_atoms: {self.num_atoms!r} must be 1 and noisy False: a distribution of values and noisy layers need "
                 "--runner stock"
             )
-
-    @property
-    def _model_config_auto_includes(self) -> dict[str, Any]:
-        return {**super()._model_config_auto_includes, "hidden": tuple(self.hidden)}
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """A network that takes masks and several action parts."""

@@ -33,17 +33,17 @@ from edge_experts.envs.spaces import RoleSpaces
 from .batched_runner import ADVANTAGES, BatchedEnvRunner, nested
 from .learning import LeanLearner
 from .module import MoEModule
+from .settings import NetworkSettings
 from .transitions import ReplayLearner
 
 Array = NDArray[Any]
 
 
-class MaskedMARWILConfig(MARWILConfig):  # type: ignore[misc]
+class MaskedMARWILConfig(NetworkSettings, MARWILConfig):  # type: ignore[misc]
     """Configuration of MARWIL from demonstrations on our environments; `beta` 0 is behaviour cloning.
 
-    Args of `training`, beside MARWIL's own:
+    Args of `training`, beside MARWIL's own and those of `NetworkSettings`:
         demonstrations: Folder that `edge-experts demonstrate` wrote.
-        hidden: Width of each layer.
         updates: Minibatches of an iteration, each of the rows of `train_batch_size_per_learner` environment steps.
     """
 
@@ -58,7 +58,6 @@ class MaskedMARWILConfig(MARWILConfig):  # type: ignore[misc]
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedMARWIL)
         self.demonstrations: str | None = None
-        self.hidden = (64, 64)
         self.updates = 100
         self.train_batch_size_per_learner = 128
         self.dataset_num_iters_per_learner = 1
@@ -68,15 +67,12 @@ class MaskedMARWILConfig(MARWILConfig):  # type: ignore[misc]
         self,
         *,
         demonstrations: Any = NotProvided,
-        hidden: Any = NotProvided,
         updates: Any = NotProvided,
         **kwargs: Any,
     ) -> MaskedMARWILConfig:
         """Set the demonstrations and any of MARWIL's settings."""
         super().training(**kwargs)
-        for name, value in {"demonstrations": demonstrations, "hidden": hidden, "updates": updates}.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+        self._take(demonstrations=demonstrations, updates=updates)
         return self
 
     def validate(self) -> None:
@@ -88,10 +84,6 @@ class MaskedMARWILConfig(MARWILConfig):  # type: ignore[misc]
         super().validate()
         if not isinstance(self.updates, int) or self.updates < 1:
             raise ValueError(f"updates: {self.updates!r} must be 1 or more")
-
-    @property
-    def _model_config_auto_includes(self) -> dict[str, Any]:
-        return {**super()._model_config_auto_includes, "hidden": tuple(self.hidden)}
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """A network that takes masks and several action parts."""

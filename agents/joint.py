@@ -18,13 +18,11 @@ from .distributions import sizes_of
 from .normalise import RunningNorm
 
 
-def network(inputs: int, hidden: tuple[int, ...], outputs: int | None = None) -> nn.Sequential:
-    """A multi-layer perceptron, with a linear layer at its end if it has outputs of its own."""
+def network(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    """A multi-layer perceptron."""
     layers: list[nn.Module] = []
     for a, b in pairwise((inputs, *hidden)):
         layers += [nn.Linear(a, b), nn.ReLU()]
-    if outputs is not None:
-        layers.append(nn.Linear(hidden[-1], outputs))
     return nn.Sequential(*layers)
 
 

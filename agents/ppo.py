@@ -39,13 +39,14 @@ from .learning import LeanLearner
 from .minibatches import Minibatches
 from .module import MoEModule
 from .recurrent import RecurrentModule
+from .settings import NetworkSettings
 
 
-class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
+class MaskedPPOConfig(NetworkSettings, PPOConfig):  # type: ignore[misc]
     """PPO with one plain network for policy and value, and exact action masks.
 
     Args of `training`, beside PPO's own:
-        hidden: Width of each layer.
+        hidden: As in `NetworkSettings`.
         forced_share: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
         memory: Size of what agents remember, in a recurrent unit behind the trunk; 0: nothing. Batched runner only.
     """
@@ -54,28 +55,20 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedPPO)
-        self.hidden = (64, 64)
         self.forced_share = 0.1
         self.memory = 0
 
     def training(
         self,
         *,
-        hidden: Any = NotProvided,
         forced_share: Any = NotProvided,
         memory: Any = NotProvided,
         **kwargs: Any,
     ) -> MaskedPPOConfig:
         """Set the network's settings and any of PPO's."""
         super().training(**kwargs)
-        self._take(hidden=hidden, forced_share=forced_share, memory=memory)
+        self._take(forced_share=forced_share, memory=memory)
         return self
-
-    def _take(self, **settings: Any) -> None:
-        """Set those settings that are given."""
-        for name, value in settings.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
 
     def validate(self) -> None:
         """Check the settings.
@@ -84,8 +77,6 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
-        if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
-            raise ValueError(f"hidden: {self.hidden!r} must be one or more widths, as [64, 64]")
         if not 0 <= self.forced_share <= 1:
             raise ValueError(f"forced_share: {self.forced_share!r} must be between 0 and 1")
         if not isinstance(self.memory, int) or self.memory < 0:
@@ -97,8 +88,7 @@ class MaskedPPOConfig(PPOConfig):  # type: ignore[misc]
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        network = {"hidden": tuple(self.hidden), "memory": self.memory}
-        return {**super()._model_config_auto_includes, **network}
+        return {**super()._model_config_auto_includes, "memory": self.memory}
 
     def get_default_learner_class(self) -> type:
         """The learner for ready-made batches."""

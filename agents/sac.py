@@ -38,8 +38,7 @@ MASS = 1e-6
 class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
     """Configuration of SAC with exact masks.
 
-    Args of `training`, beside SAC's own:
-        hidden: Width of each layer.
+    Args of `training`, beside SAC's own and those of `NetworkSettings`:
         actor: `categorical`: probabilities of each part's choices, of which the joint choice is made, and exact expectations
             over the joint choices (Christodoulou, "Soft actor-critic for discrete action settings", 2019). `box`: a number
             in [-1, 1] for each choice of each part, of which the highest legal ones are played, and SAC for continuous
@@ -53,7 +52,6 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedSAC)
-        self.hidden = (64, 64)
         self.actor = "categorical"
         self.denoising_steps = 5
         self.entropy_share = 0.1
@@ -67,7 +65,6 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
     def training(
         self,
         *,
-        hidden: Any = NotProvided,
         actor: Any = NotProvided,
         denoising_steps: Any = NotProvided,
         entropy_share: Any = NotProvided,
@@ -75,10 +72,7 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
     ) -> MaskedSACConfig:
         """Set the actor and any of SAC's settings."""
         super().training(**kwargs)
-        own = {"hidden": hidden, "actor": actor, "denoising_steps": denoising_steps, "entropy_share": entropy_share}
-        for name, value in own.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+        self._take(actor=actor, denoising_steps=denoising_steps, entropy_share=entropy_share)
         return self
 
     def validate(self) -> None:
@@ -99,7 +93,7 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        own = {"hidden": tuple(self.hidden), "actor": self.actor, "denoising_steps": self.denoising_steps}
+        own = {"actor": self.actor, "denoising_steps": self.denoising_steps}
         return {**super()._model_config_auto_includes, **own}
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:

@@ -61,9 +61,14 @@ def check_stop(stop: Mapping[str, Any]) -> dict[str, float]:
     return checked
 
 
+def checkpoints_of(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, the oldest first."""
+    return sorted(run.glob("checkpoint_" + "[0-9]" * 6))
+
+
 def latest_checkpoint(run: Path) -> Path | None:
     """The newest complete checkpoint of a run."""
-    found = sorted(run.glob("checkpoint_" + "[0-9]" * 6))
+    found = checkpoints_of(run)
     return found[-1] if found else None
 
 

@@ -26,6 +26,7 @@ from ray.rllib.utils.metrics import (
 
 from .batched_runner import BatchedEnvRunner, Group, Rollout, nested
 from .replay import Replay
+from .settings import NetworkSettings
 
 Array = NDArray[Any]
 NEXT = "next_"  # before the names of what was seen a slot later
@@ -67,12 +68,10 @@ class TransitionEnvRunner(BatchedEnvRunner):
         return {name: value.reshape(-1, *value.shape[2:])[live] for name, value in columns.items()}
 
 
-class ReplayConfig:
+class ReplayConfig(NetworkSettings):
     """What the configurations of these algorithms share, as a mixin before that of RLlib's algorithm."""
 
-    hidden: tuple[int, ...]
     n_step: Any
-    num_atoms: Any
 
     def validate(self) -> None:
         """Check the settings.
@@ -80,11 +79,9 @@ class ReplayConfig:
         Raises:
             ValueError: naming the setting, its value and the fix.
         """
-        super().validate()  # type: ignore[misc]
+        super().validate()
         if self.n_step != 1:
             raise ValueError(f"n_step: {self.n_step!r} must be 1: the batched runner's transitions are single steps")
-        if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
-            raise ValueError(f"hidden: {self.hidden!r} must be one or more widths, as [64, 64]")
 
 
 class ReplayLearner:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.algorithms.appo.appo import APPO, APPOConfig
 from ray.rllib.algorithms.appo.torch.appo_torch_learner import APPOTorchLearner
 from ray.rllib.algorithms.impala.impala import IMPALA, IMPALAConfig
@@ -20,31 +19,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch
 
 from .batched_runner import TRAJECTORIES, joined
 from .module import MoEModule
-
-
-class PlainNetwork:
-    """What a configuration needs to train one plain network with exact masks from trajectories.
-
-    Args of `training`, beside the algorithm's own:
-        hidden: Width of each layer.
-    """
-
-    batch_form = TRAJECTORIES
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
-        self.hidden = (64, 64)
-
-    def training(self, *, hidden: Any = NotProvided, **kwargs: Any) -> Any:
-        """Set the network's width and any of the algorithm's settings."""
-        super().training(**kwargs)  # type: ignore[misc]
-        if hidden is not NotProvided:
-            self.hidden = hidden
-        return self
-
-    @property
-    def _model_config_auto_includes(self) -> dict[str, Any]:
-        return {**super()._model_config_auto_includes, "hidden": tuple(self.hidden)}  # type: ignore[misc]
+from .settings import NetworkSettings
 
 
 class WholeBatches:
@@ -65,8 +40,10 @@ class WholeBatches:
         )
 
 
-class MaskedIMPALAConfig(PlainNetwork, IMPALAConfig):  # type: ignore[misc]
+class MaskedIMPALAConfig(NetworkSettings, IMPALAConfig):  # type: ignore[misc]
     """IMPALA with one plain network for policy and value, and exact action masks."""
+
+    batch_form = TRAJECTORIES
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedIMPALA)
@@ -93,8 +70,10 @@ class MaskedIMPALA(IMPALA):  # type: ignore[misc]
         return MaskedIMPALAConfig()
 
 
-class MaskedAPPOConfig(PlainNetwork, APPOConfig):  # type: ignore[misc]
+class MaskedAPPOConfig(NetworkSettings, APPOConfig):  # type: ignore[misc]
     """APPO with one plain network for policy and value, and exact action masks."""
+
+    batch_form = TRAJECTORIES
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedAPPO)

@@ -15,7 +15,6 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_experts.envs import Scenario, heldout_ids, load_scenario
-from edge_experts.envs.heldout import twin_ids
 
 from .bench_cell import SEED, TEACHER_SEED, curve_key, demonstrate
 from .benchmark import FOLDER, Benchmark, Cell
@@ -137,8 +136,7 @@ def _write_references(envs: set[str], benchmark: Benchmark, runs: Path) -> Path:
     if path.exists():
         known |= json.loads(path.read_text("utf-8"))
     for env in sorted(envs):
-        twins = heldout_ids(env) if env in {base for base, _ in twin_ids([env]).values()} else []
-        for name in (env, *twins):
+        for name in (env, *heldout_ids(env)):
             scenario = load_scenario(name)
             if scenario.hash() not in known:
                 known[scenario.hash()] = _measure_ends(scenario, benchmark.episodes)

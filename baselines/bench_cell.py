@@ -13,7 +13,6 @@ from typing import Any
 
 from edge_experts.envs import Scenario, World, heldout_ids, load_scenario
 from edge_experts.envs.demonstrations import Demonstrations
-from edge_experts.envs.heldout import twin_ids
 
 from .acting import outside_policy
 from .benchmark import Benchmark, Cell, kind_of, load_benchmark, select_cells
@@ -47,9 +46,8 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     scenario = load_scenario(cell.env)
     ends = references[scenario.hash()]
     record = play(policy, scenario, ends["episodes"], SEED)
-    twins = heldout_ids(cell.env) if cell.env in {base for base, _ in twin_ids([cell.env]).values()} else []
     heldout = {}
-    for twin in twins:
+    for twin in heldout_ids(cell.env):
         shifted = load_scenario(twin)
         twin_ends = references[shifted.hash()]
         twin_score = float(play(policy, shifted, twin_ends["episodes"], SEED).score.mean())
@@ -75,14 +73,18 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     path = cell.result(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(result, indent=1) + "\n")
-    for checkpoint in _checkpoints(folder)[:-1]:
-        shutil.rmtree(checkpoint)
-    _note(folder).unlink(missing_ok=True)  # whoever takes the result away wants the run again
+    if trained["curve"]:
+        _prune(folder)
     return result
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint_" + "[0-9]" * 6))
+def _prune(folder: Path) -> None:
+    """Keep only the last checkpoint of a run that has a result; whoever takes that away wants the run again."""
+    from edge_experts.agents.training import checkpoints_of
+
+    for checkpoint in checkpoints_of(folder)[:-1]:
+        shutil.rmtree(checkpoint)
+    _note(folder).unlink(missing_ok=True)
 
 
 def _note(folder: Path) -> Path:
@@ -153,11 +155,12 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any
     from edge_experts.agents.checkpoint_policy import CheckpointPolicy
     from edge_experts.agents.diagnostics import diagnose
     from edge_experts.agents.module import parameter_count
+    from edge_experts.agents.training import checkpoints_of
 
     scenario = load_scenario(cell.env)
     ends, whole = references[curve_key(scenario)], references[scenario.hash()]
     curve = []
-    checkpoints = _checkpoints(folder)
+    checkpoints = checkpoints_of(folder)
     policies = {mode: CheckpointPolicy(checkpoints[-1], explore=mode == DRAWN) for mode in MODES}
     tried = {
         m: float(play(p, scenario, VALIDATION_EPISODES, VALIDATION_SEED).score.mean()) for m, p in policies.items()

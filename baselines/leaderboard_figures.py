@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from edge_experts.agents.pictures import new_figure, save_figure
+
 from .comparison import bootstrap_band, bootstrap_interval, interquartile_mean, performance_profile
 from .leaderboard import MIXTURE, Leaderboard
 from .statistics import mean_interval
@@ -32,19 +34,13 @@ def draw_all(board: Leaderboard, folder: Path, digest: str) -> list[Path]:
     paths = []
     for name, figure in figures.items():
         path = folder / name
-        part = path.with_name(f".{name}.part")
-        figure.savefig(part, dpi=100, format="png", metadata={DIGEST: digest})
-        part.replace(path)
+        save_figure(figure, path, dpi=100, metadata={DIGEST: digest})
         paths.append(path)
     return paths
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
