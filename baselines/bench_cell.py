@@ -25,6 +25,7 @@ SEED = 0  # of all evaluations; their episodes are apart from those of training
 PROGRESS = ("env_steps", "time_total_s", "cpu_time_s")
 # how a trained policy plays, which is chosen for each run on episodes of their own
 MODES = MOST_LIKELY, DRAWN = "most likely", "drawn"
+AS_IT_IS = "as it is"  # of a policy from outside, which was not trained here
 VALIDATION_SEED, VALIDATION_EPISODES = 1_000, 64
 TEACHER_SEED = 10_000  # of demonstrations: training episodes that no preset trains on
 
@@ -36,21 +37,22 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
     """
     folder = cell.folder(runs)
     if cell.entry.algo is not None and kind_of(cell.entry.algo) == "policy":
-        policy: Any = outside_policy(cell.entry.algo)
-        trained: dict[str, Any] = {**dict.fromkeys(PROGRESS, 0), "curve": []}
+        policies: dict[str, Any] = {AS_IT_IS: outside_policy(cell.entry.algo)}
+        mode, trained = AS_IT_IS, {**dict.fromkeys(PROGRESS, 0), "curve": []}
     else:
         command = train_command(cell, benchmark, folder)
         _train(command, folder)
-        policy, trained = _read_run(folder, cell, references)
+        policies, mode, trained = _read_run(folder, cell, references)
         trained["command"] = "rllib " + " ".join(_quoted(part) for part in command)
     scenario = load_scenario(cell.env)
     ends = references[scenario.hash()]
-    record = play(policy, scenario, ends["episodes"], SEED)
+    records = {m: play(policy, scenario, ends["episodes"], SEED) for m, policy in policies.items()}
+    record = records[mode]
     heldout = {}
     for twin in heldout_ids(cell.env):
         shifted = load_scenario(twin)
         twin_ends = references[shifted.hash()]
-        twin_score = float(play(policy, shifted, twin_ends["episodes"], SEED).score.mean())
+        twin_score = float(play(policies[mode], shifted, twin_ends["episodes"], SEED).score.mean())
         heldout[twin] = {"score": twin_score, "normalised_score": _normalised(twin_score, twin_ends)}
     score = float(record.score.mean())
     result = {
@@ -62,6 +64,8 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         "seed": cell.seed,
         "episodes": len(record.score),
         "normalised_score": _normalised(score, ends),
+        "mode": mode,
+        "modes": {m: _normalised(float(played.score.mean()), ends) for m, played in records.items()},
         **trained,
         "measures": {
             **summarise(record, scenario),
@@ -149,8 +153,11 @@ def _train(command: list[str], folder: Path) -> None:
         raise ValueError(f"rllib {' '.join(command)} ended with code {code}")
 
 
-def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The trained policy, and what is known of its training: steps, time, weights, scores along the way, its router."""
+def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """The trained policy by mode, the mode that validation chose, and what is known of its training.
+
+    That is steps, time, weights, scores along the way and its router.
+    """
     from edge_experts.agents.checkpoint import read_description
     from edge_experts.agents.checkpoint_policy import CheckpointPolicy
     from edge_experts.agents.diagnostics import diagnose
@@ -158,7 +165,7 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any
     from edge_experts.agents.training import checkpoints_of
 
     scenario = load_scenario(cell.env)
-    ends, whole = references[curve_key(scenario)], references[scenario.hash()]
+    ends = references[curve_key(scenario)]
     curve = []
     checkpoints = checkpoints_of(folder)
     policies = {mode: CheckpointPolicy(checkpoints[-1], explore=mode == DRAWN) for mode in MODES}
@@ -171,19 +178,13 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[Any
         score = float(play(CheckpointPolicy(checkpoint, mode == DRAWN), scenario, ends["episodes"], SEED).score.mean())
         point = {name: about[name] for name in PROGRESS}
         curve.append({**point, "normalised_score": _normalised(score, ends)})
-    policy = policies[mode]
     trained = {
         **{name: curve[-1][name] for name in PROGRESS},
-        "parameters": {name: parameter_count(module.unwrapped()) for name, module in policy.modules.items()},
-        "mode": mode,
-        "modes": {
-            m: _normalised(float(play(p, scenario, whole["episodes"], SEED).score.mean()), whole)
-            for m, p in policies.items()
-        },
+        "parameters": {name: parameter_count(module.unwrapped()) for name, module in policies[mode].modules.items()},
         "curve": curve,
-        "router": diagnose(policy, scenario),
+        "router": diagnose(policies[mode], scenario),
     }
-    return policy, trained
+    return policies, mode, trained
 
 
 def demonstrate(policy: str, scenario: Scenario, episodes: int, seed: int, folder: Path) -> Path:
