@@ -54,9 +54,7 @@ def add_commands(commands: Any) -> None:
     deviate = commands.add_parser(
         "exploit", help="train deviators against a policy: a lower bound of its exploitability"
     )
-    deviate.add_argument("policies", nargs="+", metavar="CHECKPOINT|POLICY")
-    deviate.add_argument("--env", required=True, metavar="ID|YAML")
-    deviate.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    _add_players(deviate)
     deviate.add_argument(
         "--steps", type=int, default=100_000, metavar="N", help="environment steps of a deviator's training"
     )
@@ -65,9 +63,7 @@ def add_commands(commands: Any) -> None:
     deviate.add_argument("--seed", type=int, default=0, metavar="S")
     deviate.add_argument("--json", type=Path, metavar="F")
     cross = commands.add_parser("crossplay", help="how policies do among agents that play another one: a matrix")
-    cross.add_argument("policies", nargs="+", metavar="CHECKPOINT|POLICY")
-    cross.add_argument("--env", required=True, metavar="ID|YAML")
-    cross.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    _add_players(cross)
     cross.add_argument("--episodes", type=int, default=50, metavar="N")
     cross.add_argument("--seed", type=int, default=0, metavar="S")
     cross.add_argument("--json", type=Path, metavar="F")
@@ -78,6 +74,17 @@ def add_commands(commands: Any) -> None:
     teach.add_argument("--episodes", type=int, default=128, metavar="N")
     teach.add_argument("--seed", type=int, default=10_000, metavar="S")
     teach.add_argument("--save", type=Path, required=True, metavar="DIR")
+
+
+def _add_players(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "policies", nargs="+", metavar="[NAME=]CHECKPOINT|POLICY", help="with the name to show it by, if you like"
+    )
+    command.add_argument("--env", required=True, metavar="ID|YAML")
+    command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    command.add_argument(
+        "--explore", action="store_true", help="let checkpoints draw their actions instead of taking the likeliest"
+    )
 
 
 def bench(arguments: argparse.Namespace) -> int:
@@ -157,7 +164,7 @@ def exploit(arguments: argparse.Namespace) -> None:
     scenario = load_scenario(arguments.env, parse_overrides(arguments.set))
     settings = Settings(steps=arguments.steps)
     found, rows = {}, []
-    for name, make in makers_of(arguments.policies, scenario).items():
+    for name, make in makers_of(arguments.policies, scenario, arguments.explore).items():
         deviations = search(
             make, scenario, arguments.starts, arguments.episodes, settings, arguments.seed, progress=True
         )
@@ -170,6 +177,7 @@ def exploit(arguments: argparse.Namespace) -> None:
             "steps": arguments.steps,
             "starts": arguments.starts,
             "episodes": arguments.episodes,
+            "explore": arguments.explore,
         }
         write_text(arguments.json, json.dumps({**about, "deviations": found, **where_from()}, indent=1) + "\n")
         print(f"wrote {arguments.json}")
@@ -185,46 +193,53 @@ def crossplay(arguments: argparse.Namespace) -> None:
     if arguments.json:
         check_folder(arguments.json)
     scenario = load_scenario(arguments.env, parse_overrides(arguments.set))
-    makers = makers_of(arguments.policies, scenario)
+    makers = makers_of(arguments.policies, scenario, arguments.explore)
     matrix = play_pairs(makers, scenario, arguments.episodes, arguments.seed)
     print("normalised welfare; row: every second agent, column: the others\n")
     rows = [[name, *(f"{score:.3f}" for score in row)] for name, row in zip(makers, matrix, strict=True)]
     print(table(["", *makers], rows))
     if arguments.json:
-        about = {"env": scenario.id, "episodes": arguments.episodes, "policies": list(makers)}
+        about = {
+            "env": scenario.id,
+            "episodes": arguments.episodes,
+            "explore": arguments.explore,
+            "policies": list(makers),
+        }
         write_text(arguments.json, json.dumps({**about, "matrix": matrix.tolist(), **where_from()}, indent=1) + "\n")
         print(f"wrote {arguments.json}")
 
 
-def makers_of(names: Sequence[str], scenario: Scenario) -> dict[str, Maker]:
-    """A maker for each policy: checkpoints by their folder, others by name.
+def makers_of(policies: Sequence[str], scenario: Scenario, explore: bool = False) -> dict[str, Maker]:
+    """A maker for each policy by the name given to it, else by what it is: a checkpoint's folder, or a policy's name.
 
     Raises:
         ValueError: if there is no such policy.
     """
     found: dict[str, Maker] = {}
     world = World(scenario)
-    for name in names:
-        if Path(name).is_dir():
+    for given in policies:
+        shown, _, what = (given, "", given) if Path(given).is_dir() or "=" not in given else given.partition("=")
+        if shown in found:
+            raise ValueError(f"policies: '{shown}' is given twice: name one of them otherwise, as NAME={what}")
+        if Path(what).is_dir():
             from edge_experts.agents import quiet
 
             quiet.before_import()
             from edge_experts.agents.checkpoint_policy import CheckpointPolicy
 
             quiet.after_import()
-            policy = CheckpointPolicy(name)
-            policy.act(world)  # fails here if it is of another scenario
-            found[name] = partial(_checkpoint, name)
+            CheckpointPolicy(what).act(world)  # fails here if it is of another scenario
+            found[shown] = partial(_checkpoint, what, explore)
         else:
-            make_policy(name, world)
-            found[name] = partial(make_policy, name)
+            make_policy(what, world)
+            found[shown] = partial(make_policy, what)
     return found
 
 
-def _checkpoint(folder: str, world: World) -> Policy:
+def _checkpoint(folder: str, explore: bool, world: World) -> Policy:
     from edge_experts.agents.checkpoint_policy import CheckpointPolicy
 
-    return CheckpointPolicy(folder)
+    return CheckpointPolicy(folder, explore)
 
 
 COMMANDS = {"bench": bench, "report": report, "demonstrate": demonstrate, "exploit": exploit, "crossplay": crossplay}

@@ -124,6 +124,7 @@ WRONG = {
     "exploit": (["exploit", "nobody", "--env", "small.yaml"], "policy: 'nobody' is not known"),
     "starts": (["exploit", "myopic", "--env", "small.yaml", "--starts", "0"], "--starts: 0 must be 1 or more"),
     "crossplay": (["crossplay", "myopic", "--env", "small.yaml", "--episodes", "1"], "--episodes: 1 must be 2 or more"),
+    "twice": (["crossplay", "random", "random", "--env", "small.yaml"], "policies: 'random' is given twice"),
 }
 
 
@@ -437,19 +438,23 @@ def test_deviators_of_a_checkpoint_begin_from_itself(workplace: Path, capsys: py
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 32, "minibatch_size": 16, "hidden": [8]}
     job = ["train", "--algo", "PPO", "--env", "small.yaml", "--config", json.dumps(small), "--name", "job"]
     assert rllib([*job, "--stop", '{"training_iteration": 1}']) == 0
-    arguments = ["runs/job/checkpoint_000001", "--env", "small.yaml", "--episodes", "4"]
-    assert main(["exploit", *arguments, "--steps", "2048", "--starts", "2", "--json", "x.json"]) == 0
+    arguments = ["ours=runs/job/checkpoint_000001", "--env", "small.yaml", "--episodes", "4"]
+    assert main(["exploit", *arguments, "--explore", "--steps", "2048", "--starts", "2", "--json", "x.json"]) == 0
     data = json.loads(Path("x.json").read_text())
-    for deviation in data["deviations"]["runs/job/checkpoint_000001"].values():
+    for deviation in data["deviations"]["ours"].values():
         assert set(deviation["starts"]) == {WARM, "fresh network 1"} and set(deviation["gain"]) == {
             "mean",
             "low",
             "high",
         }
+    assert data["explore"] is True
     capsys.readouterr()
     assert main(["crossplay", *arguments[:1], "random", *arguments[1:], "--json", "c.json"]) == 0
     matrix = np.array(json.loads(Path("c.json").read_text())["matrix"])
     assert matrix.shape == (2, 2) and matrix[1, 1] == pytest.approx(0.0) and matrix[0, 0] != matrix[0, 1]
+    assert main(["crossplay", *arguments[:1], "random", *arguments[1:], "--explore", "--json", "drawn.json"]) == 0
+    drawn = np.array(json.loads(Path("drawn.json").read_text())["matrix"])
+    assert drawn[0, 0] != matrix[0, 0] and drawn[1, 1] == matrix[1, 1]
     assert "| random |" in capsys.readouterr().out
 
 

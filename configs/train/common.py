@@ -61,13 +61,16 @@ def ppo(config: Any, env: str) -> Any:
 
 
 def asynchronous(config: Any, env: str) -> Any:
-    """Settings of APPO and IMPALA: they learn from batches of 128 steps, in stretches of 16 slots or of a short episode."""
-    slots = 16 if discount(env) < 1 else 4
-    place(config, env, 128 // slots)
+    """Settings of APPO and IMPALA: they learn from small batches, of 2 worlds for 16 slots, or of 32 short episodes."""
+    slots, worlds = (16, 2) if discount(env) < 1 else (4, 32)
+    place(config, env, worlds)
     config.env_runners(rollout_fragment_length=slots)
     config.reporting(min_time_s_per_iteration=None, min_sample_timesteps_per_iteration=4096)
     return config.training(
-        train_batch_size_per_learner=128, lr=[[0, 1e-3], [budget(env), 1e-4]], gamma=discount(env), entropy_coeff=0.0
+        train_batch_size_per_learner=worlds * slots,
+        lr=[[0, 1e-3], [budget(env), 1e-4]],
+        gamma=discount(env),
+        entropy_coeff=0.0,
     )
 
 

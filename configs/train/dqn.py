@@ -13,6 +13,11 @@ __all__ = ["config", "stop"]
 
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
+    steps = budget(env)
     return from_replay(MaskedDQNConfig(), env).training(
-        lr=5e-4, double_q=True, dueling=True, epsilon=[[0, 1.0], [budget(env) // 4, 0.05], [budget(env), 0.01]]
+        lr=[[0, 1e-3], [steps * 2 // 3, 3e-5]],
+        tau=0.01,
+        double_q=True,
+        dueling=True,
+        epsilon=[[0, 1.0], [steps // 5, 0.05], [steps, 0.01]],
     )
