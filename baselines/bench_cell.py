@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from edge_experts.envs import Scenario, World, heldout_ids, load_scenario
 from edge_experts.envs.demonstrations import Demonstrations
 
@@ -40,8 +42,9 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         policies: dict[str, Any] = {AS_IT_IS: outside_policy(cell.entry.algo)}
         mode, trained = AS_IT_IS, {**dict.fromkeys(PROGRESS, 0), "curve": []}
     else:
-        command = train_command(cell, benchmark, folder)
-        _train(command, folder)
+        steps = benchmark.steps or _budget(cell.env)
+        command = train_command(cell, steps, benchmark.curve_points, folder)
+        _train(command, folder, steps)
         policies, mode, trained = _read_run(folder, cell, references)
         trained["command"] = "rllib " + " ".join(_quoted(part) for part in command)
     scenario = load_scenario(cell.env)
@@ -106,10 +109,9 @@ def curve_key(scenario: Scenario) -> str:
     return f"curve:{scenario.hash()}"
 
 
-def train_command(cell: Cell, benchmark: Benchmark, folder: Path) -> list[str]:
+def train_command(cell: Cell, steps: int, curve_points: int, folder: Path) -> list[str]:
     """The `rllib` command of a cell, without the program's name."""
     config = dict(cell.entry.config)
-    steps = benchmark.steps or _budget(cell.env)
     where = ["--env", cell.env, "--seed", str(cell.seed)]
     if cell.entry.algo is not None:
         what = ["train", "--algo", cell.entry.algo]
@@ -120,7 +122,7 @@ def train_command(cell: Cell, benchmark: Benchmark, folder: Path) -> list[str]:
         what = ["train", "file", str(preset)]
     command = [*what, *where, "--local-dir", str(folder.parent), "--name", folder.name]
     command += ["--stop", json.dumps({"env_steps": steps})]
-    command += ["--checkpoint-steps", str(max(1, steps // benchmark.curve_points))]
+    command += ["--checkpoint-steps", str(max(1, steps // curve_points))]
     return [*command, "--config", json.dumps(config)] if config else command
 
 
@@ -137,9 +139,10 @@ def _quoted(part: str) -> str:
     return f"'{part}'" if any(sign in part for sign in ' {}"') else part
 
 
-def _train(command: list[str], folder: Path) -> None:
+def _train(command: list[str], folder: Path, steps: int) -> None:
+    from edge_experts.agents.checkpoint import read_description
     from edge_experts.agents.rllib_cli import main
-    from edge_experts.agents.training import latest_checkpoint
+    from edge_experts.agents.training import checkpoints_of, latest_checkpoint
 
     note = _note(folder)
     is_same = note.exists() and note.read_text("utf-8") == json.dumps(command)
@@ -151,6 +154,9 @@ def _train(command: list[str], folder: Path) -> None:
     code = main([*command, "--resume"] if has_begun else command)
     if code:
         raise ValueError(f"rllib {' '.join(command)} ended with code {code}")
+    reached = read_description(checkpoints_of(folder)[-1])["env_steps"]
+    if reached < steps:
+        raise InterruptedError(f"stopped after {reached:,} of {steps:,} steps: the next call goes on from there")
 
 
 def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any]]:
@@ -214,7 +220,12 @@ def main(argv: list[str] | None = None) -> int:
     own, outside = ([], [arguments.algo]) if arguments.algo else ([arguments.name], [])
     cells = select_cells(benchmark, own, [arguments.env], arguments.seed + 1, outside)
     references = json.loads(arguments.references.read_text("utf-8"))
-    run_cell(cells[-1], benchmark, arguments.runs, arguments.results, references)
+    cell = cells[-1]
+    lock = cell.folder(arguments.runs).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # who comes second waits for the first, and finds its result
+        if not cell.result(arguments.results).exists():
+            run_cell(cell, benchmark, arguments.runs, arguments.results, references)
     return 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,9 +109,20 @@ def bench(arguments: argparse.Namespace) -> int:
             state = "done   " if cell.result(arguments.results).exists() else "missing"
             print(f"{state} {cell.name:16s} {cell.env} seed {cell.seed}")
         return 0
-    failed = fill(cells, benchmark, arguments.jobs, arguments.results, source=arguments.benchmark)
+    with _terminable():
+        failed = fill(cells, benchmark, arguments.jobs, arguments.results, source=arguments.benchmark)
     print(f"{len(cells) - len(failed)} of {len(cells)} results in {arguments.results}")
     return int(bool(failed))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C, so that the runs are told to stop."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def report(arguments: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -108,7 +109,7 @@ def test_the_shipped_benchmark_is_what_is_asked_of_it() -> None:
     assert {entry.preset for entry in benchmark.algorithms.values()} == set(PRESETS)
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
     for cell in cells[:20]:
-        command = train_command(cell, benchmark, Path("runs"))
+        command = train_command(cell, 1000, benchmark.curve_points, Path("runs"))
         assert command[:2] == ["train", "file"] and Path(command[2]).is_file() and str(cell.seed) in command
 
 
@@ -186,7 +187,8 @@ def test_cells_are_filled_once_and_hold_where_they_come_from(
     assert listed.count("done") == 2 and listed.count("missing") == 2
 
 
-def test_a_killed_benchmark_goes_on_where_it_was(workplace: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
+def test_a_stopped_benchmark_goes_on_where_it_was(workplace: Path, how: signal.Signals) -> None:
     command = [BIN / "edge-experts", "bench", "--benchmark", "bench.yaml", "--algos", "ppo", "--steps", "3000"]
     child = subprocess.Popen(command, cwd=workplace)
     run = workplace / "runs/bench/small/ppo/seed_0"
@@ -194,16 +196,32 @@ def test_a_killed_benchmark_goes_on_where_it_was(workplace: Path) -> None:
     while not list(run.glob("checkpoint_*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     first = json.loads((run / "results.jsonl").read_text().splitlines()[0])
-    for process in [*psutil.Process(child.pid).children(recursive=True), psutil.Process(child.pid)]:
-        process.kill()
-    child.wait()
-    assert not results(workplace)
+    family = psutil.Process(child.pid).children(recursive=True)
+    cells = [process for process in family if "edge_experts.baselines.bench_cell" in process.cmdline()]
+    assert cells
+    child.send_signal(how)
+    if how == signal.SIGKILL:
+        for process in family:
+            process.kill()
+    child.wait(60)
+    if how == signal.SIGTERM:
+        assert child.returncode == 130 and not [cell for cell in cells if cell.is_running()]
+    assert not results(workplace)  # and none of a run that was told to stop
     done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
     assert rows[0] == first and rows[-1]["env_steps"] >= 3000
     assert [row["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
     assert len(results(workplace)["ppo/seed_0"]["curve"]) >= 2
+
+
+def test_two_benchmarks_at_a_time_do_not_run_the_same_cell(workplace: Path) -> None:
+    command = [BIN / "edge-experts", "bench", "--benchmark", "bench.yaml", "--algos", "bc", "--steps", "128"]
+    both = [subprocess.Popen(command, cwd=workplace) for _ in range(2)]
+    assert [child.wait(240) for child in both] == [0, 0]
+    rows = (workplace / "runs/bench/small/bc/seed_0/results.jsonl").read_text().splitlines()
+    assert [json.loads(row)["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
+    assert len((workplace / "runs/bench/small/bc/seed_0.log").read_text().split("checkpoint  ")) == 2  # trained once
 
 
 def test_a_cell_that_fails_is_named_and_its_log_kept(workplace: Path, capfd: pytest.CaptureFixture[str]) -> None:
