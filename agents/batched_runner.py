@@ -7,7 +7,6 @@ episode objects; `on_sample_end` is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.evaluation.postprocessing import Postprocessing
-from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import (
     NUM_AGENT_STEPS_SAMPLED,
@@ -33,28 +31,14 @@ from ray.rllib.utils.metrics import (
 from edge_experts.envs.world import Views, World
 
 from .advantages import generalised_advantages
-from .recurrent import MEMORY, RESTARTS, RecurrentModule
+from .batches import as_sequences, nested, thinned
+from .recurrent import MEMORY, RecurrentModule
+from .rollout import Group, Rollout, group_agents
 from .trajectories import order_rows
 
 Array = NDArray[Any]
-Cut = tuple[int, Array, dict[str, Array]]
 ADVANTAGES, TRAJECTORIES = "advantages", "trajectories"  # the forms of a batch
 EVALUATION_SEED = 2**40  # added to the seed of evaluation runners: their episodes are never trained on
-
-
-@dataclass(frozen=True)
-class Group:
-    """Agents of one role that share a module."""
-
-    module: str
-    role: str
-    agents: NDArray[np.int64]
-    names: tuple[str, ...]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What tells it from other groups."""
-        return self.module, self.role
 
 
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
@@ -327,128 +311,5 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self.metrics.log_value(lifetime, value, reduce="lifetime_sum", with_throughput=throughput)
 
 
-class Rollout:
-    """Columns of all groups, slot by slot."""
-
-    def __init__(self, groups: list[Group]) -> None:
-        self.slots = 0
-        self._columns: dict[tuple[str, str], dict[str, list[Array]]] = {g.key: {} for g in groups}
-        self._cuts: dict[tuple[str, str], list[Cut]] = {g.key: [] for g in groups}
-        self.targets: dict[tuple[str, str], Array] = {}  # value targets, (T, B, agents)
-
-    def append(self, group: Group, columns: dict[str, Array]) -> None:
-        """Add a slot's values to a group's columns."""
-        mine = self._columns[group.key]
-        for name, value in columns.items():
-            mine.setdefault(name, []).append(value)
-
-    def newest(self, group: Group, name: str) -> Array:
-        """A column of the slot in play."""
-        return self._columns[group.key][name][-1]
-
-    def cut(self, group: Group, worlds: Array, seen: dict[str, Array]) -> None:
-        """Keep what a group saw last in the worlds whose episodes were cut in the present slot."""
-        self._cuts[group.key].append((self.slots, worlds, seen))
-
-    def cuts(self, group: Group) -> list[Cut]:
-        """Slot, worlds (n,) and last observations, rows (n x agents, ...), of every cut."""
-        return self._cuts[group.key]
-
-    def stacked(self, group: Group, names: tuple[str, ...] | None = None) -> dict[str, Array]:
-        """Columns, or some of them, as arrays (T, B x agents, ...) or (T, B, agents)."""
-        return {n: np.stack(values) for n, values in self._columns[group.key].items() if names is None or n in names}
-
-    def live_steps(self, group: Group) -> Array:
-        """Slots played by each agent of a group."""
-        return np.stack(self._columns[group.key]["live"]).sum(axis=(0, 1))
-
-
-def thinned(masks: Array, nvec: Array, share: float, rng: np.random.Generator) -> Array:
-    """Rows the learner gets: all with a choice, and a share of those without; (rows,) bool.
-
-    Where one action is legal its probability is 1, so the row cannot teach the policy; the value function, which also
-    passes through such rows, needs few of them.
-    """
-    forced = masks.reshape(-1, masks.shape[-1]).sum(axis=-1) == len(nvec)
-    return ~forced | (rng.random(len(forced)) < share)
-
-
-def group_agents(agents: list[str], mapping: Any) -> list[Group]:
-    """Agents by module and role, in order."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for agent in agents:
-        role = agent.rpartition("_")[0]
-        found.setdefault((mapping(agent, None), role), []).append(agent)
-    return [
-        Group(module, role, np.array([int(name.rpartition("_")[2]) for name in names]), tuple(names))
-        for (module, role), names in found.items()
-    ]
-
-
-def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any]]:
-    """Sample from all runners and join their batches as tensors, advantages standardised for each module."""
-    batches, results = synchronous_parallel_sample(
-        worker_set=runners,
-        max_env_steps=config.total_train_batch_size,
-        sample_timeout_s=config.sample_timeout_s,
-        _uses_new_env_runners=True,
-        _return_metrics=True,
-    )
-    if not batches:
-        return None, results
-    batch = joined(batches)
-    for columns in batch.policy_batches.values():
-        if Postprocessing.ADVANTAGES not in columns:
-            continue
-        advantages = columns[Postprocessing.ADVANTAGES]
-        counted = advantages[columns[Columns.LOSS_MASK]] if Columns.LOSS_MASK in columns else advantages
-        columns[Postprocessing.ADVANTAGES] = (advantages - counted.mean()) / max(1e-4, float(counted.std()))
-    return batch, results
-
-
-def as_sequences(data: dict[str, Array], ends: Array, counts: Array) -> dict[str, Array]:
-    """Columns (T, N, ...) as a sequence for each agent, (N, T, ...), with the memory before it.
-
-    Args:
-        data: With `MEMORY` among the columns.
-        ends: (T, ...) whether an agent's life ends with a slot, N entries a slot.
-        counts: (T x N,) rows that the learner counts.
-    """
-    T = len(ends)
-    ends = ends.reshape(T, -1)
-    restarts = np.concatenate([np.zeros_like(ends[:1]), ends[:-1]])  # before the first slot the memory is as it was
-    memory = data.pop(MEMORY)[0]
-    data = {**data, RESTARTS: restarts, Columns.LOSS_MASK: counts.reshape(T, -1)}
-    return {MEMORY: memory, **{key: np.ascontiguousarray(value.swapaxes(0, 1)) for key, value in data.items()}}
-
-
-def nested(columns: dict[str, Any]) -> dict[str, Any]:
-    """Columns as RLlib's networks expect them: observation and mask under one name, memory under another."""
-    rest = dict(columns)
-    batch: dict[str, Any] = {Columns.OBS: {key: rest.pop(key) for key in ("action_mask", "observation")}}
-    if MEMORY in rest:
-        batch[Columns.STATE_IN] = {MEMORY: rest.pop(MEMORY)}
-    return {**batch, **rest}
-
-
 def _as_batch(seen: dict[str, Array]) -> dict[str, Any]:
     return nested({key: torch.from_numpy(value) for key, value in seen.items()})
-
-
-def joined(batches: list[MultiAgentBatch]) -> MultiAgentBatch:
-    """Batches of several runners as one, of tensors."""
-    modules = {
-        module: SampleBatch(_join([dict(batch.policy_batches[module]) for batch in batches]))
-        for module in batches[0].policy_batches
-    }
-    return MultiAgentBatch(modules, env_steps=sum(batch.env_steps() for batch in batches))
-
-
-def _join(parts: list[Any]) -> Any:
-    if isinstance(parts[0], dict):
-        return {key: _join([part[key] for part in parts]) for key in parts[0]}
-    if len({part.shape[1:] for part in parts}) > 1:  # sequences: runners may have played a slot more or less
-        longest = max(part.shape[1] for part in parts)
-        parts = [np.pad(p, [(0, 0), (0, longest - p.shape[1]), *[(0, 0)] * (p.ndim - 2)]) for p in parts]
-    # what came through Ray's object store alone cannot be written to, which torch warns of
-    return torch.from_numpy(parts[0] if len(parts) == 1 and parts[0].flags.writeable else np.concatenate(parts))

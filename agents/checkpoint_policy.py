@@ -16,11 +16,11 @@ from edge_experts.envs import World
 from edge_experts.envs.fields import ROLES
 from edge_experts.envs.spaces import RoleSpaces, best_legal, joint_mask, role_spaces
 
-from .batched_runner import Group, group_agents
 from .checkpoint import MODULE, CheckpointError, read_description
 from .deciding import decide
 from .policies import DEFAULT_SCHEME, PolicyMapping
 from .recurrent import MEMORY
+from .rollout import Group, group_agents
 
 
 class CheckpointPolicy:
@@ -30,6 +30,9 @@ class CheckpointPolicy:
         folder: A checkpoint written by `rllib train` for one of our environments.
         explore: Draw actions from the policy; otherwise the most likely ones are played.
         seed: Key of the draws.
+
+    Where every agent was trained with a policy of its own and there are more agents now, agent n of a role plays as agent
+    n modulo the number trained.
 
     Raises:
         CheckpointError: if it cannot be read, or was trained on observations of another kind.
@@ -59,7 +62,16 @@ class CheckpointPolicy:
         """The agents that act, by policy and role."""
         counts = {"device": world.sizes.U, "provider": world.sizes.P}
         names = [f"{role}_{i}" for role in counts if world.scenario.acts(role) for i in range(counts[role])]
-        return group_agents(names, self._mapping)
+        return group_agents(names, self._policy_of)
+
+    def _policy_of(self, agent: str, episode: Any = None) -> str:
+        """The policy of an agent."""
+        policy = self._mapping(agent)
+        if policy in self.modules or self._mapping.scheme != "independent":
+            return policy
+        role, _, index = agent.rpartition("_")
+        trained = [name.rpartition("_")[0] for name, _ in self.modules.items()].count(role)
+        return f"{role}_{int(index) % trained}" if trained else policy
 
     def module_of(self, group: Group, world: World) -> Any:
         """The network that plays a group.
@@ -91,12 +103,11 @@ class CheckpointPolicy:
     def _flat_mask_size(self, spaces: RoleSpaces) -> int:
         return int(spaces.nvec.sum() if self.description["env_config"].get("flatten") == "box" else spaces.nvec.prod())
 
-    def batch(self, group: Group, spaces: RoleSpaces, world: World) -> dict[str, Any]:
+    def batch(self, group: Group, module: Any, spaces: RoleSpaces, world: World) -> dict[str, Any]:
         """What a group's network sees: rows (worlds x agents, ...)."""
         observation, mask = world.views.of(group.role)
         rows = observation[:, group.agents].reshape(-1, observation.shape[-1])
         masks = mask[:, group.agents][..., spaces.mask_columns].reshape(len(rows), -1)
-        module = self.module_of(group, world)
         if not isinstance(module.observation_space, gymnasium.spaces.Dict):
             return {Columns.OBS: torch.from_numpy(self._flattened(rows, masks, spaces))}
         batch: dict[str, Any] = {
@@ -133,8 +144,9 @@ class CheckpointPolicy:
 
     def _choose(self, group: Group, spaces: RoleSpaces, world: World) -> NDArray[np.int64]:
         """Actions of a group as the world takes them: (worlds, agents, parts)."""
-        batch = self.batch(group, spaces, world)
-        chosen, state = decide(self.module_of(group, world), batch, self.explore)
+        module = self.module_of(group, world)
+        batch = self.batch(group, module, spaces, world)
+        chosen, state = decide(module, batch, self.explore)
         if state is not None:
             self._memories[group.key] = state[MEMORY].reshape(self._memories[group.key].shape)
         if not isinstance(batch[Columns.OBS], dict):

@@ -33,16 +33,15 @@ def diagnose(policy: CheckpointPolicy, scenario: Scenario) -> dict[str, Any]:
     found: dict[str, Specialisation] = {}
     running = np.ones(WORLDS, bool)
     while running.any():
-        groups = [g for g in policy.groups(world) if _has_router(policy.module_of(g, world))]
-        if not groups:
+        routed = [(g, m) for g in policy.groups(world) if _has_router(m := policy.module_of(g, world))]
+        if not routed:
             return {}
-        rows = [(g, policy.batch(g, role_spaces(g.role, world.sizes), world)) for g in groups]
+        rows = [(g, m, policy.batch(g, m, role_spaces(g.role, world.sizes), world)) for g, m in routed]
         devices, providers = policy.act(world)
-        for group, batch in rows:
+        for group, module, batch in rows:
             played = devices if group.role == "device" else providers
             assert played is not None
             there = (policy.there(group, world) & running[:, None]).reshape(-1)
-            module = policy.module_of(group, world)
             gathered = found.setdefault(group.module, Specialisation(module.options["layout"]))
             _note(gathered, module, batch, played[:, group.agents], there)
         world.step(devices, providers)

@@ -30,7 +30,8 @@ from ray.rllib.utils.metrics import (
 from edge_experts.envs.demonstrations import DemonstrationError, demonstration_sizes, read_demonstrations
 from edge_experts.envs.spaces import RoleSpaces
 
-from .batched_runner import ADVANTAGES, BatchedEnvRunner, nested
+from .batched_runner import ADVANTAGES, BatchedEnvRunner
+from .batches import nested
 from .learning import LeanLearner
 from .module import MoEModule
 from .settings import NetworkSettings

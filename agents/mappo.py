@@ -26,10 +26,11 @@ from torch import Tensor, nn
 
 from edge_experts.envs.fields import Sizes, observation_size
 
-from .batched_runner import BatchedEnvRunner, Group, Rollout
+from .batched_runner import BatchedEnvRunner
 from .module import MixturePolicy
 from .normalise import RunningNorm
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
+from .rollout import Group, Rollout
 
 Array = NDArray[Any]
 CRITIC = "critic"

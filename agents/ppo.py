@@ -34,7 +34,8 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.torch_utils import explained_variance
 from torch import Tensor
 
-from .batched_runner import ADVANTAGES, BatchedEnvRunner, collect
+from .batched_runner import ADVANTAGES, BatchedEnvRunner
+from .batches import collect
 from .learning import LeanLearner
 from .minibatches import Minibatches
 from .module import MoEModule

@@ -24,8 +24,10 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from .batched_runner import BatchedEnvRunner, Group, Rollout, nested
+from .batched_runner import BatchedEnvRunner
+from .batches import nested
 from .replay import Replay
+from .rollout import Group, Rollout
 from .settings import NetworkSettings
 
 Array = NDArray[Any]

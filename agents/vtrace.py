@@ -17,7 +17,8 @@ from ray.rllib.core.rl_module.apis.target_network_api import TargetNetworkAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch
 
-from .batched_runner import TRAJECTORIES, joined
+from .batched_runner import TRAJECTORIES
+from .batches import joined
 from .module import MoEModule
 from .settings import NetworkSettings
 

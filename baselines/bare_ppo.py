@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from edge_experts.agents.advantages import generalised_advantages
-from edge_experts.agents.batched_runner import thinned
+from edge_experts.agents.batches import thinned
 from edge_experts.agents.module import ROUTING, MoEModule
 from edge_experts.agents.routers import balance_loss
 from edge_experts.envs import World

@@ -33,11 +33,6 @@ def optimality_gap(scores: Scores, target: float = 1.0) -> float:
     return float(np.mean([np.mean(np.maximum(0.0, target - np.asarray(runs, float))) for runs in scores]))
 
 
-def mean_score(scores: Scores) -> float:
-    """Mean over environments of the mean over runs."""
-    return float(np.mean([np.mean(runs) for runs in scores]))
-
-
 def probability_of_improvement(first: Scores, second: Scores) -> float:
     """Chance that a run of the first algorithm beats one of the second, averaged over environments; ties are half."""
     chances = []

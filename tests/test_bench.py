@@ -476,6 +476,33 @@ def test_deviators_of_a_checkpoint_begin_from_itself(workplace: Path, capsys: py
     assert "| random |" in capsys.readouterr().out
 
 
+def test_who_was_not_there_in_training_plays_as_another(workplace: Path) -> None:
+    """Held-out twins may have more agents than there are independent policies."""
+    from edge_experts.agents.checkpoint import CheckpointError
+    from edge_experts.agents.checkpoint_policy import CheckpointPolicy
+    from edge_experts.agents.rllib_cli import main as rllib
+
+    small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 32, "minibatch_size": 16, "hidden": [8]}
+    preset = str(ROOT / "configs" / "train" / "ippo.py")
+    job = ["train", "file", preset, "--env", "small.yaml", "--config", json.dumps(small), "--name", "job"]
+    assert rllib([*job, "--stop", '{"training_iteration": 1}']) == 0
+    policy = CheckpointPolicy("runs/job/checkpoint_000001")
+    crowd = World(load_scenario("small.yaml", {"devices.count": 5}), 2)
+    crowd.reset()
+    players = {f"{g.role}_{i}": g.module for g in policy.groups(crowd) for i in g.agents}
+    assert {agent: player for agent, player in players.items() if agent != player} == {
+        "device_3": "device_0",
+        "device_4": "device_1",
+    }
+    devices, providers = policy.act(crowd)
+    assert devices is not None and devices.shape == (2, 5, 2)
+    crowd.step(devices, providers)
+    assert not crowd.state.devices.invalid.any()
+    del policy.modules._rl_modules["provider_0"], policy.modules._rl_modules["provider_1"]
+    with pytest.raises(CheckpointError, match="has no policy for 'provider_0' of me/small-v0"):
+        policy.act(crowd)
+
+
 def test_crossplay_of_a_policy_with_itself_is_its_score() -> None:
     scenario = load_scenario("edge_experts/text-v0", {"episode.slots": 20})
     makers = {name: (lambda world, name=name: make_policy(name, world)) for name in ("myopic", "shortest_queue")}

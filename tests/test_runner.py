@@ -20,7 +20,7 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
 
     sampler = runner(worlds=4, **{"episode.slots": 7, "devices.churn": 0.1})
     sampler._begin(staggered=False)
-    from edge_experts.agents.batched_runner import Rollout
+    from edge_experts.agents.rollout import Rollout
 
     rollout = Rollout(sampler.groups)
     for _ in range(20):
@@ -54,7 +54,7 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
 def test_value_targets_use_the_last_observation_where_episodes_are_cut() -> None:
     sampler = runner(worlds=3, **{"episode.slots": 4})
     sampler._begin(staggered=False)
-    from edge_experts.agents.batched_runner import Rollout
+    from edge_experts.agents.rollout import Rollout
 
     rollout = Rollout(sampler.groups)
     finals = {}
