@@ -61,9 +61,10 @@ def ppo(config: Any, env: str) -> Any:
 
 
 def asynchronous(config: Any, env: str) -> Any:
-    """Settings of APPO and IMPALA: they learn from small batches, of 2 worlds for 16 slots, or of 32 short episodes."""
-    slots, worlds = (16, 2) if discount(env) < 1 else (4, 32)
+    """Settings of APPO and IMPALA: they learn, beside the sampling, from 4 worlds for 16 slots, or from 32 short episodes."""
+    slots, worlds = (16, 4) if discount(env) < 1 else (4, 32)
     place(config, env, worlds)
+    config.learners(num_learners=0)  # a thread of this process
     config.env_runners(rollout_fragment_length=slots)
     config.reporting(min_time_s_per_iteration=None, min_sample_timesteps_per_iteration=4096)
     return config.training(
@@ -85,6 +86,20 @@ def from_replay(config: Any, env: str) -> Any:
         gamma=discount(env),
         target_network_update_freq=0,
         tau=0.02,
+    )
+
+
+def soft(config: Any, env: str) -> Any:
+    """Settings of SAC and its kin: larger batches, rates that fall, a temperature that hardly moves."""
+    steps = budget(env)
+    return from_replay(config, env).training(
+        train_batch_size_per_learner=64,
+        actor_lr=[[0, 2e-4], [steps, 3e-5]],
+        critic_lr=[[0, 5e-4], [steps, 5e-5]],
+        alpha_lr=3e-4,
+        tau=0.01,
+        initial_alpha=0.02,
+        entropy_share=0.05,
     )
 
 

@@ -6,13 +6,11 @@ rllib train file configs/train/d2sac.py --env edge_experts/text-v0 --seed 0
 from typing import Any
 
 from edge_experts.agents.sac import D2SACConfig
-from edge_experts.configs.train.common import DEFAULT_ENV, from_replay, stop
+from edge_experts.configs.train.common import DEFAULT_ENV, soft, stop
 
 __all__ = ["config", "stop"]
 
 
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
-    return from_replay(D2SACConfig(), env).training(
-        actor_lr=5e-4, critic_lr=5e-4, alpha_lr=3e-3, initial_alpha=0.02, entropy_share=0.05, training_intensity=1.0
-    )
+    return soft(D2SACConfig(), env).training(training_intensity=1.0)

@@ -6,11 +6,19 @@ rllib train file configs/train/sac_box.py --env edge_experts/text-v0 --seed 0
 from typing import Any
 
 from edge_experts.configs.train import sac
-from edge_experts.configs.train.common import DEFAULT_ENV, stop
+from edge_experts.configs.train.common import DEFAULT_ENV, budget, stop
 
 __all__ = ["config", "stop"]
 
 
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
-    return sac.config(env).training(actor="box", initial_alpha=0.001, training_intensity=1.0)
+    steps = budget(env)
+    return sac.config(env).training(
+        actor="box",
+        actor_lr=[[0, 5e-4], [steps, 5e-5]],
+        alpha_lr=3e-3,
+        initial_alpha=0.001,
+        tau=0.02,
+        training_intensity=1.0,
+    )
