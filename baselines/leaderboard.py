@@ -100,6 +100,11 @@ class Leaderboard:
         """Mean normalised score of every run over the held-out twins."""
         return np.array([_heldout(result) for result in self.cells[env][name]])
 
+    def seeds(self, name: str) -> str:
+        """How many runs there are of an algorithm on each environment."""
+        counts = {len(runs) for runs in self.scores(name)}
+        return str(*counts) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
     def scores(self, name: str) -> Scores:
         """Runs of an algorithm on every environment."""
         return [self.runs(env, name) for env in self.envs]
@@ -115,8 +120,10 @@ class Leaderboard:
         return {name: known[name] for name in HEURISTICS if name in known}
 
     def common_time(self, env: str) -> float:
-        """Processor time that every algorithm's training used at least, seconds."""
-        return float(min(r["cpu_time_s"] for runs in self.cells[env].values() for r in runs if r["curve"]))
+        """Processor time that the baseline's training used at least, or any training, if it is not there: seconds."""
+        trained = {name: runs for name, runs in self.cells[env].items() if runs[0]["curve"]}
+        chosen = [trained[BASELINE]] if BASELINE in trained else list(trained.values())
+        return float(min(result["cpu_time_s"] for runs in chosen for result in runs))
 
     def runs_at(self, env: str, name: str, time_s: float) -> NDArray[np.float64]:
         """Normalised score of every run after a processor time: that of the last checkpoint until then, 0 before the first."""
@@ -130,7 +137,14 @@ class Leaderboard:
 
     def overall_table(self) -> str:
         """Algorithms over all environments together."""
-        head = ["algorithm", "IQM", "optimality gap", f"better than {self.title(BASELINE)}", "IQM, held-out twins"]
+        head = [
+            "algorithm",
+            "seeds",
+            "IQM",
+            "optimality gap",
+            f"better than {self.title(BASELINE)}",
+            "IQM, held-out twins",
+        ]
         rows = []
         for name in self.names:
             versus = "-"
@@ -140,6 +154,7 @@ class Leaderboard:
             rows.append(
                 [
                     self.title(name),
+                    self.seeds(name),
                     _short(bootstrap_interval(interquartile_mean, self.scores(name))),
                     _short(bootstrap_interval(optimality_gap, self.scores(name))),
                     versus,
@@ -150,10 +165,11 @@ class Leaderboard:
 
     def short_table(self) -> str:
         """One column an environment: what the README shows."""
-        head = ["algorithm", *(_bare(env) for env in self.envs), "IQM of all", "IQM on held-out twins"]
+        head = ["algorithm", "seeds", *(_bare(env) for env in self.envs), "IQM of all", "IQM on held-out twins"]
         rows = [
             [
                 f"**{self.title(name)}**" if name == MIXTURE else self.title(name),
+                self.seeds(name),
                 *(str_of(mean_interval(self.runs(env, name))) for env in self.envs),
                 _short(bootstrap_interval(interquartile_mean, self.scores(name))),
                 _short(bootstrap_interval(interquartile_mean, self.heldout_scores(name))),
@@ -162,7 +178,7 @@ class Leaderboard:
         ]
         for policy in HEURISTICS:
             known = [self.heuristics(env).get(policy) for env in self.envs]
-            rows.append([f"*{policy}*", *("-" if score is None else f"{score:.2f}" for score in known), "", ""])
+            rows.append([f"*{policy}*", "", *("-" if score is None else f"{score:.2f}" for score in known), "", ""])
         return table(head, rows)
 
     def env_table(self, env: str) -> str:

@@ -362,7 +362,13 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
     assert "*coordinated*" in table and board.common_time("edge_experts/text-v0") == 2.0
     assert board.runs_at("edge_experts/text-v0", "ppo", 1.5).tolist() == [0.25, 0.255, 0.26, 0.265]
     assert (board.runs_at("edge_experts/text-v0", "ppo", 0.5) == 0).all()
-    assert "| DQN | 0.31 [0.30, 0.32] | 0.69 [0.68, 0.70] | 0.00 [0.00, 0.00] |" in board.overall_table()
+    rows = [r for by_name in board.cells.values() for runs in by_name.values() for r in runs]
+    quick = Leaderboard([*rows, made_up("bc", "edge_experts/text-v0", 0, 0.4, cpu_time_s=0.5)], stored_references())
+    assert quick.common_time("edge_experts/text-v0") == 2.0  # of PPO, not of what is done sooner
+    more = [made_up("moe_ppo", "edge_experts/netmoe-v0", seed, 0.9) for seed in range(2)]
+    uneven = Leaderboard([*rows, *more], stored_references())
+    assert board.seeds("ppo") == "4" and uneven.seeds("moe_ppo") == "1 to 2"
+    assert "| DQN | 3 | 0.31 [0.30, 0.32] | 0.69 [0.68, 0.70] | 0.00 [0.00, 0.00] |" in board.overall_table()
     assert "0.415" in board.heldout_table("edge_experts/text-v0") and "0.50" in board.measures_table(
         "edge_experts/text-v0"
     )
