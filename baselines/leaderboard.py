@@ -102,16 +102,22 @@ class Leaderboard:
 
     def seeds(self, name: str) -> str:
         """How many runs there are of an algorithm on each environment."""
-        counts = {len(runs) for runs in self.scores(name)}
+        counts = {len(self.cells[env][name]) for env in self.envs}
         return str(*counts) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
     def scores(self, name: str) -> Scores:
-        """Runs of an algorithm on every environment."""
-        return [self.runs(env, name) for env in self.envs]
+        """Runs of an algorithm on every environment, those of seeds that ran on all of them."""
+        return [self.runs(env, name)[common] for env, common in self._common(name)]
 
     def heldout_scores(self, name: str) -> Scores:
         """The same on the held-out twins."""
-        return [self.heldout_runs(env, name) for env in self.envs]
+        return [self.heldout_runs(env, name)[common] for env, common in self._common(name)]
+
+    def _common(self, name: str) -> list[tuple[str, NDArray[np.bool_]]]:
+        """Each environment and which of its runs have a seed that ran everywhere, so that all count alike; else all."""
+        seeds = [{result["seed"] for result in self.cells[env][name]} for env in self.envs]
+        everywhere = set.intersection(*seeds) or set.union(*seeds)
+        return [(env, np.array([r["seed"] in everywhere for r in self.cells[env][name]])) for env in self.envs]
 
     def heuristics(self, env: str) -> dict[str, float]:
         """Normalised scores of the heuristics that are stored."""

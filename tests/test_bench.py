@@ -368,6 +368,8 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
     more = [made_up("moe_ppo", "edge_experts/netmoe-v0", seed, 0.9) for seed in range(2)]
     uneven = Leaderboard([*rows, *more], stored_references())
     assert board.seeds("ppo") == "4" and uneven.seeds("moe_ppo") == "1 to 2"
+    assert [runs.tolist() for runs in uneven.scores("moe_ppo")] == [[0.9], [0.9]]  # of seed 0, which ran on both
+    assert [runs.tolist() for runs in uneven.heldout_scores("moe_ppo")] == [[0.8], [0.8]]
     assert "| DQN | 3 | 0.31 [0.30, 0.32] | 0.69 [0.68, 0.70] | 0.00 [0.00, 0.00] |" in board.overall_table()
     assert "0.415" in board.heldout_table("edge_experts/text-v0") and "0.50" in board.measures_table(
         "edge_experts/text-v0"

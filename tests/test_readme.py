@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_experts.baselines.benchmark import load_benchmark
-from edge_experts.baselines.leaderboard import Leaderboard
+from edge_experts.baselines.leaderboard import CONTROL, MIXTURE, Leaderboard
 from edge_experts.baselines.leaderboard_page import digest, page, presets, with_block
 from edge_experts.baselines.pages import all_pages, learnability_table
 from edge_experts.baselines.policies import POLICIES
@@ -101,6 +102,36 @@ def test_what_is_said_of_the_mixture_is_what_was_measured(board: Leaderboard) ->
     assert f"{-mean:.3f} [{-high:.3f}, {-low:.3f}] less on `text-v0`" in TEXT and high < 0
     for name in ("netmoe-v0", "mixed-v0"):
         assert float(found[name][1]) < 0 < float(found[name][2])
+    remedies = [name for name in load_benchmark().algorithms if name.startswith("moe_") and name != MIXTURE]
+    assert len(remedies) == 4 and "Four remedies" in TEXT and "none beats the control" in TEXT
+    for env in board.envs:
+        assert all(board.runs(env, name).mean() < board.runs(env, CONTROL).mean() for name in remedies)
+        for name in (MIXTURE, *remedies):
+            for result in board.cells[env][name]:
+                assert not any(router["dead_branches"] for router in result["router"].values())
+    for result in board.cells["edge_experts/mixed-v0"]["moe_laplace"]:
+        router = result["router"]["device"]
+        assert router["mutual_information_nats"]["modality"] > 0.99 * router["label_entropy_nats"]["modality"]
+    curves = {
+        name: np.mean(
+            [[p["normalised_score"] for p in r["curve"]] for r in board.cells["edge_experts/text-v0"][name]], 0
+        )
+        for name in (MIXTURE, CONTROL)
+    }
+    third = len(curves[MIXTURE]) // 3
+    assert (curves[CONTROL] > curves[MIXTURE])[third:].all()
+
+
+def test_what_is_said_of_deviators_is_what_was_measured(board: Leaderboard) -> None:
+    assert "more than\ndoubles its return" in TEXT
+    found = [
+        deviations["provider"]
+        for policy, deviations in board.games["exploit_mixed-v0"]["deviations"].items()
+        if "checkpoint" in policy
+    ]
+    assert len(found) >= 3
+    for deviation in found:
+        assert deviation["gain"]["low"] > 0 and deviation["gain"]["mean"] > deviation["before"]
 
 
 def test_results_are_of_the_scenarios_and_presets_as_they_are_now(board: Leaderboard) -> None:
