@@ -27,13 +27,8 @@ test: install lint types
 lint: install
 	$(BIN)/ruff check .
 
-# checked as users get it: the installed wheel
 types: install
-	rm -rf build/types && mkdir -p build/types
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/types .
-	$(BIN)/python -m pip install --quiet --no-deps --target build/types/site build/types/*.whl
-	cd build/types/site && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml --python-executable ../../../$(BIN)/python \
-		-p edge_experts.envs -p edge_experts.agents -p edge_experts.baselines
+	$(BIN)/mypy -p edge_experts.envs -p edge_experts.agents -p edge_experts.baselines
 
 # what the benchmark says: runs what is missing (hours on two cores), then writes leaderboard, figures, README and presets anew
 bench: install

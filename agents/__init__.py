@@ -1,1 +1,8 @@
-"""RLlib code: MoE-PPO, the batched runner, and the `rllib` command."""
+"""Policies trained with RLlib: algorithms, networks, the batched runner, checkpoints.
+
+The public names are those of `__init__.pyi`; each is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

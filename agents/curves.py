@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .pictures import new_figure, save_figure
+from .plotting import new_figure, save_figure
 
 
 def draw_curve(rows: list[dict[str, Any]], path: Path, title: str) -> bool:

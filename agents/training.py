@@ -22,11 +22,11 @@ from tqdm import tqdm
 from edge_experts.envs import Scenario, load_scenario
 from edge_experts.envs.registry import is_market
 
-from .algorithms import SetupError
-from .checkpoint import describe_checkpoint
+from .checkpoints.metadata import describe_checkpoint
 from .curves import draw_curve
-from .diagnostics import report_routers
-from .references import normalise
+from .mixture.report import report_routers
+from .score_reference import normalise
+from .setup import SetupError
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about

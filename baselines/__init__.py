@@ -1,1 +1,8 @@
-"""Heuristics, bounds, evaluation and the `edge-experts` command."""
+"""Policies that need no training, upper bounds, and everything that is measured.
+
+The public names are those of `__init__.pyi`; each is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,14 +14,14 @@ import numpy as np
 
 from edge_experts.envs import Recorder, ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.heldout import shifts
-from edge_experts.envs.library import heldout_ids, parse_overrides
+from edge_experts.envs.io.files import check_folder, write_text
 from edge_experts.envs.registry import Source, find, known_ids
+from edge_experts.envs.scenarios import heldout_ids, parse_overrides
 
-from . import bench_cli
-from .files import check_folder, write_text
-from .options import add_changes, add_env, add_players
-from .players import Player, find_players
-from .policies import POLICIES
+from .commands import compare
+from .commands.arguments import add_changes, add_env, add_players
+from .heuristics.policies import POLICIES
+from .heuristics.policy_spec import Player, find_players
 from .provenance import where_from
 
 GROUPS = ("world", "agents", "experts", "view", "peer", "training")
@@ -103,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     speed.add_argument("--json", type=Path, metavar="F", help="write the measurements to a file")
     speed.add_argument("--plot", type=Path, metavar="F", help="draw cost against size, .png or .svg")
-    bench_cli.add_commands(commands)
+    compare.add_commands(commands)
     return parser
 
 
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "validate": _validate,
         "dashboard": _dashboard,
         "speed": _speed,
-        **bench_cli.COMMANDS,
+        **compare.COMMANDS,
     }
     try:
         return commands[arguments.command](arguments) or 0
@@ -135,8 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from .evaluation import evaluate
-    from .report import across_checkpoints, score_table
+    from .evaluation.evaluate import evaluate
+    from .evaluation.score_table import across_checkpoints, score_table
 
     changes = parse_overrides(arguments.set)
     if arguments.episodes < 1:
@@ -160,7 +160,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate_outside(source: Source, arguments: argparse.Namespace) -> None:
-    from .outside import evaluate_outside, results_table
+    from .evaluation.generic_env import evaluate_outside, results_table
 
     _refuse(arguments, "set", "split", "explore")
     results = evaluate_outside(source, arguments.policies, arguments.episodes, arguments.seed)
@@ -199,10 +199,10 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
-    from .pages import page
+    from .pages.scenario_pages import page
 
     if (source := find(arguments.env)).market is None:
-        from .outside import describe_outside
+        from .evaluation.generic_env import describe_outside
 
         _refuse(arguments, "set")
         print(describe_outside(source))
@@ -211,10 +211,10 @@ def _describe(arguments: argparse.Namespace) -> None:
 
 
 def _play(arguments: argparse.Namespace) -> None:
-    from edge_experts.envs.render import draw, write
+    from edge_experts.envs.recording.render import draw, write
 
     if (source := find(arguments.env)).market is None:
-        from .outside import play_outside
+        from .evaluation.generic_env import play_outside
 
         _refuse(arguments, "set", "save", "record")
         play_outside(source, arguments.policy or "random", arguments.seed, arguments.slots, print)
@@ -269,8 +269,8 @@ def _save(frames: list[Any], path: Path) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
-    from .calibration import calibrate, reference_of
-    from .report import score_table
+    from .evaluation.calibration import calibrate, reference_of
+    from .evaluation.score_table import score_table
 
     if arguments.references:
         check_folder(arguments.references)
@@ -290,7 +290,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def _dashboard(arguments: argparse.Namespace) -> None:
-    from .dashboard import build_page, serve
+    from .pages.dashboard import build_page, serve
 
     if arguments.html:
         check_folder(arguments.html)
@@ -307,7 +307,7 @@ def _dashboard(arguments: argparse.Namespace) -> None:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from .validation import FAULT, findings_table, validate
+    from .validation.runner import FAULT, findings_table, validate
 
     findings = validate(arguments.env, arguments.seed, progress=True)
     print(findings_table(findings))
@@ -315,8 +315,8 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _speed(arguments: argparse.Namespace) -> None:
-    from .speed import as_json, draw_speed, machine, measure, speed_table
-    from .speed_cases import engine_cases, peer_cases, training_cases
+    from .speed.cases import engine_cases, peer_cases, training_cases
+    from .speed.measure import as_json, draw_speed, machine, measure, speed_table
 
     if arguments.rounds < 1:
         raise ValueError(f"--rounds: {arguments.rounds} must be 1 or more")

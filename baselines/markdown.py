@@ -7,7 +7,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # needs SciPy, which tables do not
-    from .statistics import Interval
+    from .evaluation.metrics import Interval
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], is_padded: bool = False) -> str:

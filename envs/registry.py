@@ -25,9 +25,9 @@ import gymnasium
 import pettingzoo.env_registry.registration as pettingzoo_registry
 
 from .heldout import NAMESPACE
-from .library import heldout_ids, load_scenario, register_scenario, registered_scenarios, shipped_ids
-from .loading import LoadError, is_reference, load_object
+from .io.import_string import LoadError, is_reference, load_object
 from .scenario import Scenario, ScenarioError
+from .scenarios import heldout_ids, load_scenario, register_scenario, registered_scenarios, shipped_ids
 
 GROUP = "edge_experts.envs"
 ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")
@@ -172,7 +172,7 @@ def _market(name: str, scenario: Scenario | str) -> Source:
 
 
 def _create_market(base: Scenario | str, **kwargs: Any) -> Any:
-    from .parallel import EdgeEnv
+    from .api.parallel_env import EdgeEnv
 
     return EdgeEnv(base, **kwargs)
 
@@ -211,11 +211,11 @@ def register_all() -> None:
 
 def _announce_market(name: str) -> None:
     package = __name__.rpartition(".")[0]
-    pettingzoo_registry.register("parallel", name, f"{package}.parallel:parallel_env", kwargs={"base": name})
-    pettingzoo_registry.register("aec", name, f"{package}.turns:aec_env", kwargs={"base": name})
+    pettingzoo_registry.register("parallel", name, f"{package}.api.parallel_env:parallel_env", kwargs={"base": name})
+    pettingzoo_registry.register("aec", name, f"{package}.api.aec_env:aec_env", kwargs={"base": name})
     gymnasium.register(
         name,
-        f"{package}.single_agent:SingleAgentEnv",
-        vector_entry_point=f"{package}.vector:MarketVectorEnv",
+        f"{package}.api.single_agent_env:SingleAgentEnv",
+        vector_entry_point=f"{package}.api.vector_env:MarketVectorEnv",
         kwargs={"base": name},
     )

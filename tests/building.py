@@ -14,8 +14,8 @@ def runner(
     **scenario: Any,
 ) -> Any:
     """A sampler of the batched runner's own."""
-    from edge_experts.agents.algorithms import new_config, set_up
-    from edge_experts.agents.batched_runner import BatchedEnvRunner
+    from edge_experts.agents.sampling.batched_runner import BatchedEnvRunner
+    from edge_experts.agents.setup import new_config, set_up
 
     config = new_config(algo, env).environment(env, env_config={"scenario": scenario})
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).training(
@@ -33,7 +33,7 @@ def runner(
 
 def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scenario: Any) -> Any:
     """A configuration of an algorithm for the batched runner, small enough to train in a test."""
-    from edge_experts.agents.algorithms import new_config, set_up
+    from edge_experts.agents.setup import new_config, set_up
 
     config = new_config(algo).environment(env, env_config={"scenario": scenario}).debugging(seed=1)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds, rollout_fragment_length=10)

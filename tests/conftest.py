@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_experts.envs import World
-from edge_experts.envs.state import arrays
+from edge_experts.envs.sim.state import arrays
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from edge_experts.envs import World, radio, rng
+from edge_experts.envs import World
+from edge_experts.envs.physics import radio, rng
 
 
 def read_world(world: World, b: int = 0) -> dict[str, Any]:

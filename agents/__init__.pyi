@@ -1,0 +1,16 @@
+from .algorithms.dqn import MaskedDQNConfig as MaskedDQNConfig
+from .algorithms.imitation import MaskedBCConfig as MaskedBCConfig
+from .algorithms.imitation import MaskedMARWILConfig as MaskedMARWILConfig
+from .algorithms.impala import MaskedAPPOConfig as MaskedAPPOConfig
+from .algorithms.impala import MaskedIMPALAConfig as MaskedIMPALAConfig
+from .algorithms.mappo import MAPPOConfig as MAPPOConfig
+from .algorithms.moe_ppo import MoEPPOConfig as MoEPPOConfig
+from .algorithms.ppo import MaskedPPOConfig as MaskedPPOConfig
+from .algorithms.sac import D2SACConfig as D2SACConfig
+from .algorithms.sac import MaskedSACConfig as MaskedSACConfig
+from .checkpoints.metadata import CheckpointError as CheckpointError
+from .checkpoints.policy import CheckpointPolicy as CheckpointPolicy
+from .setup import SetupError as SetupError
+from .setup import algorithm_names as algorithm_names
+from .setup import new_config as new_config
+from .setup import set_up as set_up

@@ -1,0 +1,1 @@
+"""Algorithms on RLlib's new API stack."""

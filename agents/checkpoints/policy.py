@@ -1,0 +1,161 @@
+"""Play a checkpoint in a `World`, without starting Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+from edge_experts.envs import World
+from edge_experts.envs.api.spaces import RoleSpaces, best_legal, joint_mask, role_spaces
+from edge_experts.envs.sim.spec import ROLES
+
+from ..networks.recurrent import MEMORY
+from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
+from ..sampling.rollout_buffer import Group, group_agents
+from .inference import decide
+from .metadata import MODULE, CheckpointError, read_description
+
+
+class CheckpointPolicy:
+    """Plays a checkpoint's modules in a `World`.
+
+    Args:
+        folder: A checkpoint written by `rllib train` for one of our environments.
+        explore: Draw actions from the policy; otherwise the most likely ones are played.
+        seed: Key of the draws.
+
+    Where every agent was trained with a policy of its own and there are more agents now, agent n of a role plays as agent
+    n modulo the number trained.
+
+    Raises:
+        CheckpointError: if it cannot be read, or was trained on observations of another kind.
+    """
+
+    def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0) -> None:
+        self.folder, self.explore = Path(folder), explore
+        torch.manual_seed(seed)
+        self.description = read_description(self.folder)
+        try:
+            self.modules = MultiRLModule.from_checkpoint(str((self.folder / MODULE).resolve()))
+        except Exception as error:  # whatever a damaged file raises
+            raise CheckpointError(
+                f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
+            ) from None
+        self._mapping = PolicyMapping(self.description["policies"] or DEFAULT_SCHEME)
+        self._memories: dict[tuple[str, str], torch.Tensor] = {}
+
+    def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """Actions of all agents of all worlds."""
+        actions = {role: world.default_actions(role) for role in ROLES}
+        for group in self.groups(world):
+            actions[group.role][:, group.agents] = self._choose(group, role_spaces(group.role, world.sizes), world)
+        return actions["device"], actions["provider"]
+
+    def groups(self, world: World) -> list[Group]:
+        """The agents that act, by policy and role."""
+        counts = {"device": world.sizes.U, "provider": world.sizes.P}
+        names = [f"{role}_{i}" for role in counts if world.scenario.acts(role) for i in range(counts[role])]
+        return group_agents(names, self._policy_of)
+
+    def _policy_of(self, agent: str, episode: Any = None) -> str:
+        """The policy of an agent."""
+        policy = self._mapping(agent)
+        if policy in self.modules or self._mapping.scheme != "independent":
+            return policy
+        role, _, index = agent.rpartition("_")
+        trained = [name.rpartition("_")[0] for name, _ in self.modules.items()].count(role)
+        return f"{role}_{int(index) % trained}" if trained else policy
+
+    def module_of(self, group: Group, world: World) -> Any:
+        """The network that plays a group.
+
+        Raises:
+            CheckpointError: if there is none, or it was trained on observations of another kind.
+        """
+        if group.module not in self.modules:
+            raise CheckpointError(
+                f"checkpoint: '{self.folder}' has no policy for '{group.module}' of {world.scenario.id}; it has "
+                f"{', '.join(self.modules.keys())}"
+            )
+        module = self.modules[group.module].unwrapped()
+        shown = world.views.of(group.role)[0].shape[-1]
+        expected = self._size_of(module, role_spaces(group.role, world.sizes))
+        if expected != shown:
+            raise CheckpointError(
+                f"checkpoint: '{self.folder}' was trained on observations of {expected} entries, "
+                f"{world.scenario.id} shows {shown}: evaluate it on the scenario it was trained on"
+            )
+        return module
+
+    def _size_of(self, module: Any, spaces: RoleSpaces) -> int:
+        """Entries of the observation, without the mask."""
+        if isinstance(module.observation_space, gymnasium.spaces.Dict):
+            return gymnasium.spaces.utils.flatdim(module.observation_space["observation"])
+        return gymnasium.spaces.utils.flatdim(module.observation_space) - self._flat_mask_size(spaces)
+
+    def _flat_mask_size(self, spaces: RoleSpaces) -> int:
+        return int(spaces.nvec.sum() if self.description["env_config"].get("flatten") == "box" else spaces.nvec.prod())
+
+    def batch(self, group: Group, module: Any, spaces: RoleSpaces, world: World) -> dict[str, Any]:
+        """What a group's network sees: rows (worlds x agents, ...)."""
+        observation, mask = world.views.of(group.role)
+        rows = observation[:, group.agents].reshape(-1, observation.shape[-1])
+        masks = mask[:, group.agents][..., spaces.mask_columns].reshape(len(rows), -1)
+        if not isinstance(module.observation_space, gymnasium.spaces.Dict):
+            return {Columns.OBS: torch.from_numpy(self._flattened(rows, masks, spaces))}
+        batch: dict[str, Any] = {
+            Columns.OBS: {"observation": torch.from_numpy(rows), "action_mask": torch.from_numpy(masks)}
+        }
+        if module.is_stateful():
+            batch[Columns.STATE_IN] = {MEMORY: self._memory(group, module, world)}
+        return batch
+
+    def _flattened(self, rows: NDArray[np.float32], masks: NDArray[np.int8], spaces: RoleSpaces) -> NDArray[np.float32]:
+        """As `FlatEnv` shows them."""
+        if self.description["env_config"].get("flatten") != "box":
+            masks = joint_mask(masks, spaces.nvec)
+        return np.concatenate([rows, masks.astype(np.float32)], axis=-1)
+
+    def _memory(self, group: Group, module: Any, world: World) -> torch.Tensor:
+        """What the group's agents remember; nothing at the start of an episode, or when they come."""
+        size = module.get_initial_state()[MEMORY].shape[0]
+        shape = (world.n_worlds, len(group.agents), size)
+        memory = self._memories.get(group.key)
+        if memory is None or memory.shape != shape:
+            memory = torch.zeros(shape)
+        new = torch.from_numpy((world.state.clock.slot == 0)[:, None] | ~self.there(group, world))
+        self._memories[group.key] = torch.where(new[..., None], 0.0, memory)
+        return self._memories[group.key].reshape(-1, size)
+
+    @staticmethod
+    def there(group: Group, world: World) -> NDArray[np.bool_]:
+        """Which of a group's agents are present: (worlds, agents)."""
+        if group.role == "provider":
+            return np.ones((world.n_worlds, len(group.agents)), bool)
+        there: NDArray[np.bool_] = world.live_devices[:, group.agents]
+        return there
+
+    def _choose(self, group: Group, spaces: RoleSpaces, world: World) -> NDArray[np.int64]:
+        """Actions of a group as the world takes them: (worlds, agents, parts)."""
+        module = self.module_of(group, world)
+        batch = self.batch(group, module, spaces, world)
+        chosen, state = decide(module, batch, self.explore)
+        if state is not None:
+            self._memories[group.key] = state[MEMORY].reshape(self._memories[group.key].shape)
+        if not isinstance(batch[Columns.OBS], dict):
+            chosen = self._unflattened(chosen, batch[Columns.OBS].numpy(), spaces)
+        return spaces.to_world(np.asarray(chosen).reshape(world.n_worlds, len(group.agents), *chosen.shape[1:]))
+
+    def _unflattened(self, chosen: Any, seen: NDArray[np.float32], spaces: RoleSpaces) -> NDArray[np.int64]:
+        """As `FlatEnv` plays them; the world takes a choice that is not legal as *wait* or *keep*."""
+        masks = seen[:, -self._flat_mask_size(spaces) :]
+        if self.description["env_config"].get("flatten") == "box":
+            return spaces.from_parts(best_legal(chosen, masks, spaces.nvec))
+        return spaces.from_parts(np.stack(np.unravel_index(np.asarray(chosen, int), spaces.nvec), axis=-1))

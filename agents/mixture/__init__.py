@@ -1,0 +1,1 @@
+"""Mixtures of branches weighed by a router, and what they specialise in."""

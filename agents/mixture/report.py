@@ -1,0 +1,112 @@
+"""How a trained mixture routes: play its policy, look at its router, draw what was seen."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_experts.envs import Scenario, World
+from edge_experts.envs.api.spaces import role_spaces
+
+from ..checkpoints.policy import CheckpointPolicy
+from ..networks.actor_critic import ROUTING
+from ..plotting import new_figure, save_figure
+from .metrics import Specialisation, heat_map
+
+WORLDS = 16
+SEED = 2**39  # apart from small training seeds
+REPORT, PICTURE = "router.json", "router.png"
+
+
+def diagnose(policy: CheckpointPolicy, scenario: Scenario) -> dict[str, Any]:
+    """Play one episode in each of some worlds and report how every mixture routed what it saw: by module, empty without one.
+
+    See `specialisation.Specialisation.report` for what is in a report.
+    """
+    world = World(scenario, WORLDS, SEED)
+    world.reset()
+    found: dict[str, Specialisation] = {}
+    running = np.ones(WORLDS, bool)
+    while running.any():
+        routed = [(g, m) for g in policy.groups(world) if _has_router(m := policy.module_of(g, world))]
+        if not routed:
+            return {}
+        rows = [(g, m, policy.batch(g, m, role_spaces(g.role, world.sizes), world)) for g, m in routed]
+        devices, providers = policy.act(world)
+        for group, module, batch in rows:
+            played = devices if group.role == "device" else providers
+            assert played is not None
+            there = (policy.there(group, world) & running[:, None]).reshape(-1)
+            gathered = found.setdefault(group.module, Specialisation(module.options["layout"]))
+            _note(gathered, module, batch, played[:, group.agents], there)
+        world.step(devices, providers)
+        running &= ~world.state.clock.over
+    return {name: gathered.report() for name, gathered in found.items()}
+
+
+def _has_router(module: Any) -> bool:
+    return getattr(module, "router", None) is not None and module.options["layout"] is not None
+
+
+def _note(gathered: Specialisation, module: Any, batch: dict[str, Any], played: Any, there: Any) -> None:
+    with torch.inference_mode():
+        routing = module.forward_train(batch)[ROUTING]
+    rows = torch.from_numpy(there)
+    actions = torch.from_numpy(np.ascontiguousarray(played)).reshape(len(rows), -1)
+    seen = batch["obs"]["observation"]
+    gathered.note(
+        type(routing)(routing.weights[rows], routing.probabilities[rows], routing.scores[rows]),
+        seen[rows],
+        actions[rows],
+    )
+
+
+def draw_router(report: dict[str, Any], path: Path, title: str) -> bool:
+    """Draw which branch gets what as a heat map.
+
+    Args:
+        report: Of one module.
+        path: PNG file to write.
+        title: Of the picture.
+
+    Returns:
+        Whether there was anything to draw and matplotlib is installed.
+    """
+    names, shares = heat_map(report)
+    if not names:
+        return False
+    try:
+        figure = new_figure(5.0 + 0.7 * shares.shape[1], 1.4 + 0.24 * len(names), dpi=110)
+    except ImportError:
+        return False
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="viridis", aspect="auto")
+    axes.set(
+        yticks=range(len(names)),
+        yticklabels=names,
+        xticks=range(shares.shape[1]),
+        xlabel="branch",
+        title=f"{title}\nentropy of the router {report['router_entropy_nats']:.2f} nats",
+    )
+    axes.tick_params(axis="y", labelsize=7)
+    figure.colorbar(image, ax=axes, label="share of a row's inputs")
+    save_figure(figure, path)
+    return True
+
+
+def report_routers(checkpoint: Path, scenario: Scenario, folder: Path) -> None:
+    """Write what the mixtures of a checkpoint do into a folder, as JSON and as pictures; nothing if it has none."""
+    policy = CheckpointPolicy(checkpoint)
+    reports = diagnose(policy, scenario)
+    if not reports:
+        return
+    part = folder / f"{REPORT}.part"
+    part.write_text(json.dumps(reports, indent=1) + "\n", "utf-8")
+    os.replace(part, folder / REPORT)
+    for module, report in reports.items():
+        draw_router(report, folder / PICTURE.replace(".png", f"_{module}.png"), f"{module} of {scenario.id}")

@@ -1,0 +1,1 @@
+"""From worlds to batches: the batched runner, advantages, sequences, replay."""

@@ -1,0 +1,1 @@
+"""The benchmark: what is compared, and how its runs are made."""

@@ -1,0 +1,175 @@
+"""What is compared with what: algorithms, environments and seeds, and where each result lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
+from edge_experts.envs.registry import is_market
+from edge_experts.envs.schema import Count
+
+FOLDER = Path("results") / "bench"
+# how a trained policy plays, which is chosen for each run on episodes of their own
+MODES = MOST_LIKELY, DRAWN = "most likely", "drawn"
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Entry:
+    """An algorithm of the benchmark."""
+
+    preset: str | None = None
+    """Name of a file in `configs/train`."""
+    title: str = ""
+    """How tables call it."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Settings that replace those of the preset."""
+    seeds: Count | None = None
+    """Training seeds; those of the benchmark by default."""
+    demonstrations: bool = False
+    """Whether it learns from demonstrations, which are then recorded first."""
+    algo: str | None = None
+    """From outside: `module:name` or `file.py:name` of an RLlib Algorithm or of a policy."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Demonstrated:
+    """What some presets learn from."""
+
+    policy: str = "coordinated"
+    episodes: Count = 128
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Benchmark:
+    """The protocol, as `configs/benchmark.yaml` says it."""
+
+    envs: tuple[str, ...]
+    algorithms: dict[str, Entry]
+    episodes: Count = 200
+    curve_points: Count = 10
+    curve_episodes: Count = 32
+    demonstrations: Demonstrated = field(default_factory=Demonstrated)
+    seeds: Count = 3
+    steps: Count | None = None
+    """Environment steps of a run; those of the presets by default."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Cell:
+    """One run: an algorithm on an environment with a seed."""
+
+    name: str
+    entry: Entry
+    env: str
+    seed: int
+
+    def folder(self, base: Path) -> Path:
+        """Where its files go under a folder."""
+        return base / Path(self.env).stem.rpartition("/")[2] / self.name / f"seed_{self.seed}"
+
+    def result(self, base: Path) -> Path:
+        """Where its result goes."""
+        place = self.folder(base)
+        return place.with_name(f"{place.name}.json")
+
+
+def load_benchmark(path: Path | None = None) -> Benchmark:
+    """The shipped benchmark, or one of the user's own.
+
+    Raises:
+        ValueError: naming the file, the field and what is wrong with it.
+    """
+    source = path or "configs/benchmark.yaml"
+    if path is not None and not path.is_file():
+        raise ValueError(f"--benchmark: there is no file '{path}'")
+    text = (
+        path.read_text("utf-8")
+        if path
+        else resources.files("edge_experts.configs").joinpath("benchmark.yaml").read_text("utf-8")
+    )
+    try:
+        return TypeAdapter(Benchmark).validate_python(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{source}: {where}: {first['msg']}, not {first.get('input')!r}") from None
+
+
+def select_cells(
+    benchmark: Benchmark,
+    algos: Sequence[str] | None = None,
+    envs: Sequence[str] | None = None,
+    seeds: int | None = None,
+    outside: Sequence[str] = (),
+) -> list[Cell]:
+    """The cells that are asked for, seed after seed, so that every comparison grows evenly.
+
+    Args:
+        benchmark: The protocol.
+        algos: Names of its algorithms; all by default.
+        envs: Environments; those of the benchmark by default.
+        seeds: Training seeds of each; those of the benchmark by default.
+        outside: References of algorithms from outside.
+
+    Raises:
+        ValueError: for an unknown algorithm, with the nearest one, or an environment that is not one of ours.
+    """
+    entries = dict(benchmark.algorithms)
+    for name in algos or ():
+        if name not in entries:
+            near = get_close_matches(name, entries, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(entries)}"
+            raise ValueError(f"--algos: '{name}' is not in the benchmark; {hint}")
+    wanted = {name: entries[name] for name in (entries if algos is None else algos)}
+    for reference in outside:
+        wanted[name_of(reference)] = Entry(algo=reference, title=reference)
+        kind_of(reference)
+    for env in envs or ():
+        if not is_market(env):
+            raise ValueError(
+                f"--envs: '{env}' is not one of ours: the bounds that scores are normalised by are known for them only"
+            )
+    found = []
+    for name, entry in wanted.items():
+        trains = entry.algo is None or kind_of(entry.algo) == "algorithm"
+        count = seeds or entry.seeds or benchmark.seeds
+        for env in envs or benchmark.envs:
+            found += [Cell(name=name, entry=entry, env=env, seed=seed) for seed in range(count if trains else 1)]
+    return sorted(found, key=lambda cell: cell.seed)
+
+
+def name_of(reference: str) -> str:
+    """A reference as the name of a folder."""
+    place, _, name = reference.rpartition(":")
+    return f"{Path(place).stem if place.endswith('.py') else place}.{name}"
+
+
+def kind_of(reference: str) -> str:
+    """`algorithm` for an RLlib Algorithm class, `policy` for anything else that can act.
+
+    Raises:
+        ValueError: if the reference leads nowhere, or to something that can do neither.
+    """
+    if not is_reference(reference):
+        raise ValueError(f"--algo: '{reference}' must be module:name or file.py:name")
+    try:
+        found = load_object(reference)
+    except LoadError as error:
+        raise ValueError(f"--algo: {error}") from None
+    if isinstance(found, type) and any(base.__name__ == "Algorithm" for base in found.__mro__):
+        return "algorithm"
+    if callable(found) or hasattr(found, "act"):
+        return "policy"
+    raise ValueError(f"--algo: '{reference}' is neither an RLlib Algorithm class nor something that can act")

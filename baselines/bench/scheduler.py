@@ -1,0 +1,163 @@
+"""Fill the benchmark's missing cells: one process a cell, some at a time, resumable at any point."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from edge_experts.envs import Scenario, heldout_ids, load_scenario
+from edge_experts.envs.io.files import write_text
+
+from ..evaluation.evaluate import ENDS, play
+from .cell import SEED, TEACHER_SEED, curve_key, demonstrate
+from .protocol import FOLDER, Benchmark, Cell
+
+RUNS = Path("runs") / "bench"
+DEMONSTRATIONS = Path("runs") / "demonstrations"  # where the presets look for them
+REFERENCES = "references.json"
+
+
+def fill(
+    cells: Sequence[Cell],
+    benchmark: Benchmark,
+    jobs: int | None = None,
+    results: Path = FOLDER,
+    runs: Path = RUNS,
+    source: Path | None = None,
+    progress: bool = True,
+) -> list[Cell]:
+    """Run the cells that have no result yet; returns those that failed.
+
+    Every cell is a process with one thread, so that its time does not depend on how many run beside it, if there is a core for
+    each. After a kill the next call goes on where it was: finished cells are kept, begun ones continue from their last
+    checkpoint.
+
+    Args:
+        cells: What to run.
+        benchmark: The protocol.
+        jobs: Cells at a time; one for each core by default.
+        results: Where results go.
+        runs: Where training runs go.
+        source: The user's benchmark file, if it is not the shipped one.
+        progress: Show a bar with the remaining time.
+    """
+    missing = [cell for cell in cells if not cell.result(results).exists()]
+    if not missing:
+        return []
+    results.mkdir(parents=True, exist_ok=True)
+    references = _write_references({cell.env for cell in missing}, benchmark, runs)
+    for env in sorted({cell.env for cell in missing if cell.entry.demonstrations}):
+        _demonstrate(env, benchmark)
+    failed: list[Cell] = []
+    children: set[subprocess.Popen[bytes]] = set()
+    stopping = threading.Event()
+
+    def run(cell: Cell) -> int:
+        if stopping.is_set():
+            return 0
+        child = _start(cell, benchmark, runs, results, references, source)
+        children.add(child)
+        code = child.wait()
+        children.discard(child)
+        return code
+
+    done = len(cells) - len(missing)
+    with (
+        ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool,
+        tqdm(total=len(cells), initial=done, unit="run", disable=None if progress else True, smoothing=0) as bar,
+    ):
+        waiting: dict[Future[int], Cell] = {pool.submit(run, cell): cell for cell in missing}
+        try:
+            while waiting:
+                finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    cell = waiting.pop(future)
+                    bar.update()
+                    if future.result():
+                        failed.append(cell)
+                        tqdm.write(
+                            f"failed: {cell.name} on {cell.env}, seed {cell.seed}: see {_log(cell, runs)}",
+                            file=sys.stderr,
+                        )
+                    else:
+                        tqdm.write(_line(cell, results))
+        except BaseException:
+            stopping.set()
+            for child in list(children):
+                child.terminate()  # a run in training finishes its iteration and saves a checkpoint
+            raise
+    return failed
+
+
+def _start(
+    cell: Cell, benchmark: Benchmark, runs: Path, results: Path, references: Path, source: Path | None
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "edge_experts.baselines.bench.cell", "--references", str(references)]
+    command += ["--name", cell.name, "--env", cell.env, "--seed", str(cell.seed)]
+    command += ["--runs", str(runs), "--results", str(results)]
+    for option, value in (("--benchmark", source), ("--algo", cell.entry.algo), ("--steps", benchmark.steps)):
+        if value is not None:
+            command += [option, str(value)]
+    log = _log(cell, runs)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with open(log, "ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+
+
+def _log(cell: Cell, runs: Path) -> Path:
+    folder = cell.folder(runs)
+    return folder.with_name(f"{folder.name}.log")
+
+
+def _line(cell: Cell, results: Path) -> str:
+    result = json.loads(cell.result(results).read_text("utf-8"))
+    return (
+        f"{cell.name} on {cell.env}, seed {cell.seed}: {result['normalised_score']:.3f} after {result['env_steps']:,} steps, "
+        f"{result['cpu_time_s']:.0f} CPU-seconds"
+    )
+
+
+def _write_references(envs: set[str], benchmark: Benchmark, runs: Path) -> Path:
+    """Floor and bound of all environments and their twins, by scenario: the stored ones, others measured."""
+    from edge_experts.agents.score_reference import stored_references
+
+    known: dict[str, Any] = dict(stored_references())
+    path = runs / REFERENCES
+    if path.exists():
+        known |= json.loads(path.read_text("utf-8"))
+    for env in sorted(envs):
+        for name in (env, *heldout_ids(env)):
+            scenario = load_scenario(name)
+            if scenario.hash() not in known:
+                known[scenario.hash()] = _measure_ends(scenario, benchmark.episodes)
+        scenario = load_scenario(env)
+        key = curve_key(scenario)
+        if known.get(key, {}).get("episodes") != benchmark.curve_episodes:
+            known[key] = _measure_ends(scenario, benchmark.curve_episodes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(known, indent=1) + "\n")
+    return path
+
+
+def _measure_ends(scenario: Scenario, episodes: int) -> dict[str, Any]:
+    scores = {name: float(play(policy, scenario, episodes, SEED, True).score.mean()) for name, policy in ENDS.items()}
+    return {"env": scenario.id, "split": scenario.tables.split, "episodes": episodes, **scores}
+
+
+def _demonstrate(env: str, benchmark: Benchmark) -> None:
+    """Record what some presets learn from, unless it is there; everybody is paid the mean reward, as in the presets."""
+    folder = DEMONSTRATIONS / env.rpartition("/")[2]
+    scenario = load_scenario(env)
+    if not any((folder / f"{role}.parquet").exists() for role in ("device", "provider") if scenario.acts(role)):
+        team = scenario.replace({"rewards.team": 1.0}) if scenario.devices.count > 1 else scenario
+        demonstrate(benchmark.demonstrations.policy, team, benchmark.demonstrations.episodes, TEACHER_SEED, folder)

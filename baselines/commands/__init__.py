@@ -1,0 +1,1 @@
+"""The commands of `edge-experts`, one file each."""

@@ -1,0 +1,1 @@
+"""Measure policies: scores, fairness, exploitability, cross-play."""

@@ -1,0 +1,68 @@
+"""How much there is to learn in a scenario: every heuristic between the floor and the bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge_experts.envs import Scenario, World, load_scenario
+
+from ..heuristics.policies import POLICIES
+from .evaluate import evaluate
+
+SEED = 0
+QUICK = ("random", "shortest_queue", "myopic", "coordinated", "clairvoyant")
+
+
+def calibrate(env: str | Path | Scenario, episodes: int, quick: bool = False) -> list[dict[str, Any]]:
+    """Results of all heuristics and of every fixed choice, each with the same floor and bound.
+
+    Where requests are of several kinds, the fixed choices are the best single expert of each kind, together.
+
+    Args:
+        env: A shipped id, a scenario file or a scenario.
+        episodes: Episodes of each policy.
+        quick: Only floor, bound and the main heuristics.
+    """
+    scenario = load_scenario(env)
+    if quick:
+        return evaluate(QUICK, scenario, episodes, SEED, progress=True)
+    if len(scenario.quality_tables) == 1:
+        fixed = [f"fixed:{name}" for name in scenario.places]
+    else:
+        fixed = [best_of_each_kind(scenario, max(4, episodes // 8))]
+    return evaluate([*POLICIES, *fixed], scenario, episodes, SEED, progress=True)
+
+
+def best_of_each_kind(scenario: Scenario, episodes: int) -> str:
+    """The fixed choice that serves every kind of request with the expert that alone does best at it."""
+    names = scenario.places
+    alone = evaluate([f"fixed:{name}" for name in names], scenario, episodes, SEED, progress=True)
+    scores = [result["score"]["mean"] for result in alone]
+    serves = World(scenario).figures.serves
+    best = [max((i for i in range(len(names)) if kind[i]), key=lambda i: scores[i]) for kind in serves]
+    return "fixed:" + ",".join(names[i] for i in dict.fromkeys(best))
+
+
+def reference_of(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Floor, best heuristic and bound of a scenario by its hash, as `rllib train` reads them."""
+    first = results[0]
+    others = [result for result in results if result["policy"] not in ("random", "clairvoyant")]
+    best = max(others, key=lambda result: result["score"]["mean"])
+    heuristics = {result["policy"]: round(result["normalised_score"]["mean"], 4) for result in others}
+    fixed = {name: score for name, score in heuristics.items() if name.startswith("fixed:")}
+    kept = {name: score for name, score in heuristics.items() if name not in fixed}
+    if fixed:
+        name = max(fixed, key=lambda name: fixed[name])
+        kept[name] = fixed[name]
+    return {
+        first["provenance"]["scenario_hash"]: {
+            "env": first["env"],
+            "split": first["split"],
+            "episodes": first["episodes"],
+            "random": first["floor"]["score"]["mean"],
+            "best_heuristic": {"policy": best["policy"], "score": best["score"]["mean"]},
+            "clairvoyant": first["bound"]["score"]["mean"],
+            "normalised": kept,
+        }
+    }

@@ -1,0 +1,1 @@
+"""Policies that need no training, and upper bounds."""

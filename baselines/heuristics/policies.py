@@ -1,0 +1,166 @@
+"""Policies that need no training, by name: floors, heuristics and the upper bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_experts.envs import World
+
+from .bounds import Assignment, Enumeration, is_enumerable
+from .plan_kernels import plan_coordinated, plan_myopic
+from .plan_policy import Actions, Ints, Planner, place, time_price
+
+COORDINATED_PRICE = 0.25  # of backlog, in terms of `time_price`; between 0.1 and 0.5 made no clear difference
+
+
+class Policy(Protocol):
+    """Plays every agent of a `World`."""
+
+    def act(self, world: World) -> Actions:
+        """Actions for `World.step`: (B, U, 2) for devices and (B, P, 6) for providers; `None` is the default."""
+        ...
+
+
+Maker = Callable[[World], Policy]  # makes a policy for the worlds that it will play
+
+
+class RandomPolicy:
+    """Uniformly random legal actions of both roles."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def act(self, world: World) -> Actions:
+        """Draw every part of every action among its legal choices."""
+        return world.sample_actions(self._rng)
+
+
+class Ranking:
+    """Places each part on the legal expert of the highest score; providers keep their defaults."""
+
+    def __init__(self, score: Callable[[World], NDArray[np.float64]]) -> None:
+        self._score = score
+
+    def act(self, world: World) -> Actions:
+        """Highest score among the legal experts, at full power.
+
+        Where there is none it waits, or takes the first legal expert if waiting is not legal.
+        """
+        X, masks = world.sizes.X, world.views.device_masks
+        scores = np.where(masks[..., :X] == 1, self._score(world), -np.inf)
+        otherwise = np.where(masks[..., X] == 1, X, masks[..., :X].argmax(axis=-1))
+        return place(world, np.where(np.isfinite(scores).any(axis=-1), scores.argmax(axis=-1), otherwise)), None
+
+
+def _with_local(world: World, scores: NDArray[np.float64], local: float) -> NDArray[np.float64]:
+    B, U, E = world.n_worlds, world.sizes.U, world.sizes.E
+    return np.concatenate([np.broadcast_to(scores, (B, U, E)), np.full((B, U, world.sizes.X - E), local)], axis=-1)
+
+
+def _by_host(world: World, score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank experts by a score (B, U, P) of their host, and by the gate among those of one host."""
+    hosts = world.hosts
+    rank = score.argsort(axis=-1).argsort(axis=-1)[..., hosts]
+    return _with_local(world, rank + 0.5 * world.state.gate[..., : world.sizes.E], -1.0)
+
+
+def _nearest(world: World) -> NDArray[np.float64]:
+    devices, providers = world.state.devices, world.state.providers
+    dx, dy = (devices[axis][:, :, None] - providers[axis][:, None, :] for axis in ("x_m", "y_m"))
+    return _by_host(world, -np.hypot(dx, dy))
+
+
+def _best_snr(world: World) -> NDArray[np.float64]:
+    return _by_host(world, np.asarray(world.state.links.gain_db))
+
+
+def _cheapest(world: World) -> NDArray[np.float64]:
+    # free as it is of payment, the local expert comes last: it costs battery
+    price = world.figures.price_levels[world.state.providers.price][:, world.hosts]
+    work = world.figures.priors.work[_category(world), : world.sizes.E]
+    return _with_local(world, -(price * world.figures.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
+
+
+def _best_prior(world: World) -> NDArray[np.float64]:
+    return np.asarray(world.figures.priors.quality[_category(world)])
+
+
+def _shortest_queue(world: World) -> NDArray[np.float64]:
+    seconds = world.figures.machines.seconds_per_unit[: world.sizes.E]
+    speed = world.figures.speed_levels[world.state.providers.speed][:, world.hosts]
+    work = world.state.experts.backlog[:, None, :] + world.figures.priors.work[_category(world), : world.sizes.E]
+    return _with_local(world, -work * (seconds / speed)[:, None, :], -np.inf)
+
+
+def _category(world: World) -> Ints:
+    category: Ints = world.figures.category[world.state.devices.prompt]
+    return category
+
+
+def _fixed(places: list[int]) -> Callable[[World], NDArray[np.float64]]:
+    def score(world: World) -> NDArray[np.float64]:
+        scores = np.full((world.n_worlds, world.sizes.U, world.sizes.X), -np.inf)
+        for rank, choice in enumerate(places):
+            scores[..., choice] = -rank
+        return scores
+
+    return score
+
+
+POLICIES: dict[str, tuple[Callable[[World, int], Policy], str]] = {
+    "random": (lambda world, seed: RandomPolicy(seed), "uniformly random legal actions of both roles"),
+    "nearest": (lambda world, seed: Ranking(_nearest), "the nearest provider, its expert of the best gate reading"),
+    "best_snr": (
+        lambda world, seed: Ranking(_best_snr),
+        "the provider of the strongest link, its expert of the best gate reading",
+    ),
+    "cheapest": (lambda world, seed: Ranking(_cheapest), "the expert of the lowest quote"),
+    "best_prior": (
+        lambda world, seed: Ranking(_best_prior),
+        "the expert of the highest mean quality in the request's category",
+    ),
+    "shortest_queue": (lambda world, seed: Ranking(_shortest_queue), "the expert that would be done first"),
+    "myopic": (
+        lambda world, seed: Planner(plan_myopic),
+        "the best expected private reward, as if nobody else chose",
+    ),
+    "coordinated": (
+        lambda world, seed: Planner(plan_coordinated, COORDINATED_PRICE * time_price(world)),
+        "the same knowledge, devices placed one after another",
+    ),
+    "clairvoyant": (
+        lambda world, seed: Enumeration() if is_enumerable(world) else Assignment(world),
+        "upper bound: knows recorded quality and channels",
+    ),
+}
+
+
+def make_policy(name: str, world: World, seed: int = 0) -> Policy:
+    """The policy of a name, for the worlds it will play.
+
+    Args:
+        name: One of `POLICIES`, or `fixed:EXPERT`, or `fixed:EXPERT,EXPERT...`: the first of them that is legal.
+        world: Where it will be played; decides which upper bound `clairvoyant` is.
+        seed: Key of `random`'s choices.
+
+    Raises:
+        ValueError: if there is no such policy, with the nearest name.
+    """
+    if name.startswith("fixed:"):
+        names = world.scenario.places
+        for expert in name.removeprefix("fixed:").split(","):
+            if expert not in names:
+                raise ValueError(
+                    f"policy: '{expert}' is not an expert of {world.scenario.id}; choose from {', '.join(names)}"
+                )
+        return Ranking(_fixed([names.index(expert) for expert in name.removeprefix("fixed:").split(",")]))
+    if name not in POLICIES:
+        near = get_close_matches(name, POLICIES, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(POLICIES)}, fixed:EXPERT"
+        raise ValueError(f"policy: '{name}' is not known; {hint}")
+    return POLICIES[name][0](world, seed)

@@ -1,0 +1,65 @@
+"""Players: policies as a command line names them, `[NAME=]CHECKPOINT|POLICY`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_experts.envs import Scenario, World
+
+from .policies import Policy, make_policy
+
+
+@dataclass(frozen=True)
+class Player:
+    """A policy's name, or a checkpoint's folder; called with worlds, it makes the policy that plays them.
+
+    Args:
+        given: Which.
+        explore: A checkpoint draws its actions; otherwise it takes the likeliest.
+    """
+
+    given: str
+    explore: bool = False
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it was trained."""
+        return Path(self.given).is_dir()
+
+    def __call__(self, world: World, seed: int = 0) -> Policy:
+        """The policy.
+
+        Raises:
+            ValueError: if there is no such policy, or the folder holds no checkpoint.
+        """
+        if not self.is_checkpoint:
+            return make_policy(self.given, world, seed)
+        from edge_experts.agents import ray_logging
+
+        ray_logging.before_import()
+        from edge_experts.agents.checkpoints.policy import CheckpointPolicy
+
+        ray_logging.after_import()
+        return CheckpointPolicy(self.given, self.explore, seed)
+
+
+def find_players(given: Sequence[str], scenario: Scenario, explore: bool = False) -> dict[str, Player]:
+    """Players by the names to show them by; each has been asked for its first actions.
+
+    Raises:
+        ValueError: if one does not exist, was trained on a scenario of another kind, or two have one name.
+    """
+    found: dict[str, Player] = {}
+    world = World(scenario)
+    for text in given:
+        name, _, what = (text, "", text) if Path(text).is_dir() or "=" not in text else text.partition("=")
+        if name in found:
+            raise ValueError(f"policies: '{name}' is given twice: name one of them otherwise, as NAME={what}")
+        player = Player(what, explore)
+        policy = player(world)
+        if player.is_checkpoint:
+            policy.act(world)  # fails here if it is of another scenario
+        found[name] = player
+    return found

@@ -1,0 +1,1 @@
+"""Results of the benchmark as tables, figures and a page."""

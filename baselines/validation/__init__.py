@@ -1,0 +1,1 @@
+"""What `edge-experts validate` checks of an environment."""

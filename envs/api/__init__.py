@@ -1,0 +1,1 @@
+"""Worlds as PettingZoo, Gymnasium and array environments."""

@@ -1,0 +1,133 @@
+"""`TurnEnv`: one world as a PettingZoo AEC environment, the agents acting one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from pettingzoo import AECEnv
+
+from ..scenario import Scenario
+from .parallel_env import EdgeEnv, Observation
+from .spaces import AgentSpaces
+
+
+class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
+    """A market in turns: agents are asked in the order of `agents`, and the slot is played after the last of them.
+
+    Spaces, rewards, episode end and info are those of `EdgeEnv`; all agents act on what they saw at the slot's beginning,
+    so that asking in turn changes nothing. Rewards come with the last turn of a slot. An agent whose episode has ended is
+    asked once more and must answer `None`.
+
+    Arguments and errors as `EdgeEnv`.
+
+    Version history:
+        v0: first version.
+    """
+
+    metadata = {**EdgeEnv.metadata}
+
+    def __init__(
+        self,
+        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Mapping[str, Any] | None = None,
+        *,
+        seed: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.env = EdgeEnv(base, scenario, seed=seed, render_mode=render_mode)
+        self.metadata, self.render_mode = self.env.metadata, render_mode
+        self.possible_agents = self.env.possible_agents
+        self.agents: list[str] = []
+        self.agent_selection: str | None = None
+        self._order: list[str] = []
+        self._actions: dict[str, Any] = {}
+
+    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self.env.observation_space(agent)
+
+    def action_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self.env.action_space(agent)
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
+        """Begin an episode: the first one of a seed if it is given, else the next one of the present seed."""
+        self._observations, self.infos = self.env.reset(seed=seed, options=options)
+        self.agents = list(self.env.agents)
+        self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self.terminations = dict.fromkeys(self.agents, False)
+        self.truncations = dict.fromkeys(self.agents, False)
+        self._begin_slot()
+
+    def observe(self, agent: str) -> Observation:
+        """What an agent saw at the beginning of the slot.
+
+        Raises:
+            ValueError: if the agent is not there.
+        """
+        if agent not in self.agents:
+            raise ValueError(f"agent: {agent!r} is not in the present agents {self.agents}; call reset() first")
+        return self._observations[agent]
+
+    def step(self, action: Any) -> None:
+        """Take the action of the agent in turn; play the slot if it is the last.
+
+        Raises:
+            ValueError: if the action is out of range, or there is no agent to act.
+        """
+        agent = self.agent_selection
+        if not self.agents or agent is None:
+            raise ValueError("step: the episode is over or has not begun; call reset()")
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        if action is None:
+            raise ValueError(f"action: None for {agent!r}, whose episode has not ended; give one of its action space")
+        if not self._actions:
+            self.rewards = dict.fromkeys(self.agents, 0.0)
+        self._actions[agent] = action
+        self._cumulative_rewards[agent] = 0.0
+        if len(self._actions) < len(self._order):
+            self.agent_selection = self._order[len(self._actions)]
+        else:
+            self._play()
+
+    def _play(self) -> None:
+        played = self._actions
+        self._actions = {}  # a refused action leaves the slot to be played anew
+        self.agent_selection = self._order[0]
+        self._observations, self.rewards, self.terminations, self.truncations, self.infos = self.env.step(played)
+        self._cumulative_rewards = {
+            agent: self._cumulative_rewards.get(agent, 0.0) + reward for agent, reward in self.rewards.items()
+        }
+        live = self.env.agents
+        self.agents = [*live, *(agent for agent in self.rewards if agent not in live)]
+        self._begin_slot()
+
+    def _begin_slot(self) -> None:
+        self._order, self._actions = list(self.env.agents), {}
+        self.agent_selection = self._order[0] if self._order else self.agents[0]
+        if len(self._order) < len(self.agents):
+            self._deads_step_first()
+
+    def state(self) -> np.ndarray:
+        """As `EdgeEnv.state`."""
+        return self.env.state()
+
+    def render(self) -> str | np.ndarray | None:
+        """As `EdgeEnv.render`."""
+        return self.env.render()
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def aec_env(**kwargs: Any) -> TurnEnv:
+    """Entry point of `pettingzoo.make("aec", id)`; arguments as `TurnEnv`."""
+    return TurnEnv(**kwargs)

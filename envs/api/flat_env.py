@@ -1,0 +1,159 @@
+"""`FlatEnv`: plain vectors to see and one plain action to take, for algorithms that know nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from pettingzoo import ParallelEnv
+
+from ..scenario import Scenario, ScenarioError
+from .parallel_env import EdgeEnv
+from .spaces import AgentSpaces, as_array, best_legal, joint_mask
+
+ACTIONS = ("discrete", "box")
+
+
+class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
+    """A market whose observations are one `Box` each and whose actions are a single `Discrete` or a `Box`.
+
+    Observation space:
+        `Box`: the observation of `EdgeEnv`, then its action mask, that of the joint choices where actions are discrete. The
+        mask is in `info["action_mask"]` too.
+
+    Action space:
+        `discrete`: one choice among all combinations of the parts, the last part running fastest; a combination that is not
+        legal means *wait* or *keep*. `box`: a number in [-1, 1] for every choice of every part; each part plays its legal
+        choice of the highest number, so that nothing illegal can be played.
+
+    Rewards, episode end and arguments are those of `EdgeEnv`, and:
+
+    Args:
+        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        scenario: Dotted scenario fields to change.
+        actions: `discrete` or `box`.
+        team: Pay everybody the mean reward of all (`rewards.team` = 1).
+        seed: Key of the random stream.
+        render_mode: As in `EdgeEnv`.
+
+    Raises:
+        ScenarioError: if the scenario is not valid.
+        ValueError: if `actions` is neither of the two.
+
+    Version history:
+        v0: first version.
+    """
+
+    metadata = {**EdgeEnv.metadata}
+
+    def __init__(
+        self,
+        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Mapping[str, Any] | None = None,
+        *,
+        actions: str = "discrete",
+        team: bool = False,
+        seed: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if actions not in ACTIONS:
+            raise ValueError(f"actions: {actions!r}, expected one of {', '.join(ACTIONS)}")
+        changes = dict(scenario or {})
+        if team and changes.setdefault("rewards.team", 1.0) != 1.0:
+            raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
+        self.env = EdgeEnv(base, changes, seed=seed, render_mode=render_mode)
+        self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
+        self.possible_agents = self.env.possible_agents
+        self.agents: list[str] = []
+        self._known: dict[str, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]] = {}
+        self._masks: dict[str, np.ndarray] = {}
+
+    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self._spaces(self.env.role_of(agent))[0]
+
+    def action_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self._spaces(self.env.role_of(agent))[1]
+
+    def _spaces(self, role: str) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        if role not in self._known:
+            spaces = self.env.role_spaces[role]
+            seen: Any = spaces.observation["observation"]
+            counts = spaces.nvec
+            size = int(counts.prod() if self.kind == "discrete" else counts.sum())
+            low, high = (np.concatenate([bound, np.full(size, end)]) for bound, end in ((seen.low, 0), (seen.high, 1)))
+            action: gymnasium.Space[Any] = (
+                gymnasium.spaces.Discrete(size)
+                if self.kind == "discrete"
+                else gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32)
+            )
+            box = gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
+            self._known[role] = (box, action)
+        return self._known[role]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Begin an episode."""
+        observations, infos = self.env.reset(seed=seed, options=options)
+        return self._show(observations, infos), infos
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Play one slot; actions as `action_space`.
+
+        Raises:
+            ValueError: if an action is missing, out of range, or for an agent that is not there.
+        """
+        chosen = {agent: self._chosen(agent, action) for agent, action in actions.items() if agent in self.agents}
+        unknown = {agent: action for agent, action in actions.items() if agent not in chosen}
+        observations, rewards, terminated, truncated, infos = self.env.step({**chosen, **unknown})
+        return self._show(observations, infos), rewards, terminated, truncated, infos
+
+    def _show(self, observations: dict[str, Any], infos: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+        self.agents = self.env.agents
+        shown = {}
+        for agent, seen in observations.items():
+            self._masks[agent] = seen["action_mask"]
+            mask = seen["action_mask"]
+            if self.kind == "discrete":
+                mask = joint_mask(mask, self._counts(agent))
+            infos[agent]["action_mask"] = mask
+            shown[agent] = np.concatenate([seen["observation"], mask.astype(np.float32)])
+        return shown
+
+    def _counts(self, agent: str) -> list[int]:
+        counts: list[int] = self.env.role_spaces[self.env.role_of(agent)].nvec.tolist()
+        return counts
+
+    def _chosen(self, agent: str, action: Any) -> Any:
+        counts, space = self._counts(agent), self.action_space(agent)
+        given = as_array(action)
+        if given.shape != space.shape or not (
+            given.dtype.kind in "iu" and 0 <= given < space.n  # type: ignore[attr-defined]
+            if self.kind == "discrete"
+            else given.dtype.kind in "fiu" and np.isfinite(given).all()
+        ):
+            raise ValueError(f"actions: '{agent}' plays {action!r}, which is not in {space}")
+        if self.kind == "discrete":
+            picks = np.unravel_index(int(given), counts)
+        else:
+            picks = tuple(best_legal(given, self._masks[agent], counts))
+        return int(picks[0]) if len(counts) == 1 else np.array(picks, dtype=np.int64)
+
+    def state(self) -> np.ndarray:
+        """Global state, as `EdgeEnv.state`."""
+        return self.env.state()
+
+    def render(self) -> str | np.ndarray | None:
+        """As `EdgeEnv.render`."""
+        return self.env.render()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()

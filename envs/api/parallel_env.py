@@ -1,0 +1,280 @@
+"""`EdgeEnv`: one world as a PettingZoo parallel environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from pettingzoo import ParallelEnv
+
+from ..scenario import Scenario
+from ..scenarios import load_scenario
+from ..sim.spec import ROLES
+from ..sim.state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
+from ..sim.world import World
+from .spaces import AgentSpaces, RoleSpaces, as_array
+
+RENDER_MODES = ["human", "ansi", "rgb_array"]
+RENDER_FPS = 2
+Observation = dict[str, np.ndarray]
+
+
+class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
+    """A market of edge experts, one agent a device and one a provider.
+
+    Description:
+        Service providers host generative models; user devices place the parts of their requests on them. Devices
+        share the air, queue at the experts and pay; quality comes from recorded tables. The rules stand in README.md
+        and, to the letter, in `kernel.step_world`.
+
+    Action space:
+        As `edge_experts.envs.sim.spec.ACTION_PARTS`: a device chooses an expert and a transmit-power level, a provider a
+        price level, a speed level, a bandwidth policy, an expert to load, how many views it renders and a transmit power.
+        Parts with one choice are left out.
+
+    Observation space:
+        `{"observation": Box, "action_mask": MultiBinary}`, as `edge_experts.envs.sim.spec.OBS_FIELDS`.
+        `edge-experts describe ID` prints both tables with their sizes. A masked action that is played all the same means
+        *wait* (device) or *keep* (provider) and sets `info["invalid"]`.
+
+    Starting state:
+        Devices and providers at random places, empty queues, every provider's first experts loaded, defaults in force.
+
+    Reward:
+        Device: value x quality if in time, less payments, energy and latency. Provider: payments less electricity,
+        loading and penalties for late service. `rewards.team` mixes in the mean of all. Credits (0.001 US dollar).
+
+    Episode end:
+        Truncated after `episode.slots`. A device is terminated when it leaves (`devices.churn`) or has had its requests
+        (`episode.requests_per_device`); all are terminated when every device has left.
+
+    Info:
+        For each agent its reward terms by name and `invalid`; for devices also `placed`, `refused`, `ended`, and
+        `quality`, `latency_s` and `hallucination` (rate) of a request composed in the slot.
+
+    Args:
+        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        scenario: Dotted scenario fields to change, as `{"devices.count": 32}`.
+        seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
+        render_mode: `"human"` (a window, drawn anew after every slot), `"rgb_array"` (both need `edge-experts[plot]`) or
+            `"ansi"`.
+
+    Raises:
+        ScenarioError: if the scenario is not valid.
+        TableError: if a table is not valid.
+
+    Version history:
+        v0: first version.
+    """
+
+    metadata = {
+        "name": "edge_experts",
+        "render_modes": RENDER_MODES,
+        "is_parallelizable": True,
+        "render_fps": RENDER_FPS,
+    }
+
+    def __init__(
+        self,
+        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Mapping[str, Any] | None = None,
+        *,
+        seed: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"render_mode: {render_mode!r}, expected one of {RENDER_MODES} or None")
+        self.render_mode = render_mode
+        self.scenario = load_scenario(base, scenario)
+        self.metadata = {**self.metadata, "name": self.scenario.id}
+        self._seed = seed
+        self._began = False
+        self._window: Any = None
+        self.world = World(self.scenario, seed=0)
+        self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
+        counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U - self.scenario.devices.scripted}
+        self._places = {
+            f"{role}_{i}": (role, i) for role in counts if self.scenario.acts(role) for i in range(counts[role])
+        }
+        self.possible_agents = list(self._places)
+        self.agents: list[str] = []
+        self._seats: dict[str, list[int]] = {}
+        self._actions = {role: self.world.default_actions(role) for role in ROLES}
+        self._watch()
+
+    def _watch(self) -> None:
+        """Plain views of what is read in every step; the world keeps its buffers."""
+        state = self.world.state
+        records = {"device": np.asarray(state.devices)[0], "provider": np.asarray(state.providers)[0]}
+        self._over, self._presence = np.asarray(state.clock)["over"], records["device"]["presence"]
+        self._happened = {role: records[role][["reward", "terminated", "truncated", *INFO[role]]] for role in ROLES}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in UNPICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._window = None
+        self._watch()
+
+    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self.role_spaces[self.role_of(agent)].observation
+
+    def action_space(self, agent: str) -> gymnasium.Space[Any]:
+        """The same space object for all agents of a role."""
+        return self.role_spaces[self.role_of(agent)].action
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Observation], dict[str, dict[str, Any]]]:
+        """Begin an episode: the first one of a seed if it is given, else the next one of the present seed."""
+        if seed is not None or self._seed is None or not self._began:
+            self._seed = seed if seed is not None else self._seed
+            if self._seed is None:
+                self._seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+            self.world.reset(seed=self._seed)
+        elif self.agents or self.world.state.clock.slot[0] > 0:  # in the middle of an episode
+            self.world.reset(episode=int(self.world.state.clock.episode[0]) + 1)
+        self._began = True
+        self._seat(self._present())
+        if self.render_mode == "human":
+            self.render()
+        return self._observe(self.agents, final=False), {agent: {} for agent in self.agents}
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Play one slot.
+
+        Args:
+            actions: One action for every agent in `agents`.
+
+        Raises:
+            ValueError: if an action is missing, out of range, or for an agent that is not there.
+        """
+        self._take(actions)
+        acted = self.agents
+        self.world.step(self._actions["device"], self._actions["provider"])
+        over = bool(self._over[0])
+        present = [] if over else self._present()
+        shown = acted if present == acted or over else acted + [agent for agent in present if agent not in acted]
+        happened = {role: table.tolist() for role, table in self._happened.items()}
+        rewards, terminated, truncated, infos = {}, {}, {}, {}
+        for agent in shown:
+            role, i = self._places[agent]
+            rewards[agent], terminated[agent], truncated[agent], *rest = happened[role][i]
+            infos[agent] = info = dict(zip(INFO[role], rest, strict=True))
+            if role == "device":
+                info["ended"] = ENDINGS[info["ended"]]
+        observations = self._observe(shown, final=over)
+        if any(terminated.values()):
+            present = [agent for agent in present if not terminated[agent]]
+        if present != acted:
+            self._seat(present)
+        if self.render_mode == "human" and not over:
+            self.render()
+        return observations, rewards, terminated, truncated, infos
+
+    def state(self) -> np.ndarray:
+        """Global state: the observations of all providers, then of all devices, as one float32 vector."""
+        return self.world.views.joined()[0]
+
+    def render(self) -> str | np.ndarray | None:
+        """A picture of the market as `render_mode` asks: text, an RGB array (height, width, 3) uint8, or a window.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+            RuntimeError: for a window where there is no display.
+        """
+        from ..recording.render import Window, draw, write
+
+        if self.render_mode == "ansi":
+            return write(self.world)
+        if self.render_mode == "human":
+            self._window = self._window or Window(RENDER_FPS)
+            self._window.show(draw(self.world))
+            return None
+        return draw(self.world) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def role_of(self, agent: str) -> str:
+        """`device` or `provider`.
+
+        Raises:
+            ValueError: if there is no such agent.
+        """
+        try:
+            return self._places[agent][0]
+        except KeyError:
+            raise ValueError(f"agent: {agent!r} is not one of {self.possible_agents}") from None
+
+    def _present(self) -> list[str]:
+        live = (self._presence == PRESENT).tolist()
+        if all(live):
+            return self.possible_agents.copy()
+        return [agent for agent, (role, i) in self._places.items() if role == "provider" or live[i]]
+
+    def _seat(self, agents: list[str]) -> None:
+        """Let these agents act in the next slot."""
+        self.agents = agents
+        self._seats = {role: [] for role in ROLES}
+        for agent in agents:
+            role, i = self._places[agent]
+            self._seats[role].append(i)
+
+    def _take(self, actions: Mapping[str, Any]) -> None:
+        """Put the agents' actions where the world reads them."""
+        if not self.agents:
+            raise ValueError("step: the episode is over or has not begun; call reset()")
+        for agent in actions:
+            if agent not in self.agents:
+                raise ValueError(f"actions: {agent!r} is not in the present agents {self.agents}")
+        for agent in self.agents:
+            if agent not in actions:
+                raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
+        self._actions["device"][0] = (self.world.sizes.X, 0)
+        for role, seats in self._seats.items():
+            if seats:
+                given = [actions[f"{role}_{i}"] for i in seats]
+                self._actions[role][0, seats] = self._together(role, given)
+
+    def _together(self, role: str, given: list[Any]) -> np.ndarray:
+        """Actions of one role as the world takes them: (agents, parts)."""
+        spaces = self.role_spaces[role]
+        together = as_array(given)
+        if together.shape != (len(given), *spaces.shape) or together.dtype.kind not in "iu":
+            for i, action in zip(self._seats[role], given, strict=True):
+                one = as_array(action)
+                if one.shape != spaces.shape or one.dtype.kind not in "iu":
+                    raise ValueError(f"actions: '{role}_{i}' plays {action!r}, which is not in {spaces.action}")
+        return spaces.to_world(together)
+
+    def _observe(self, agents: list[str], final: bool) -> dict[str, Observation]:
+        views = self.world.final_views if final else self.world.views
+        seen = {}
+        for role in ROLES:
+            observations, masks = views.of(role)
+            rows = zip(observations[0].copy(), self.role_spaces[role].shown_mask(masks[0]), strict=True)
+            seen[role] = [{"observation": observation, "action_mask": mask} for observation, mask in rows]
+        return {agent: seen[role][i] for agent in agents for role, i in (self._places[agent],)}
+
+
+UNPICKLED = ("_over", "_presence", "_happened", "_window")
+INFO = {
+    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
+    "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),
+}
+
+
+def parallel_env(**kwargs: Any) -> EdgeEnv:
+    """Entry point of `pettingzoo.make("parallel", id)`; arguments as `EdgeEnv`."""
+    return EdgeEnv(**kwargs)

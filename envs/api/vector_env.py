@@ -1,0 +1,245 @@
+"""All agents of one role in many worlds as one batch: plain arrays (`AgentBatch`) and a Gymnasium `VectorEnv`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from ..scenario import Scenario, ScenarioError
+from ..sim.spec import ROLES
+from ..sim.state import PRESENT
+from ..sim.world import World
+from .policy import Partners
+from .spaces import RoleSpaces
+
+
+class AgentBatch:
+    """The agents of one role in B worlds as N = B x agents rows of arrays that are filled in place.
+
+    The form that PufferLib's native environments have, and that a TorchRL or plain torch loop reads without a copy:
+    `torch.from_numpy(batch.observations)` made once shows every later step. World b's agent i is row `b * agents + i`.
+    Where an episode ends, the next one begins at once; what was seen last is in `final_observations`.
+
+    Args:
+        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        n_worlds: B.
+        role: `"device"` or `"provider"`.
+        seed: Key of the random stream.
+        scenario: Dotted scenario fields to change.
+        partners: Who plays the other role; by default devices wait and providers keep their defaults.
+        threads: At most this many step the worlds together.
+
+    Attributes:
+        world: The `World` behind it.
+        num_agents: N.
+        single_observation_space: Box of one row.
+        single_action_space: Discrete or MultiDiscrete of one row.
+        observations: (N, D) float32, a view of the world's own buffer.
+        action_masks: (N, M) int8, parts of the action side by side, 1 = legal.
+        rewards: (N,) float32, credits.
+        terminals: (N,) bool: the agent left, or the episode really ended.
+        truncations: (N,) bool: the episode was cut.
+        masks: (N,) bool: the agent is there. Rows of absent agents are zero and their actions are ignored, as are those of
+            devices that follow the scenario's script.
+        final_observations: (N, D) float32, valid where `terminals` or `truncations`.
+        final_action_masks: (N, M) int8, likewise.
+
+    Raises:
+        ScenarioError: if the scenario is not valid or the role does not act in it.
+        TableError: if a table is not valid.
+
+    Example:
+        >>> batch = AgentBatch("edge_experts/text-v0", n_worlds=4)
+        >>> observations, infos = batch.reset(seed=7)
+        >>> observations.shape
+        (64, 69)
+        >>> observations, rewards, terminals, truncations, infos = batch.step(batch.sample_actions(np.random.default_rng(0)))
+    """
+
+    def __init__(
+        self,
+        base: Scenario | str | Path | Mapping[str, Any],
+        n_worlds: int = 1,
+        role: str = "device",
+        seed: int = 0,
+        scenario: Mapping[str, Any] | None = None,
+        partners: Partners | None = None,
+        threads: int = 1,
+    ) -> None:
+        if role not in ROLES:
+            raise ValueError(f"role: {role!r} is not one of {', '.join(ROLES)}")
+        self.role, self.partners = role, partners
+        self.world = World(base, n_worlds, seed, scenario, threads=threads)
+        if not self.world.scenario.acts(role):
+            raise ScenarioError(f"role: '{role}' does not act in {self.world.scenario.id}; take the other one")
+        self.spaces = RoleSpaces(role, self.world.sizes)
+        self.single_observation_space = self.spaces.observation["observation"]
+        self.single_action_space = self.spaces.action
+        self.agents_per_world = self.world.sizes.U if role == "device" else self.world.sizes.P
+        self.num_agents = N = n_worlds * self.agents_per_world
+        observations, masks = self.world.views.of(role)
+        self.observations = observations.reshape(N, -1)
+        self._world_masks, self._record = masks.reshape(N, -1), self._records()
+        self.action_masks = np.zeros((N, len(self.spaces.mask_columns)), np.int8)
+        self.rewards = np.zeros(N, np.float32)
+        self.terminals, self.truncations, self.masks = (np.zeros(N, np.bool_) for _ in range(3))
+        self.final_observations = np.zeros_like(self.observations)
+        self.final_action_masks = np.zeros_like(self.action_masks)
+
+    def _records(self) -> Any:
+        state = self.world.state
+        return np.asarray(state.devices if self.role == "device" else state.providers).reshape(-1)
+
+    def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
+        """Begin an episode in every world: the first of a seed if it is given, else the next."""
+        episode = 0 if seed is not None else int(self.world.state.clock.episode.max()) + 1
+        self.world.reset(seed=seed, episode=episode)
+        self.rewards[:], self.terminals[:], self.truncations[:] = 0.0, False, False
+        self._look()
+        return self.observations, []
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], list[dict[str, Any]]]:
+        """Play one slot.
+
+        Args:
+            actions: (N, parts) integers, or (N,) where an action has one part.
+
+        Returns:
+            Observations, rewards, terminals, truncations and infos: the attributes, filled anew, and an empty list.
+
+        Raises:
+            ValueError: for actions of the wrong shape or out of range.
+        """
+        given = np.asarray(actions)
+        shape = (self.num_agents, *self.spaces.shape)
+        if given.shape != shape or given.dtype.kind not in "iu":
+            raise ValueError(f"actions: {given.dtype} array of shape {given.shape}, expected integers of shape {shape}")
+        mine = self.spaces.to_world(given).reshape(self.world.n_worlds, self.agents_per_world, -1)
+        devices, providers = self.partners.act(self.world) if self.partners is not None else (None, None)
+        self.world.step(*((mine, providers) if self.role == "device" else (devices, mine)))
+        self.rewards[:] = self._record["reward"]
+        self.terminals[:], self.truncations[:] = self._record["terminated"], self._record["truncated"]
+        ended = self.terminals | self.truncations
+        if ended.any():
+            over = np.repeat(self.world.state.clock.over, self.agents_per_world)
+            columns = self.spaces.mask_columns
+            last, masks = (view.reshape(self.num_agents, -1)[ended] for view in self.world.final_views.of(self.role))
+            now, here = over[ended, None], self._world_masks[ended]
+            self.final_observations[ended] = np.where(now, last, self.observations[ended])
+            self.final_action_masks[ended] = np.where(now, masks, here)[:, columns]
+        self._look()
+        return self.observations, self.rewards, self.terminals, self.truncations, []
+
+    def _look(self) -> None:
+        np.take(self._world_masks, self.spaces.mask_columns, axis=1, out=self.action_masks)
+        if self.role == "device":
+            np.equal(self._record["presence"], PRESENT, out=self.masks)
+            if scripted := self.world.scenario.devices.scripted:
+                self.masks.reshape(self.world.n_worlds, -1)[:, -scripted:] = False
+        else:
+            self.masks[:] = True
+
+    def sample_actions(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Uniformly random legal actions: (N, parts) or (N,)."""
+        devices, providers = self.world.sample_actions(rng)
+        drawn = (devices if self.role == "device" else providers).reshape(self.num_agents, -1)
+        return self.spaces.from_world(drawn)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
+    """The agents of one role in many worlds as a Gymnasium vector environment, one sub-environment an agent.
+
+    Spaces, rewards and episode ends are those of `EdgeEnv`. Episodes begin anew in the step in which they end
+    (`AutoresetMode.SAME_STEP`): `infos["final_obs"]` holds what was seen last. `infos["present"]` tells which agents are
+    there; the rows of the others are idle until the next episode of their world.
+
+    Args:
+        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        num_envs: Number of agents: a multiple of those of the role in one world.
+        role: `"device"` or `"provider"`.
+        scenario: Dotted scenario fields to change.
+        partners: Who plays the other role, as in `AgentBatch`.
+        copy: Whether to return copies; without, arrays are the world's own buffers and change in the next step.
+        threads: At most this many step the worlds together.
+
+    Raises:
+        ScenarioError: if the scenario is not valid, the role does not act in it, or `num_envs` does not fit it.
+
+    Version history:
+        v0: first version.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
+        num_envs: int = 1,
+        role: str = "device",
+        scenario: Mapping[str, Any] | None = None,
+        partners: Partners | None = None,
+        copy: bool = True,
+        threads: int = 1,
+    ) -> None:
+        one = AgentBatch(base, 1, role, scenario=scenario)
+        if num_envs < 1 or num_envs % one.num_agents:
+            raise ScenarioError(
+                f"num_envs: {num_envs} is not a multiple of {one.num_agents}, the number of {role}s in a world of "
+                f"{one.world.scenario.id}; take {max(1, round(num_envs / one.num_agents)) * one.num_agents}"
+            )
+        self.batch = AgentBatch(
+            one.world.scenario, num_envs // one.num_agents, role, partners=partners, threads=threads
+        )
+        self.num_envs, self.copy = num_envs, copy
+        self.single_observation_space = self.batch.spaces.observation
+        self.single_action_space = self.batch.spaces.action
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._began = False
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Begin an episode in every world."""
+        super().reset(seed=seed)
+        if seed is None and not self._began:
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+        self._began = True
+        self.batch.reset(seed)
+        return self._seen(), {"present": self.batch.masks.copy()}
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Play one slot in every world; `actions` as `action_space`."""
+        batch = self.batch
+        if not self._began:
+            raise ValueError("step: no episode has begun; call reset()")
+        _, rewards, terminals, truncations, _ = batch.step(actions)
+        infos: dict[str, Any] = {"present": batch.masks.copy()}
+        ended = terminals | truncations
+        if ended.any():
+            last = np.full(self.num_envs, None, dtype=object)
+            for i in np.flatnonzero(ended):
+                last[i] = {
+                    "observation": batch.final_observations[i].copy(),
+                    "action_mask": batch.final_action_masks[i].copy(),
+                }
+            infos["final_obs"], infos["_final_obs"] = last, ended
+        kept = [rewards, terminals, truncations]
+        return self._seen(), *(value.copy() if self.copy else value for value in kept), infos  # type: ignore[return-value]
+
+    def _seen(self) -> dict[str, NDArray[Any]]:
+        seen: dict[str, NDArray[Any]] = {"observation": self.batch.observations, "action_mask": self.batch.action_masks}
+        return {name: value.copy() for name, value in seen.items()} if self.copy else seen

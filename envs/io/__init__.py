@@ -1,0 +1,1 @@
+"""Files and references: read, written and checked in one place."""

@@ -1,0 +1,1 @@
+"""Episodes as tables, as demonstrations and as pictures."""

@@ -1,0 +1,170 @@
+"""Demonstrations: what every agent saw, played and got, as Parquet, for learning from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..api.spaces import RoleSpaces
+from ..sim.spec import ROLES
+from ..sim.world import World
+
+Array = NDArray[Any]
+VECTORS = {"observation": np.float32, "action_mask": np.int8, "action": np.int64}
+SCALARS = {
+    "episode": np.int64,
+    "agent": np.int64,
+    "slot": np.int64,
+    "reward": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+}
+
+
+class DemonstrationError(ValueError):
+    """Demonstrations cannot be read, or are of another environment. Names the file and the fix."""
+
+
+class Demonstrations:
+    """Gathers one episode of every world, for each acting role a row for each agent and slot that it is there.
+
+    Columns: `episode`, `agent`, `slot`, `observation` (entries), `action_mask` (choices), `action` (parts, as agents play
+    them), `reward`, `terminated`, `truncated`; rows are ordered by episode, agent and slot.
+
+    Args:
+        world: What is played, from a reset on.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._spaces = {role: RoleSpaces(role, world.sizes) for role in ROLES if world.scenario.acts(role)}
+        self._slots: dict[str, list[dict[str, Array]]] = {role: [] for role in self._spaces}
+        self._running = np.ones(world.n_worlds, bool)
+
+    def play(self, policy: Any) -> None:
+        """Play every world's episode to its end with a policy (see `baselines.policies`)."""
+        self.world.reset()
+        while self._running.any():
+            self._step(*policy.act(self.world))
+
+    def _step(self, devices: Array | None, providers: Array | None) -> None:
+        world, state = self.world, self.world.state
+        played = {
+            role: world.default_actions(role) if given is None else given
+            for role, given in (("device", devices), ("provider", providers))
+        }
+        seen = {role: self._seen(role, played[role]) for role in self._slots}
+        world.step(played["device"], played["provider"])
+        for role, columns in seen.items():
+            record = state.devices if role == "device" else state.providers
+            ends = {name: np.array(record[name]) for name in ("terminated", "truncated")}
+            self._slots[role].append({**columns, "reward": np.array(record.reward, np.float32), **ends})
+        self._running &= ~state.clock.over
+
+    def _seen(self, role: str, played: Array) -> dict[str, Array]:
+        world, spaces = self.world, self._spaces[role]
+        observation, mask = world.views.of(role)
+        B, n = observation.shape[:2]
+        there = world.live_devices if role == "device" else np.ones((B, n), bool)
+        return {
+            "episode": np.repeat(np.arange(B)[:, None], n, axis=1),
+            "agent": np.repeat(np.arange(n)[None], B, axis=0),
+            "slot": np.repeat(np.array(world.state.clock.slot)[:, None], n, axis=1),
+            "observation": observation.copy(),
+            "action_mask": spaces.shown_mask(mask),
+            "action": np.array(spaces.from_world(played)).reshape(B, n, len(spaces.nvec)),
+            "kept": there & self._running[:, None],
+        }
+
+    def columns(self, role: str) -> dict[str, Array]:
+        """All rows of a role: (rows,) or (rows, entries)."""
+        slots = self._slots[role]
+        kept = np.concatenate([slot["kept"].reshape(-1) for slot in slots])
+        found = {}
+        for name, kind in {**SCALARS, **VECTORS}.items():
+            value = np.concatenate([slot[name].reshape(-1, *slot[name].shape[2:]) for slot in slots])
+            found[name] = value[kept].astype(kind, copy=False)
+        order = np.lexsort((found["slot"], found["agent"], found["episode"]))
+        return {name: value[order] for name, value in found.items()}
+
+    def save(self, folder: str | Path, about: dict[str, str] | None = None) -> Path:
+        """Write a table for each role into a folder, which is made; each file appears only when it is complete.
+
+        Raises:
+            ImportError: if pyarrow is not installed.
+        """
+        arrow, parquet = _pyarrow()
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        notes = {**(about or {}), "scenario": self.world.scenario.to_yaml(), "seed": str(self.world.seed)}
+        for role in self._slots:
+            rows = self.columns(role)
+            columns = {
+                name: arrow.FixedSizeListArray.from_arrays(arrow.array(value.reshape(-1)), value.shape[-1])
+                if name in VECTORS
+                else arrow.array(value)
+                for name, value in rows.items()
+            }
+            part = place / f".{role}.part"
+            parquet.write_table(arrow.table(columns).replace_schema_metadata(notes), part)
+            os.replace(part, place / f"{role}.parquet")
+        return place
+
+
+def read_demonstrations(folder: str | Path, role: str) -> dict[str, Array]:
+    """The columns of a role, see `Demonstrations`.
+
+    Raises:
+        DemonstrationError: if they are not there, or not complete.
+    """
+    table = _open(folder, role, "read_table")
+    found = {}
+    for name in (*SCALARS, *VECTORS):
+        column = table[name].combine_chunks()
+        if name in VECTORS:
+            found[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+        else:
+            found[name] = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def demonstration_sizes(folder: str | Path, role: str) -> dict[str, int]:
+    """Entries of a role's observation, action_mask and action.
+
+    Raises:
+        DemonstrationError: if they are not there, or not complete.
+    """
+    schema = _open(folder, role, "read_schema")
+    return {name: int(schema.field(name).type.list_size) for name in VECTORS}
+
+
+def _open(folder: str | Path, role: str, reader: str) -> Any:
+    """A role's table, or its schema."""
+    _, parquet = _pyarrow()
+    file = Path(folder) / f"{role}.parquet"
+    if not file.is_file():
+        raise DemonstrationError(
+            f"demonstrations: there is no file '{file}'; make it with: edge-experts demonstrate POLICY --env ID --save {folder}"
+        )
+    try:
+        found = getattr(parquet, reader)(file)
+    except (OSError, ValueError) as error:
+        raise DemonstrationError(f"demonstrations: '{file}' cannot be read: {error}") from None
+    names = found.column_names if reader == "read_table" else found.names
+    missing = [name for name in (*SCALARS, *VECTORS) if name not in names]
+    if missing:
+        raise DemonstrationError(f"demonstrations: '{file}' has no column {', '.join(missing)}")
+    return found
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ImportError("demonstrations need pyarrow: pip install 'edge-experts[parquet]'") from None
+    return pyarrow, pyarrow.parquet

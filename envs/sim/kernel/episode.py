@@ -1,0 +1,115 @@
+"""How an episode begins and ends, and who is there in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...physics import mobility, rng
+from ...physics.jit import jit
+from ..state import ABSENT, DROPPED, LEFT, PRESENT, Figures, Worlds
+from .channel import draw_links
+from .requests import arrival_chance, end_request, open_request
+
+
+@jit
+def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+    """Place everybody, load what fits, and draw the first requests."""
+    start, burst, _, _ = rng.uniforms(key, rng.BURST, 1)
+    w.clock.slot, w.clock.phase = 0, start
+    w.clock.trace_start = int(start * len(f.trace))
+    w.clock.busy_period = int(burst * 2.0)
+    for p in range(c.P):
+        place_provider(p, key, w, c, f)
+    for u in range(c.U):
+        place_device(u, key, w, c, f)
+    draw_links(key, w, c, f)
+    chance = arrival_chance(w, c, f)
+    for u in range(c.U):
+        if w.devices[u].presence == PRESENT and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
+            open_request(u, key, w, c, f)
+    shuffle_order(key, w, c)
+
+
+@jit
+def place_provider(p: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+    """A provider stands at random, or at the roadside, and loads its experts in the order of the list while memory lasts."""
+    provider = w.providers[p]
+    x, y, _, _ = rng.uniforms(key, rng.PLACE, c.U + p)
+    provider.x_m, provider.y_m = x * c.area_m, y * c.area_m
+    if c.mobility == mobility.HIGHWAY:
+        provider.x_m, provider.y_m = mobility.roadside_m(p, c.P, c.area_m)
+    provider.price, provider.speed, provider.bandwidth = c.default_price, c.default_speed, c.default_bandwidth
+    provider.views, provider.power = c.default_views, c.default_power
+    provider.loading, provider.loading_s = -1, 0.0
+    free_gb = c.memory_gb
+    for e in range(p, c.E, c.P):
+        expert = w.experts[e]
+        expert.backlog, expert.last_used = 0.0, 0
+        expert.loaded = f.machines[e].memory_gb <= free_gb
+        if expert.loaded:
+            free_gb -= f.machines[e].memory_gb
+
+
+@jit
+def place_device(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+    """A device stands at random, in a lane or at home, with a full battery and no request.
+
+    Where devices come and go, half are absent. The first local expert that fits is in memory.
+    """
+    device = w.devices[u]
+    x, y, target_x, target_y = rng.uniforms(key, rng.PLACE, u)
+    device.x_m, device.y_m = x * c.area_m, y * c.area_m
+    device.target_x_m, device.target_y_m = target_x * c.area_m, target_y * c.area_m
+    device.heading = 1.0 if y >= 0.5 else -1.0
+    if c.mobility == mobility.HIGHWAY:
+        device.y_m = mobility.lane_m(y, c.area_m)
+    elif c.at_home:
+        device.x_m, device.y_m = w.providers[u % c.P].x_m, w.providers[u % c.P].y_m
+    device.presence = PRESENT if c.churn == 0.0 or rng.uniforms(key, rng.CHURN, u)[0] < 0.5 else ABSENT
+    device.battery_j, device.local_backlog_s = c.battery_j, 0.0
+    device.memory_gb = f.device_memory_gb[int(rng.uniforms(key, rng.MEMORY, u)[0] * len(f.device_memory_gb))]
+    device.loaded, device.handover = -1, False
+    for place in range(c.X - 1, c.E - 1, -1):
+        if f.machines[place].memory_gb <= device.memory_gb:
+            device.loaded = place
+    device.last_latency_s, device.requests = 0.0, 0
+    device.open = False
+
+
+@jit
+def end_stays(key: rng.Key, w: Worlds, c: Any) -> None:
+    """Devices leave and come; the episode is over when all have left, or at the time limit."""
+    left = 0
+    for u in range(c.U):
+        device = w.devices[u]
+        draw = rng.uniforms(key, rng.CHURN, u)[0] if c.churn > 0.0 else 1.0
+        if device.presence == PRESENT:
+            satisfied = c.requests_per_device > 0 and device.requests >= c.requests_per_device
+            if satisfied or draw < c.churn:
+                device.presence = LEFT
+                device.terminated = True
+                if device.open:
+                    end_request(u, DROPPED, w)
+        elif device.presence == ABSENT and draw < c.churn:
+            device.presence = PRESENT
+            device.joined = True
+        left += device.presence == LEFT
+    everybody_left = left == c.U
+    w.clock.over = everybody_left or w.clock.slot >= c.slots
+    if w.clock.over:
+        for p in range(c.P):
+            w.providers[p].terminated, w.providers[p].truncated = everybody_left, not everybody_left
+        for u in range(c.U):
+            w.devices[u].truncated = w.devices[u].presence == PRESENT
+
+
+@jit
+def shuffle_order(key: rng.Key, w: Worlds, c: Any) -> None:
+    """Draw the order of service of the next slot (Fisher-Yates)."""
+    for u in range(c.U):
+        w.order[u] = u
+    for i in range(c.U - 1, 0, -1):
+        j = int(rng.uniforms(key, rng.ORDER, i)[0] * (i + 1))
+        w.order[i], w.order[j] = w.order[j], w.order[i]
+    for i in range(c.U):
+        w.devices[w.order[i]].turn = i

@@ -1,0 +1,145 @@
+"""What is allowed and what it costs: shared by the kernel, the masks and the heuristics.
+
+Here and in the kernel `w` is one world (a row of `state.Worlds`), `c` the constants, `f` the figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...physics import quality
+from ...physics.jit import jit
+from ..state import PRESENT, Figures, Worlds
+
+
+@jit
+def provider_of(expert: int, c: Any) -> int:
+    """The host of an expert."""
+    return expert % c.P  # type: ignore[no-any-return]
+
+
+@jit
+def access_of(u: int, expert: int, w: Worlds, c: Any) -> int:
+    """The provider whose air a device uses to reach an expert: its host, or the one that serves the device."""
+    return w.devices[u].serving if c.serving else provider_of(expert, c)  # type: ignore[no-any-return]
+
+
+@jit
+def is_home(u: int, p: int, c: Any) -> bool:
+    """Whether a device and a provider are one client."""
+    return c.at_home and u % c.P == p  # type: ignore[no-any-return]
+
+
+@jit
+def is_reachable(u: int, p: int, w: Worlds, c: Any) -> bool:
+    """Whether a device has a usable link to a provider."""
+    if not c.has_gaps or is_home(u, p, c):
+        return True
+    return w.links.gain_db[u, p] >= c.least_gain_db and w.links.distance_m[u, p] <= c.range_m  # type: ignore[no-any-return]
+
+
+@jit
+def is_available(expert: int, w: Worlds, c: Any) -> bool:
+    """Whether an expert is loaded and works."""
+    if expert == c.outage_expert and c.outage_slot <= w.clock.slot < c.outage_end:
+        return False
+    return w.experts[expert].loaded  # type: ignore[no-any-return]
+
+
+@jit
+def may_act(u: int, w: Worlds) -> bool:
+    """Whether a device is there, with a request in hand and energy to serve it."""
+    device = w.devices[u]
+    return device.presence == PRESENT and device.open and device.battery_j > 0.0  # type: ignore[no-any-return]
+
+
+@jit
+def suits(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
+    """Whether an expert can do what a device's request asks for."""
+    device = w.devices[u]
+    if not f.serves[device.kind, place]:
+        return False
+    if device.strict and f.machines[place].hallucination > c.max_hallucination:
+        return False
+    if c.distinct:
+        for i in range(device.done):
+            if w.parts[u, i] == place:
+                return False
+    return True
+
+
+@jit
+def may_place(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
+    """Whether a device may place a part on an expert (E to X - 1: a local one)."""
+    if not may_act(u, w) or not suits(u, place, w, c, f):
+        return False
+    if place >= c.E:
+        device = w.devices[u]
+        return device.local_budget > 0.0 and f.machines[place].memory_gb <= device.memory_gb  # type: ignore[no-any-return]
+    return is_available(place, w, c) and is_reachable(u, access_of(u, place, w, c), w, c)
+
+
+@jit
+def can_place(u: int, w: Worlds, c: Any, f: Figures) -> bool:
+    """Whether a device may place a part anywhere."""
+    for place in range(c.X):
+        if may_place(u, place, w, c, f):
+            return True
+    return False
+
+
+@jit
+def may_load(p: int, place: int, w: Worlds, c: Any) -> bool:
+    """Whether a provider may start to load the expert at a place (1..C) of its catalogue."""
+    expert = (place - 1) * c.P + p
+    return expert < c.E and w.providers[p].loading < 0 and not w.experts[expert].loaded
+
+
+@jit
+def price_of(expert: int, w: Worlds, c: Any, f: Figures) -> float:
+    """What the host asks per unit of work, credits."""
+    price = f.price_levels[w.providers[provider_of(expert, c)].price] * f.machines[expert].price
+    return price * c.price_factor if w.clock.slot >= c.price_slot else price  # type: ignore[no-any-return]
+
+
+@jit
+def seconds_of(place: int, w: Worlds, c: Any, f: Figures) -> float:
+    """Seconds per unit of work at the announced speed."""
+    if place >= c.E:
+        return f.machines[place].seconds_per_unit  # type: ignore[no-any-return]
+    return f.machines[place].seconds_per_unit / f.speed_levels[w.providers[provider_of(place, c)].speed]  # type: ignore[no-any-return]
+
+
+@jit
+def loading_s(u: int, place: int, w: Worlds, c: Any, f: Figures) -> float:
+    """Seconds until a device has a local expert in memory."""
+    if place < c.E or w.devices[u].loaded == place:
+        return 0.0
+    return f.machines[place].memory_gb / c.device_load_gb_per_s  # type: ignore[no-any-return]
+
+
+@jit
+def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f: Figures) -> float:
+    """What the first `n` parts of a request are worth together, by the quality rule of its kind.
+
+    Args:
+        u: The device that holds the request.
+        experts: (K,) places of the parts.
+        n: How many of them count.
+        score: (X,) SCORE of every expert: recorded, or what is expected.
+        aspects: (X, A), likewise.
+        w: World.
+        f: Figures.
+    """
+    kind = f.kinds[w.devices[u].kind]
+    if kind.rule == quality.TEXT:
+        return quality.compose_text(experts, n, score.quality, score.work, kind.coherence)
+    if kind.rule == quality.VIDEO:
+        return quality.compose_video(experts, n, score.quality, aspects)
+    if kind.rule == quality.OBJECT3D:
+        return quality.compose_object3d(experts, n, aspects, kind.coherence)
+    if kind.rule == quality.ENSEMBLE:
+        return quality.compose_ensemble(experts, n, score.quality, w.gate[u], kind.temperature)
+    return f.models.quality(  # type: ignore[no-any-return]
+        experts, n, score.quality, score.work, aspects, w.gate[u], kind.coherence, kind.temperature
+    )

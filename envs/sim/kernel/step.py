@@ -1,0 +1,198 @@
+"""One slot of one world, told in the order it happens, and the loop over worlds.
+
+Throughout, `w` is one world (a row of `state.Worlds`), `c` the constants and `f` the figures. All randomness is a pure
+function of the slot's key (see `rng`), so worlds never touch one another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...physics import economics, rng
+from ...physics.jit import entry, inline, jit
+from ..state import NONE, PRESENT, Figures, Ints, Links, Worlds
+from .channel import fade_links, move_devices
+from .devices import choose_experts, serve_parts, share_bands
+from .episode import begin_episode, end_stays, shuffle_order
+from .observations import Board, fill_board, mask_device, mask_provider, observe_device, observe_provider
+from .providers import drain_queues, finish_loading, steer_providers
+from .requests import expire_requests, receive_requests, switch_period
+
+
+@entry
+def step_worlds(
+    first: int,
+    last: int,
+    worlds: Worlds,
+    c: Any,
+    f: Figures,
+    device_actions: Ints,
+    provider_actions: Ints,
+    board: Board,
+    views: Any,
+    final_views: Any,
+) -> None:
+    """Advance the worlds `first` to `last - 1` by one slot; where an episode ends, keep its last views and begin the next.
+
+    Args:
+        first: Where to begin.
+        last: Where to end.
+        worlds: State, updated in place.
+        c: Constants.
+        f: Recorded figures.
+        device_actions: (B, U, 2), expert and power level; those of scripted devices are overwritten.
+        provider_actions: (B, P, 6), price, speed, bandwidth policy, load, views and transmit power.
+        board: Scratch.
+        views: Observations and masks to write (`world.Views`).
+        final_views: The same, written only where an episode ends.
+    """
+    for b in range(first, last):
+        w = row(b, worlds)
+        step_world(device_actions[b], provider_actions[b], w, c, f)
+        if w.clock.over:
+            observe_world(b, board, w, c, f, final_views)
+            w.clock.episode += 1
+            begin_episode(key_of(w, c, 0), w, c, f)
+        observe_world(b, board, w, c, f, views)
+
+
+@entry
+def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Figures, board: Board, views: Any) -> None:
+    """Begin the episode that every world's clock names."""
+    for b in range(first, last):
+        w = row(b, worlds)
+        begin_slot(w, c)
+        begin_episode(key_of(w, c, 0), w, c, f)
+        observe_world(b, board, w, c, f, views)
+
+
+@entry
+def observe_worlds(worlds: Worlds, c: Any, f: Figures, board: Board, views: Any) -> None:
+    """Write the observations and masks of all worlds anew."""
+    for b in range(len(worlds.clock)):
+        w = row(b, worlds)
+        observe_world(b, board, w, c, f, views)
+
+
+@entry
+def first_wrong(actions: Ints, limits: Ints) -> int:
+    """Where in the flattened actions (B, agents, parts) the first one out of range stands; -1: nowhere."""
+    parts = len(limits)
+    flat = actions.reshape(-1)
+    for i in range(len(flat)):
+        if flat[i] < 0 or flat[i] >= limits[i % parts]:
+            return i
+    return -1
+
+
+@inline
+def row(b: int, worlds: Worlds) -> Worlds:
+    """One world of many."""
+    return Worlds(
+        worlds.clock[b],
+        worlds.providers[b],
+        worlds.experts[b],
+        worlds.devices[b],
+        Links(
+            worlds.links.line_of_sight[b],
+            worlds.links.distance_m[b],
+            worlds.links.shadow[b],
+            worlds.links.fading_re[b],
+            worlds.links.fading_im[b],
+            worlds.links.gain_db[b],
+        ),
+        worlds.gate[b],
+        worlds.parts[b],
+        worlds.order[b],
+    )
+
+
+@jit
+def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
+    """The random stream of a slot of the present episode."""
+    return rng.stream(c.seed, w.clock.world, w.clock.episode, slot)
+
+
+@jit
+def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+    """One slot: devices choose, the air is shared, experts serve, providers steer, and the world moves on.
+
+    Providers decide together with the devices, but what they decide holds from the next slot on: what devices were shown
+    is what they get and what they pay.
+    """
+    begin_slot(w, c)
+    choose_experts(device_actions, w, c, f)
+    share_bands(device_actions, w, c, f)
+    serve_parts(device_actions, w, c, f)
+    expire_requests(w, c, f)
+    drain_queues(w, c, f)
+    finish_loading(w, c)
+    steer_providers(provider_actions, w, c, f)
+    pay_rewards(w, c)
+
+    w.clock.slot += 1
+    key = key_of(w, c, w.clock.slot)
+    end_stays(key, w, c)
+    move_devices(key, w, c, f)
+    fade_links(key, w, c, f)
+    switch_period(key, w, c)
+    receive_requests(key, w, c, f)
+    shuffle_order(key, w, c)
+
+
+@jit
+def begin_slot(w: Worlds, c: Any) -> None:
+    """Nothing has happened yet in this slot."""
+    w.clock.over, w.clock.energy_j = False, 0.0
+    for p in range(c.P):
+        provider = w.providers[p]
+        provider.invalid, provider.terminated, provider.truncated = False, False, False
+        provider.served, provider.late, provider.power_w = 0, 0, c.idle_power_w
+        provider.reward, provider.revenue, provider.electricity = 0.0, 0.0, 0.0
+        provider.loading_cost, provider.late_cost = 0.0, 0.0
+    for e in range(c.E):
+        w.experts[e].busy_s = 0.0
+    for u in range(c.U):
+        device = w.devices[u]
+        device.acted, device.refused, device.invalid = False, False, False
+        device.arrived, device.joined, device.terminated, device.truncated = False, False, False, False
+        device.placed, device.ended = -1, NONE
+        device.share, device.part_latency_s, device.quality, device.latency_s = 0.0, 0.0, 0.0, 0.0
+        device.hallucination = 0.0
+        device.reward, device.earned, device.payment, device.energy, device.latency = 0.0, 0.0, 0.0, 0.0, 0.0
+
+
+@jit
+def pay_rewards(w: Worlds, c: Any) -> None:
+    """Sum every agent's terms and mix private with shared reward."""
+    total, agents = 0.0, c.P
+    for p in range(c.P):
+        provider = w.providers[p]
+        provider.reward = provider.revenue + provider.electricity + provider.loading_cost + provider.late_cost
+        total += provider.reward
+    for u in range(c.U):
+        device = w.devices[u]
+        device.reward = device.earned + device.payment + device.energy + device.latency
+        total += device.reward
+        agents += device.acted
+    mean = total / agents
+    for p in range(c.P):
+        w.providers[p].reward = economics.mix(w.providers[p].reward, mean, c.team)
+    for u in range(c.U):
+        if w.devices[u].acted:
+            w.devices[u].reward = economics.mix(w.devices[u].reward, mean, c.team)
+
+
+@jit
+def observe_world(b: int, board: Board, w: Worlds, c: Any, f: Figures, views: Any) -> None:
+    """Write the observations and masks of all agents; a device that has just left is shown its last view."""
+    fill_board(board, w, c, f)
+    for u in range(c.U):
+        if w.devices[u].presence == PRESENT or w.devices[u].terminated:
+            observe_device(u, board, w, c, f, views.devices[b, u])
+        else:
+            views.devices[b, u, :] = 0.0
+        mask_device(u, board, w, c, f, views.device_masks[b, u])
+    for p in range(c.P):
+        observe_provider(p, board, w, c, f, views.providers[b, p])
+        mask_provider(p, w, c, f, views.provider_masks[b, p])

@@ -1,0 +1,356 @@
+"""From a scenario to the numbers the kernel reads: constants, recorded figures, arrival traces."""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..physics import quality
+from ..physics.economics import CREDITS_PER_USD
+from ..physics.radio import jakes_correlation
+from ..scenario import Scenario, ScenarioError
+from ..schema import Requests
+from ..tables import ExpertTable, QualityTable
+from ..tables.expert_table import Expert
+from ..tables.reading import TABLES_DIR, Stamp, stamped
+from .plugins import SLOTS, code_of, find_model, pointers
+from .state import CONSTANTS, KIND, MACHINE, SCORE, Figures, Floats, Ints
+
+BITS_PER_TOKEN = 4 * 8  # a token is about four characters of English (OpenAI's rule of thumb)
+TRACE_SLOT_S = 5.0
+OUT_OF_REACH_DB = -1e9  # no link is weaker
+
+
+def build_constants(s: Scenario, seed: int, f: Figures) -> Any:
+    """The scenario as one record of numbers (`state.CONSTANTS`)."""
+    radio, devices, providers = s.radio, s.devices, s.providers
+    kinds = [s.kind(table) for table in s.quality_tables]
+    E, L = len(s.experts), max(1, len(s.local_experts))
+    still = s.mobility.model == "static"
+    noise_w_hz = 10 ** ((radio.noise_dbm_hz + radio.noise_figure_db - 30) / 10)
+    highest_power_w = max(devices.power_levels_w)
+    failing = s.events.outage_expert
+    values = dict(
+        P=providers.count,
+        U=devices.count,
+        E=E,
+        X=E + L,
+        C=-(-E // providers.count),
+        loads=-(-E // providers.count) if _can_load(s, f) else 0,
+        seed=seed,
+        slots=s.episode.slots,
+        slot_s=s.episode.slot_s,
+        requests_per_device=s.episode.requests_per_device,
+        subtasks=max(kind.subtasks for kind in kinds),
+        deadline_slots=max(kind.deadline_slots for kind in kinds),
+        context_spread=s.requests.context_spread,
+        distinct=s.requests.distinct,
+        show_prompt=s.requests.show_prompt,
+        strict_share=s.requests.strict_share,
+        max_hallucination=s.requests.max_hallucination,
+        arrival_process=code_of("arrivals", s.arrivals.process),
+        arrival_rate=s.arrivals.rate_per_s,
+        burst_ratio=s.arrivals.burst_ratio,
+        burst_stop=1.0 / s.arrivals.burst_slots,
+        gate_skill=s.gate.skill,
+        gate_noise=s.gate.noise,
+        channel=code_of("channel", radio.channel),
+        serving=radio.access == "serving",
+        has_gaps=radio.min_snr_db is not None or radio.range_m is not None,
+        handover_margin_db=radio.handover_margin_db,
+        handover_s=radio.handover_s,
+        least_gain_db=OUT_OF_REACH_DB
+        if radio.min_snr_db is None
+        else radio.min_snr_db + 10 * math.log10(noise_w_hz * radio.bandwidth_hz / highest_power_w),
+        range_m=math.inf if radio.range_m is None else radio.range_m,
+        carrier_hz=radio.carrier_hz,
+        bandwidth_hz=radio.bandwidth_hz,
+        noise_w_hz=noise_w_hz,
+        provider_power_w=radio.provider_power_w,
+        max_tx_s=radio.max_tx_s,
+        backhaul_bps=radio.backhaul_bps,
+        cloud_rtt_s=radio.cloud_rtt_s,
+        fading_correlation=1.0
+        if still
+        else jakes_correlation(s.mobility.speed_mps, radio.carrier_hz, s.episode.slot_s),
+        mobility=code_of("mobility", s.mobility.model),
+        step_m=s.mobility.speed_mps * s.episode.slot_s,
+        area_m=s.mobility.area_m,
+        churn=devices.churn,
+        battery_j=devices.battery_j,
+        may_wait=devices.may_wait,
+        at_home=devices.at_home,
+        providers_act=providers.act,
+        scripted=devices.scripted,
+        highest_power_w=highest_power_w,
+        highest_price=max(providers.price_levels),
+        highest_speed=max(providers.speed_levels),
+        highest_views=max(providers.view_levels),
+        highest_factor=max(providers.power_factors),
+        highest_memory_gb=max(devices.memory_gb),
+        local_budget=devices.local_budget_units,
+        device_load_gb_per_s=devices.load_gb_per_s,
+        default_price=providers.default_price,
+        default_speed=providers.default_speed,
+        default_bandwidth=providers.default_bandwidth,
+        default_views=providers.default_views,
+        default_power=providers.default_power,
+        view_angle_deg=providers.view_angle_deg,
+        memory_gb=providers.memory_gb,
+        load_gb_per_s=providers.load_gb_per_s,
+        load_cost_per_gb=providers.load_cost_per_gb,
+        usd_per_kwh=providers.usd_per_kwh,
+        idle_power_w=providers.idle_power_w,
+        late_penalty=providers.late_penalty,
+        queue_limit_s=s.queue_limit_s,
+        energy_weight=s.rewards.energy_weight,
+        latency_weight=s.rewards.latency_weight,
+        team=s.rewards.team,
+        outage_expert=s.experts.index(failing) if failing else -1,
+        outage_slot=s.events.outage_slot,
+        outage_end=s.events.outage_slot + s.events.outage_slots,
+        price_factor=s.events.price_factor,
+        price_slot=s.events.price_slot if s.events.price_factor != 1.0 else s.episode.slots,
+    )
+    names = CONSTANTS.names or ()
+    return np.rec.array([tuple(values[name] for name in names)], dtype=CONSTANTS)[0]
+
+
+def _can_load(s: Scenario, f: Figures) -> bool:
+    """Whether some provider's memory is too small for all of its experts, so that there is something to load."""
+    count, memory_gb = s.providers.count, f.machines.memory_gb[: len(s.experts)]
+    return any(memory_gb[p::count].sum() > s.providers.memory_gb for p in range(count))
+
+
+def load_figures(scenario: Scenario) -> tuple[Figures, tuple[QualityTable, ...]]:
+    """The figures a scenario uses, and the quality tables they come from.
+
+    Raises:
+        TableError: if a table is not valid.
+        ScenarioError: if the scenario names an expert or a model that is not known, or an expert whose memory no provider
+            has.
+    """
+    machines, tables = _load_tables(
+        stamped(scenario.tables.experts), tuple(stamped(name) for name in scenario.quality_tables)
+    )
+    places = _find_experts(scenario, machines, tables)
+    kinds = [_read_kind(scenario, i, table, places) for i, table in enumerate(tables)]
+    aspects = max(kind.aspects.shape[-1] for kind in kinds)
+
+    def stacked(name: str) -> Any:
+        return np.concatenate([getattr(kind, name) for kind in kinds])
+
+    def padded(name: str) -> Floats:
+        parts = [getattr(kind, name) for kind in kinds]
+        return np.concatenate([np.pad(part, ((0, 0), (0, 0), (0, aspects - part.shape[-1]))) for part in parts])
+
+    counts = [len(kind.category) for kind in kinds]
+    offsets = np.cumsum([0, *(len(table.categories) for table in tables)])
+    return Figures(
+        scores=_records({name: stacked(name) for name in ("quality", "work", "bits")}),
+        aspects=padded("aspects"),
+        priors=_records({name: stacked(f"prior_{name}") for name in ("quality", "work", "bits")}),
+        prior_aspects=padded("prior_aspects"),
+        work_spread=stacked("work_spread"),
+        category=np.concatenate([kind.category + offsets[i] for i, kind in enumerate(kinds)]),
+        kinds=_kind_records(scenario, tables, counts),
+        kind=np.repeat(np.arange(len(kinds)), counts),
+        serves=np.stack([kind.serves for kind in kinds]),
+        machines=_machines(scenario, places),
+        device_power_w=np.array(scenario.devices.power_levels_w),
+        device_memory_gb=np.array(scenario.devices.memory_gb),
+        price_levels=np.array(scenario.providers.price_levels),
+        speed_levels=np.array(scenario.providers.speed_levels),
+        view_levels=np.array(scenario.providers.view_levels, float),
+        power_factors=np.array(scenario.providers.power_factors),
+        trace=_read_trace(scenario.arrivals.process, scenario.episode.slot_s),
+        models=pointers(scenario),
+    ), tables
+
+
+@lru_cache(maxsize=16)  # a runner builds hundreds of environments from the same files
+def _load_tables(experts: Stamp, quality: tuple[Stamp, ...]) -> tuple[ExpertTable, tuple[QualityTable, ...]]:
+    machines = ExpertTable.load(experts.path)
+    return machines, tuple(QualityTable.load(stamp.path, machines) for stamp in quality)
+
+
+def _find_experts(scenario: Scenario, machines: ExpertTable, tables: tuple[QualityTable, ...]) -> list[Expert | None]:
+    """Who stands at each of the X places; nobody at the local one if devices have none."""
+    recorded = {name for table in tables for name in table.experts}
+    named = [("experts", name) for name in scenario.experts]
+    named += [("devices.local_expert", name) for name in scenario.local_experts]
+    for field, name in named:
+        if name not in machines.experts or machines[name].recorded_as not in recorded:
+            usable = sorted(expert.name for expert in machines.experts.values() if expert.recorded_as in recorded)
+            files = ", ".join(table.path.name for table in tables)
+            near = get_close_matches(name, usable, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(usable)}"
+            raise ScenarioError(f"{field}: '{name}' has no scores in {files}; {hint}")
+    hosted = [machines[name] for name in scenario.experts]
+    _check_memory(scenario, hosted)
+    local: list[Expert | None] = [machines[name] for name in scenario.local_experts]
+    return [*hosted, *(local or [None])]
+
+
+def _check_memory(scenario: Scenario, hosted: list[Expert]) -> None:
+    memory_gb = scenario.providers.memory_gb
+    for expert in hosted:
+        if expert.memory_gb > memory_gb:
+            raise ScenarioError(
+                f"providers.memory_gb: {memory_gb} cannot hold '{expert.name}', which needs "
+                f"{expert.memory_gb:g} GB: raise it or drop the expert"
+            )
+
+
+class KindFigures(NamedTuple):
+    """The figures of one table: n prompts in use, g categories, X places."""
+
+    quality: Floats  # (n, X)
+    work: Floats  # (n, X), of a part
+    bits: Floats  # (n, X), of a part
+    aspects: Floats  # (n, X, A)
+    prior_quality: Floats  # (g, X)
+    prior_work: Floats  # (g, X)
+    prior_bits: Floats  # (g, X)
+    prior_aspects: Floats  # (g, X, A)
+    work_spread: Floats  # (g, X)
+    category: Ints  # (n,)
+    serves: Any  # (X,) bool
+
+
+def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Expert | None]) -> KindFigures:
+    request = scenario.kind(scenario.quality_tables[i])
+    serves = np.array([expert is not None and expert.recorded_as in table.experts for expert in places])
+    known = [expert if expert is not None and ok else None for expert, ok in zip(places, serves, strict=True)]
+    chosen = table.select([expert.recorded_as if expert else table.experts[0] for expert in known])
+    factor = np.array([expert.quality_factor if expert else 0.0 for expert in known])
+    part = serves / (request.subtasks if request.split_work else 1)
+    quality, work, bits = chosen.quality * factor, chosen.work_units * part, chosen.output_bits * part
+    aspects = [_aspect(chosen, name) * factor for name in _aspects_of(request, table)]
+    stacked = np.stack(aspects, axis=-1) if aspects else np.zeros((*quality.shape, 0))
+    rows = _prompts_in_use(scenario, table)
+    variance = chosen.prior(work**2) - chosen.prior(work) ** 2
+    return KindFigures(
+        quality=quality[rows],
+        work=work[rows],
+        bits=bits[rows],
+        aspects=stacked[rows],
+        prior_quality=chosen.prior(quality),
+        prior_work=chosen.prior(work),
+        prior_bits=chosen.prior(bits),
+        prior_aspects=np.stack([chosen.prior(values) for values in aspects], axis=-1)
+        if aspects
+        else np.zeros((len(table.categories), len(places), 0)),
+        work_spread=np.sqrt(np.maximum(variance, 0.0)),
+        category=table.category[rows],
+        serves=serves,
+    )
+
+
+def _rule_of(request: Requests, table: QualityTable) -> str:
+    if request.rule != "auto":
+        return request.rule
+    return table.modality if table.modality in SLOTS["quality"].built_in else "text"
+
+
+def _aspects_of(request: Requests, table: QualityTable) -> tuple[str, ...]:
+    """The recorded columns that the quality rule reads."""
+    rule = _rule_of(request, table)
+    code = code_of("quality", rule)
+    names = quality.ASPECTS[code] if code in quality.ASPECTS else find_model("quality", rule).aspects
+    for name in names:
+        if name not in table.dimensions:
+            columns = ", ".join(table.dimensions) or "none"
+            raise ScenarioError(
+                f"requests.rule: '{rule}' reads the column '{name}', which {table.path.name} does not have (further "
+                f"columns there: {columns}); add it or take another rule"
+            )
+    return names
+
+
+def _aspect(table: QualityTable, name: str) -> Floats:
+    """A recorded column; where a prompt was not rated on it, the expert's training-split mean stands in: (N, E)."""
+    values = table.dimensions[name]
+    means = np.nanmean(values[table.split("train")], axis=0)
+    return np.where(np.isnan(values), means, values)
+
+
+def _prompts_in_use(scenario: Scenario, table: QualityTable) -> Ints:
+    rows, wanted = table.split(scenario.tables.split), scenario.tables.prompts
+    if wanted > len(rows):
+        raise ScenarioError(
+            f"tables.prompts: {wanted} exceeds the {len(rows)} prompts of split '{scenario.tables.split}' of "
+            f"{table.path.name}"
+        )
+    return rows[np.linspace(0, len(rows) - 1, wanted).round().astype(np.int64)] if wanted else rows
+
+
+def _kind_records(scenario: Scenario, tables: tuple[QualityTable, ...], counts: list[int]) -> Any:
+    names = scenario.quality_tables
+    shares = np.array([scenario.kinds[name].share if name in scenario.kinds else 1.0 for name in names])
+    shares /= shares.sum()
+    starts, firsts = np.cumsum([0.0, *shares]), np.cumsum([0, *counts])
+    out = np.recarray(len(names), KIND)
+    for i, (name, table) in enumerate(zip(names, tables, strict=True)):
+        request = scenario.kind(name)
+        out[i] = (
+            code_of("quality", _rule_of(request, table)),
+            request.subtasks,
+            request.deadline_slots,
+            firsts[i],
+            counts[i],
+            starts[i],
+            shares[i],
+            request.value_low,
+            request.value_high,
+            request.context_tokens * BITS_PER_TOKEN,
+            request.coherence,
+            request.temperature,
+        )
+    return out
+
+
+def _records(columns: dict[str, Floats]) -> Any:
+    out = np.recarray(next(iter(columns.values())).shape, SCORE)
+    for name, values in columns.items():
+        out[name] = values
+    return out
+
+
+def _machines(scenario: Scenario, places: list[Expert | None]) -> Any:
+    """The machines at the X places; a local expert that is not a device's in the table runs as the scenario says."""
+    out = np.recarray(len(places), MACHINE)
+    for row, expert in enumerate(places):
+        if expert is None:
+            out[row] = (False, scenario.devices.local_seconds_per_unit, scenario.devices.local_power_w, 0.0, 0.0, 1.0)
+            continue
+        at_host = row < len(scenario.experts) or expert.host_class == "device"
+        machines = scenario.providers.machines
+        hosted_on_edge = row < len(scenario.experts) and not expert.is_cloud
+        count = machines[row % scenario.providers.count % len(machines)] if hosted_on_edge else 1.0
+        out[row] = (
+            expert.is_cloud and at_host,
+            expert.seconds_per_unit / count if at_host else scenario.devices.local_seconds_per_unit,
+            expert.power_w * count if at_host else scenario.devices.local_power_w,
+            expert.price_usd_per_unit * CREDITS_PER_USD if row < len(scenario.experts) else 0.0,
+            expert.memory_gb if at_host else 0.0,
+            expert.hallucination_rate if math.isfinite(expert.hallucination_rate) else 1.0,
+        )
+    return out
+
+
+def _read_trace(process: str, slot_s: float) -> Floats:
+    if not process.startswith("trace_"):
+        return np.ones(1)
+    requests = np.loadtxt(TABLES_DIR / f"arrivals_{process.removeprefix('trace_')}.csv", delimiter=",", skiprows=1)[
+        :, 1
+    ]
+    # a slot longer or shorter than the trace's covers that much of it
+    edges = np.arange(math.floor(len(requests) * TRACE_SLOT_S / slot_s) + 1) * slot_s / TRACE_SLOT_S
+    total = np.interp(edges, np.arange(len(requests) + 1), np.concatenate([[0.0], np.cumsum(requests)]))
+    counts = np.diff(total)
+    return np.asarray(counts / counts.mean())

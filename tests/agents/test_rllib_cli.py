@@ -1,0 +1,518 @@
+"""The `rllib` command as users run it: trains, resumes, evaluates, and explains what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_experts.agents.cli import main
+from edge_experts.envs import shipped_ids
+
+BIN = Path(sys.executable).parent
+FAST = {
+    "num_envs_per_env_runner": 8,
+    "train_batch_size_per_learner": 96,
+    "minibatch_size": 48,
+    "num_epochs": 1,
+    "hidden": [16, 16],
+    "lr": 1e-3,
+}
+USER_ENV = '''
+import functools
+import gymnasium
+import numpy as np
+from pettingzoo import ParallelEnv
+
+
+class Echo(ParallelEnv):
+    """Two agents see a number and are paid for naming it."""
+
+    metadata = {"name": "echo"}
+
+    def __init__(self, length=5):
+        self.length = length
+        self.possible_agents = ["caller_0", "caller_1"]
+        self.agents = []
+
+    @functools.lru_cache(None)
+    def observation_space(self, agent):
+        return gymnasium.spaces.Box(0, 1, (3,), np.float32)
+
+    @functools.lru_cache(None)
+    def action_space(self, agent):
+        return gymnasium.spaces.Discrete(3)
+
+    def _see(self):
+        self.number = self.rng.integers(3)
+        return {agent: np.eye(3, dtype=np.float32)[self.number] for agent in self.agents}
+
+    def reset(self, seed=None, options=None):
+        self.rng = np.random.default_rng(seed)
+        self.agents, self.t = list(self.possible_agents), 0
+        return self._see(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self.t += 1
+        rewards = {agent: float(action == self.number) for agent, action in actions.items()}
+        done = {agent: self.t >= self.length for agent in self.agents}
+        seen, never = self._see(), dict.fromkeys(self.agents, False)
+        infos = {agent: {} for agent in self.agents}
+        if self.t >= self.length:
+            self.agents = []
+        return seen, rewards, never, done, infos
+'''
+
+
+def rllib(
+    *arguments: str, cwd: Path | None = None, check: bool = True, timeout: int = 240
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([BIN / "rllib", *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout)
+    assert not check or done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+
+
+def test_train_writes_everything_and_resumes_and_evaluates(tmp_path: Path) -> None:
+    job = [
+        "train",
+        "--algo",
+        "MoEPPO",
+        "--env",
+        "edge_experts/text-v0",
+        "--config",
+        json.dumps(FAST),
+        "--local-dir",
+        str(tmp_path),
+        "--name",
+        "job",
+        "--set",
+        "episode.slots=10",
+        "--set",
+        "devices.churn=0.05",
+        "--seed",
+        "1",
+        "--checkpoint-freq",
+        "2",
+    ]
+    done = rllib(*job, "--stop", '{"training_iteration": 3}')
+    run = tmp_path / "job"
+    assert "checkpoint_000003" in done.stdout and "learning_curve.png" in done.stdout
+    assert [row["training_iteration"] for row in rows(run)] == [1, 2, 3]
+    assert {p.name for p in run.glob("checkpoint_*")} == {"checkpoint_000002", "checkpoint_000003"} and not list(
+        run.glob(".*part")
+    )
+    assert (run / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
+    tags = scalars(run)
+    for tag in (
+        "env_runners/episode_return_mean",
+        "learners/device/router_entropy",
+        "learners/device/branch_load_0",
+        "learners/provider/branch_load_3",
+    ):
+        assert tag in tags, tag
+    # resume goes on in the same directory, from the iteration it stopped at
+    rllib(*job, "--stop", '{"env_steps": 480}', "--resume")
+    assert [row["training_iteration"] for row in rows(run)] == [1, 2, 3, 4, 5]
+    steps = [row["env_steps"] for row in rows(run)]
+    assert steps == sorted(steps) and len(set(steps)) == 5 and steps[-1] >= 480
+    # without --resume a new directory is taken; --restore begins there with the old weights
+    rllib(*job, "--stop", '{"training_iteration": 6}', "--restore", str(run / "checkpoint_000005"))
+    assert [row["training_iteration"] for row in rows(tmp_path / "job-2")] == [6]
+    shown = rllib("evaluate", str(run / "checkpoint_000005"), "--episodes", "2", "--render")
+    assert "mean return" in shown.stdout and "slot 3 of 10" in shown.stdout + shown.stderr
+    evaluated = subprocess.run(
+        [
+            BIN / "edge-experts",
+            "evaluate",
+            run / "checkpoint_000005",
+            "--env",
+            "text-v0",
+            "--episodes",
+            "2",
+            "--set",
+            "episode.slots=10",
+            "--json",
+            tmp_path / "r.json",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (
+        "normalised score" in evaluated.stdout and json.loads((tmp_path / "r.json").read_text())["invalid_actions"] == 0
+    )
+    wrong = subprocess.run(
+        [BIN / "edge-experts", "evaluate", run / "checkpoint_000005", "--env", "netmoe-v0", "--episodes", "2"],
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        wrong.returncode == 2
+        and "was trained on observations of 69 entries" in wrong.stderr
+        and "Traceback" not in wrong.stderr
+    )
+
+
+def scalars(run: Path) -> set[str]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return set(events.Tags()["scalars"])
+
+
+def test_killed_runs_resume_from_the_last_checkpoint_and_ctrl_c_saves_one(tmp_path: Path) -> None:
+    job = [
+        str(BIN / "rllib"),
+        "train",
+        "--algo",
+        "MoEPPO",
+        "--env",
+        "edge_experts/netmoe-v0",
+        "--config",
+        json.dumps(FAST),
+        "--local-dir",
+        str(tmp_path),
+        "--name",
+        "job",
+        "--checkpoint-freq",
+        "1",
+        "--stop",
+        '{"training_iteration": 100000}',
+    ]
+    run = tmp_path / "job"
+    first = subprocess.Popen(job, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    wait_for(lambda: len(list(run.glob("checkpoint_*"))) >= 3, first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    reached = max(int(p.name[-6:]) for p in run.glob("checkpoint_*"))
+    second = subprocess.Popen([*job, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: max(int(p.name[-6:]) for p in run.glob("checkpoint_*")) > reached + 2, second)
+    second.send_signal(signal.SIGINT)
+    out, _ = second.communicate(timeout=60)
+    assert second.returncode == 0 and "checkpoint_" in out
+    last = max(int(p.name[-6:]) for p in run.glob("checkpoint_*"))
+    iterations = [row["training_iteration"] for row in rows(run)]
+    assert iterations == list(range(1, last + 1)), "no iteration is lost or counted twice"
+    assert not list(run.glob("*.part"))
+
+
+def wait_for(condition: object, process: subprocess.Popen[str] | subprocess.Popen[bytes], seconds: float = 120) -> None:
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            if condition():  # type: ignore[operator]
+                return
+        except ValueError:
+            pass
+        assert process.poll() is None, "ended before it was meant to"
+        time.sleep(0.2)
+    process.kill()
+    raise AssertionError("took too long")
+
+
+def test_env_of_ones_own_from_a_file_with_a_remote_runner(tmp_path: Path) -> None:
+    (tmp_path / "my_env.py").write_text(USER_ENV)
+    (tmp_path / "envs").mkdir()  # a package of the user's own with the name of one of our folders
+    (tmp_path / "envs" / "__init__.py").write_text("raise RuntimeError('the wrong envs was imported')")
+    config = {
+        "train_batch_size_per_learner": 60,
+        "minibatch_size": 30,
+        "num_epochs": 1,
+        "hidden": [8, 8],
+        "env_config": {"length": 4},
+    }
+    rllib(
+        "train",
+        "--algo",
+        "MoEPPO",
+        "--env",
+        "my_env.py:Echo",
+        "--config",
+        json.dumps(config),
+        "--num-env-runners",
+        "1",
+        "--stop",
+        '{"training_iteration": 2}',
+        "--name",
+        "echo",
+        cwd=tmp_path,
+    )
+    last = rows(tmp_path / "runs" / "echo")[-1]
+    assert set(last["module_returns"]) == {"caller"} and 0 < last["episode_return_mean"] < 8
+    shown = rllib("evaluate", "runs/echo/checkpoint_000002", "--episodes", "3", cwd=tmp_path)
+    assert "MoEPPO on my_env.py:Echo" in shown.stdout
+
+
+YAML = """
+my-experiment:
+  run: MoEPPO
+  env: edge_experts/netmoe-v0
+  stop: {training_iteration: 1}
+  config: {num_envs_per_env_runner: 4, train_batch_size_per_learner: 24, minibatch_size: 12, num_epochs: 1, hidden: [8, 8]}
+"""
+
+
+def test_yaml_file_and_stock_runner(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(YAML)
+    rllib("train", "file", "job.yaml", "--runner", "stock", "--set", "tables.prompts=5", cwd=tmp_path)
+    assert rows(tmp_path / "runs" / "job")[-1]["env_steps"] >= 24
+
+
+@pytest.mark.parametrize("env", [*shipped_ids(), "edge_experts/mixed-heldout-partners-v0"])
+def test_every_shipped_scenario_trains_an_iteration(env: str, tmp_path: Path) -> None:
+    small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 80, "minibatch_size": 40, "num_epochs": 1}
+    stop = ["--stop", '{"training_iteration": 1}', "--local-dir", str(tmp_path), "--name", "one"]
+    rllib("train", "--algo", "MoEPPO", "--env", env, "--set", "episode.slots=6", "--config", json.dumps(small), *stop)
+    (row,) = rows(tmp_path / "one")
+    assert row["episode_return_mean"] is not None
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "config"),
+    [
+        ("PPO", "edge_experts/text-v0", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
+        ("PPO", "CartPole-v1", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
+        ("MoEPPO", "CartPole-v1", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
+        (
+            "DQN",
+            "edge_experts/netmoe-v0",
+            {
+                "num_steps_sampled_before_learning_starts": 0,
+                "train_batch_size": 8,
+                "min_sample_timesteps_per_iteration": 20,
+            },
+        ),
+    ],
+)
+def test_other_algorithms_and_gymnasium_ids(algo: str, env: str, config: dict[str, object], tmp_path: Path) -> None:
+    rllib(
+        "train",
+        "--algo",
+        algo,
+        "--env",
+        env,
+        "--config",
+        json.dumps(config),
+        "--stop",
+        '{"training_iteration": 1}',
+        "--local-dir",
+        str(tmp_path),
+        "--name",
+        "x",
+    )
+    assert rows(tmp_path / "x")[-1]["env_steps"] > 0
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("edge_experts/text-v0", "edge_experts/netmoe-v0", "MoEPPO", "IMPALA", "SAC", "per_role"):
+        assert name in shown
+
+
+def test_more_processes_than_processors(ray_here: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Ray would wait for ever."""
+    from edge_experts.agents.cli import main
+
+    assert main([*GOOD, "--num-env-runners", "99", "--local-dir", str(tmp_path)]) == 2
+    assert "99 sampling and 0 learning processes need 99 processors" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+GOOD = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--stop", '{"env_steps": 1}']
+BAD = {
+    "algorithm": (
+        ["train", "--algo", "MoEPO", "--env", "edge_experts/text-v0"],
+        "algo: 'MoEPO' is not known; did you mean 'MoEPPO'",
+    ),
+    "environment": (
+        ["train", "--algo", "PPO", "--env", "edge_experts/txt-v0"],
+        "env: 'edge_experts/txt-v0' is not known; did you mean 'edge_experts/text-v0'",
+    ),
+    "module": (["train", "--algo", "PPO", "--env", "no_such_module:Env"], "'no_such_module' cannot be imported"),
+    "class": (
+        ["train", "--algo", "PPO", "--env", "edge_experts.envs:EdgEnv"],
+        "has no 'EdgEnv'; did you mean 'EdgeEnv'",
+    ),
+    "env file": (["train", "--algo", "PPO", "--env", "none.py:Env"], "there is no file 'none.py'"),
+    "scenario file": (
+        ["train", "--algo", "PPO", "--env", "none.yaml", "--stop", '{"env_steps": 1}'],
+        "there is no file 'none.yaml'",
+    ),
+    "nothing": (["train"], "give --algo and --env"),
+    "words": (["train", "files", "x.py"], "'files x.py' is not understood"),
+    "file": (["train", "file", "none.py"], "there is no file 'none.py'"),
+    "no stop": (GOOD[:5], "stop: no criterion"),
+    "stop json": ([*GOOD[:5], "--stop", "{1}"], "--stop: '{1}' is not valid JSON"),
+    "stop list": ([*GOOD[:5], "--stop", "[1]"], "--stop: '[1]' must be a JSON object"),
+    "stop name": (
+        [*GOOD[:5], "--stop", '{"env_step": 1}'],
+        "stop.env_step: unknown criterion; did you mean 'env_steps'",
+    ),
+    "stop value": ([*GOOD[:5], "--stop", '{"env_steps": "many"}'], "stop.env_steps: 'many' is not a number"),
+    "config key": ([*GOOD, "--config", '{"lrr": 1}'], "config.lrr: unknown key of MoEPPO; did you mean 'lr'"),
+    "config value": ([*GOOD, "--config", '{"branches": 0}'], "branches: 0 must be 1 or more"),
+    "top k": ([*GOOD, "--config", '{"top_k": 9}'], "top_k: 9 must be between 1 and branches = 4"),
+    "config json": ([*GOOD, "--config", "lr=1"], "--config: 'lr=1' is not valid JSON"),
+    "env_config": (
+        [*GOOD, "--config", '{"env_config": {"scenari": {}}}'],
+        "env_config.scenari: unknown key; did you mean 'scenario'",
+    ),
+    "set field": ([*GOOD, "--set", "devices.cuont=3"], "devices.cuont: unknown field; did you mean 'devices.count'"),
+    "set value": ([*GOOD, "--set", "devices.count=0"], "devices.count: 0"),
+    "set form": ([*GOOD, "--set", "devices.count"], "--set: 'devices.count' must be FIELD=VALUE"),
+    "shared": ([*GOOD, "--policies", "shared"], "policies: 'shared' gives agents with different spaces"),
+    "runner": (
+        ["train", "--algo", "PPO", "--env", "CartPole-v1", "--stop", '{"env_steps": 1}', "--runner", "batched"],
+        "runner: batched samples our environments",
+    ),
+    "runners": ([*GOOD, "--num-env-runners", "-1"], "--num-env-runners: -1 must not be negative"),
+    "own algo": (
+        ["train", "--algo", "os:path", "--env", "edge_experts/text-v0"],
+        "'os:path' is not an RLlib Algorithm",
+    ),
+    "own module": (
+        ["train", "--algo", "no:Such", "--env", "edge_experts/text-v0"],
+        "algo: 'no:Such': 'no' cannot be imp",
+    ),
+    "no demonstrations": (
+        ["train", "--algo", "BC", "--env", "edge_experts/text-v0", "--stop", '{"env_steps": 1}'],
+        "demonstrations: none are given; record some with: edge-experts demonstrate",
+    ),
+    "resume": ([*GOOD, "--resume", "--local-dir", "nowhere"], "--resume: there is no run with a checkpoint"),
+    "restore": ([*GOOD, "--restore", "nowhere"], "checkpoint: there is no folder 'nowhere'"),
+    "checkpoint": (["evaluate", "nowhere"], "checkpoint: there is no folder 'nowhere'"),
+    "not a checkpoint": (["evaluate", "."], "is not a checkpoint of rllib train"),
+    "episodes": (["evaluate", ".", "--episodes", "0"], "--episodes: 0 must be 1 or more"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import ray
+
+    monkeypatch.chdir(tmp_path)
+    arguments, message = BAD[case]
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err and shown.err.count("\n") == 1 and shown.err.startswith("rllib: ")
+    assert not ray.is_initialized() and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1", "expected one experiment"),
+        ("x: {run: MoEPPO}", "'env' is missing"),
+        ("x: {run: MoEPPO, env: e, sotp: {}}", "unknown key 'sotp'"),
+        ("x: {run: MoEPO, env: e}", "did you mean 'MoEPPO'"),
+        ("x: [", "not valid YAML"),
+    ],
+)
+def test_bad_experiment_files(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    assert main(["train", "file", str(tmp_path / "bad.yaml")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "must define `config`"),
+        ("config = 3", "must define `config`, an AlgorithmConfig; it is int"),
+        ("import nope", "ModuleNotFoundError"),
+        ("config = lambda env=None: 3", "must define `config`, an AlgorithmConfig; it is int"),
+        (
+            "from ray.rllib.algorithms.ppo import PPOConfig\nconfig = PPOConfig()\npolicies = 'mine'",
+            "policies: 'mine' is not one of shared, per_role, independent",
+        ),
+        (
+            "from ray.rllib.algorithms.ppo import PPOConfig\nconfig = PPOConfig()\nstop = {'env_steps': 1}",
+            "env: none is given",
+        ),
+    ],
+)
+def test_bad_python_files(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    assert main(["train", "file", str(tmp_path / "bad.py")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_same_seed_trains_the_same_networks_in_every_process(tmp_path: Path) -> None:
+    """Also where Python orders its sets otherwise."""
+    import torch
+    from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+    from edge_experts.agents.checkpoints.metadata import MODULE
+
+    weights = []
+    for key in ("1", "2"):
+        job = [
+            "train",
+            "--algo",
+            "MoEPPO",
+            "--env",
+            "edge_experts/text-v0",
+            "--seed",
+            "5",
+            "--config",
+            json.dumps(FAST),
+        ]
+        where = ["--local-dir", str(tmp_path), "--name", key, "--stop", '{"training_iteration": 2}']
+        environment = {**os.environ, "PYTHONHASHSEED": key, "OMP_NUM_THREADS": "1"}
+        subprocess.run(
+            [BIN / "rllib", *job, *where, "--num-env-runners", "0"],
+            check=True,
+            env=environment,
+            capture_output=True,
+            timeout=240,
+        )
+        modules = MultiRLModule.from_checkpoint(str(tmp_path / key / "checkpoint_000002" / MODULE))
+        weights.append({name: module.state_dict() for name, module in modules.items()})
+    for name, mine in weights[0].items():
+        assert all(torch.equal(value, weights[1][name][key]) for key, value in mine.items()), name
+
+
+def test_files_may_be_functions_of_the_environment(tmp_path: Path) -> None:
+    from edge_experts.agents.cli import _read_python, _read_yaml
+
+    file = tmp_path / "preset.py"
+    file.write_text(
+        "from edge_experts.agents.algorithms.moe_ppo import MoEPPOConfig\n"
+        "def config(env='edge_experts/text-v0'):\n    return MoEPPOConfig().environment(env)\n"
+        "def stop(env='edge_experts/text-v0'):\n    return {'env_steps': len(env)}\n"
+        "policies = 'independent'\n"
+    )
+    config, stop, policies = _read_python(file, "edge_experts/netmoe-v0", "auto")
+    assert (config.env, stop, policies) == ("edge_experts/netmoe-v0", {"env_steps": 22}, "independent")
+    assert _read_python(file, None, "auto")[1] == {"env_steps": 20}
+    (tmp_path / "x.yaml").write_text("x: {run: DQN, env: edge_experts/text-v0, config: {hidden: [8]}}")
+    assert _read_yaml(tmp_path / "x.yaml", "edge_experts/netmoe-v0", "auto")[0].env == "edge_experts/netmoe-v0"
+
+
+def test_flattened_actions_are_the_same_actions() -> None:
+    from edge_experts.agents.ray_env import find_env
+
+    plain, flat = (find_env("edge_experts/text-v0")(config) for config in ({}, {"flatten": True}))
+    plain.reset(seed=3)
+    observations, _ = flat.reset(seed=3)
+    assert observations["device_0"].shape == flat.observation_spaces["device_0"].shape == (69 + 10 * 4,)
+    choice = {agent: 5 for agent in flat.agents}
+    unravelled = {agent: np.array(np.unravel_index(5, plain.action_spaces[agent].nvec)) for agent in plain.agents}
+    for _ in range(5):
+        assert flat.step(choice)[1] == plain.step(unravelled)[1]

@@ -1,0 +1,175 @@
+"""What people look at: windows, films, and the dashboard in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_experts.baselines.cli import main
+from edge_experts.baselines.pages.dashboard import DashboardError, build_page, serve
+from edge_experts.envs import EdgeEnv, shipped_ids
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SHORT = {"episode.slots": 3}
+
+
+@pytest.mark.parametrize("name", shipped_ids())
+def test_every_scenario_can_be_drawn_and_written(name: str) -> None:
+    for mode in ("rgb_array", "ansi"):
+        env = EdgeEnv(name, SHORT, render_mode=mode)
+        seen, _ = env.reset(seed=1)
+        first = env.render()
+        env.step({a: env.action_space(a).sample(seen[a]["action_mask"]) for a in env.agents})
+        later = env.render()
+        if mode == "ansi":
+            assert first != later and all(expert in first for expert in env.scenario.experts)
+        else:
+            assert later.shape == (540, 960, 3) and later.dtype == np.uint8 and (first != later).any()
+
+
+def test_a_window_shows_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib import pyplot
+
+    from edge_experts.envs.recording.render import draw
+
+    pauses: list[float] = []
+    monkeypatch.setattr(pyplot, "get_backend", lambda: "qtagg")
+    monkeypatch.setattr(pyplot, "pause", pauses.append)
+    env = EdgeEnv("text-v0", SHORT, render_mode="human")
+    seen, _ = env.reset(seed=1)
+    for slot in range(2):
+        seen, *_ = env.step({a: env.action_space(a).sample(seen[a]["action_mask"]) for a in env.agents})
+        assert len(pauses) == slot + 2 and np.array_equal(env._window._image.get_array(), draw(env.world))
+    assert env.render() is None
+    env.close()
+    assert not pyplot.get_fignums()
+
+
+def test_without_a_display_a_window_says_what_to_do() -> None:
+    script = (
+        "import os; os.environ['MPLBACKEND'] = 'agg'\n"
+        "from edge_experts.envs import EdgeEnv; EdgeEnv('text-v0', render_mode='human').reset(seed=1)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert 'RuntimeError: render_mode: "human" needs a display' in done.stderr
+
+
+def test_films_show_every_slot(tmp_path: Path) -> None:
+    import imageio.v3 as imageio
+
+    file = tmp_path / "a.mp4"
+    assert main(["play", "text-v0", "--slots", "4", "--save", str(file)]) == 0
+    frames = imageio.imread(file, plugin="FFMPEG")
+    assert frames.shape == (4, 540, 960, 3) and list(tmp_path.iterdir()) == [file]
+    assert np.abs(frames[0].astype(float) - frames[3]).mean() > 0.1
+
+
+@pytest.fixture(scope="module")
+def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shown") / "episode"
+    assert main(["play", "text-v0", "--slots", "12", "--seed", "3", "--record", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("runs")
+    command = [
+        "train",
+        "--algo",
+        "MoEPPO",
+        "--env",
+        "edge_experts/text-v0",
+        "--set",
+        "episode.slots=10",
+        "--name",
+        "shown",
+    ]
+    settings = ["--config", '{"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 64, "minibatch_size": 32}']
+    rllib = str(Path(sys.executable).parent / "rllib")
+    stop = ["--stop", '{"training_iteration": 2}', "--local-dir", str(place)]
+    subprocess.run([rllib, *command, *settings, *stop], check=True, capture_output=True)
+    return place / "shown"
+
+
+def page_in_browser(file: Path) -> str:
+    """The page's document after its scripts have run."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *arguments, file.as_uri()], capture_output=True, text=True, timeout=120)
+    return done.stdout
+
+
+def test_the_dashboard_of_an_episode_in_a_browser(episode: Path, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    assert main(["dashboard", str(episode), "--html", str(file)]) == 0
+    dom = page_in_browser(file)
+    for title in (
+        "Reward by role",
+        "Price level by provider",
+        "Backlog by expert",
+        "Parts placed on",
+        "Quality of requests",
+    ):
+        assert title in dom
+    assert dom.count('class="main-svg"') >= 6, "every figure was drawn"
+    assert "gpt-3.5-turbo-0125" in dom and "http" not in file.read_text().split("</script>")[-1]
+
+
+def test_the_dashboard_of_a_run_in_a_browser(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    assert main(["dashboard", str(run), "--html", str(file)]) == 0
+    dom = page_in_browser(file)
+    for title in ("Return of all agents", "Return by policy", "Router load by branch", "Router entropy", "Price level"):
+        assert title in dom
+    assert dom.count('class="main-svg"') >= 9 and "branch_load_3" in dom
+
+
+def test_the_dashboard_is_served_on_this_machine_only(episode: Path) -> None:
+    page = build_page(episode)
+    with serve(page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host, port = server.server_address[:2]
+        assert host == "127.0.0.1"
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode() == page
+        with pytest.raises(DashboardError, match=f"--port: {port} cannot be used"):
+            serve(page, int(port))
+        server.shutdown()
+
+
+def broken(folder: Path, what: str) -> Any:
+    folder.mkdir()
+    if what == "rows":
+        (folder / "results.jsonl").write_text("{")
+    elif what == "empty":
+        (folder / "results.jsonl").write_text("")
+    elif what == "tables":
+        (folder / "devices.parquet").write_text("no parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nothing", "neither a run"),
+        ("rows", "is damaged"),
+        ("empty", "holds no results yet"),
+        ("tables", "cannot be read"),
+        ("missing", "there is no folder"),
+    ],
+)
+def test_folders_that_cannot_be_shown(
+    what: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "none" if what == "missing" else broken(tmp_path / "x", what)
+    assert main(["dashboard", str(folder), "--html", str(tmp_path / "page.html")]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "page.html").exists()

@@ -1,0 +1,132 @@
+"""The speed command: what it measures, what it reports, what it refuses. Never how fast anything is."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edge_experts.baselines.cli import main
+from edge_experts.baselines.speed import cases
+from edge_experts.baselines.speed.bare_ppo import BarePPO
+from edge_experts.baselines.speed.measure import Case, Measurement, measure, speed_table
+from edge_experts.envs import World
+
+
+def busy(seconds: float) -> Any:
+    def step(count: int) -> None:
+        until = time.process_time() + seconds * count
+        while time.process_time() < until:
+            pass
+
+    return step
+
+
+def waiting(seconds: float) -> Any:
+    return lambda count: time.sleep(seconds * count)
+
+
+def broken() -> Any:
+    raise OSError("no such device")
+
+
+def test_cpu_and_wall_time_are_told_apart_and_failures_reported() -> None:
+    cases = [
+        Case("busy", "world", 3, 2, busy, {"seconds": 0.01}),
+        Case("waiting", "world", 1, 1, waiting, {"seconds": 0.01}),
+        Case("broken", "peer", 1, 1, broken),
+        Case("alone", "training", 1, 1, busy, {"seconds": 0.01}, alone=True),
+    ]
+    found = {one.name: one for one in measure(cases, rounds=2, seconds=0.2)}
+    assert found["busy"].cpu_env_steps == pytest.approx(200, rel=0.5)  # two worlds, ten milliseconds a step
+    assert found["busy"].cpu_agent_steps == pytest.approx(3 * found["busy"].cpu_env_steps)
+    assert found["waiting"].wall_env_steps < 110 and found["waiting"].cpu_env_steps > 500
+    assert found["alone"].rounds == 2 and found["busy"].peak_mb > 10
+    assert found["broken"].error == "OSError: no such device" and found["broken"].rounds == 0
+    table = speed_table(list(found.values()))
+    assert "not measured: OSError: no such device" in table and table.count("\n") == 5
+
+
+def test_peers_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "find_spec", lambda name: name == "mpe2" or None)
+    assert {case.make for case in cases.peer_cases()} == {cases.mpe_step}
+    monkeypatch.setattr(cases, "find_spec", lambda name: None)
+    assert cases.peer_cases() == []
+
+
+def test_all_cases_of_ours_step() -> None:
+    """In this process, a few steps each."""
+    for case in cases.engine_cases():
+        if case.worlds <= 1024:
+            case.make(**{**case.options, **({"n_worlds": 2} if "n_worlds" in case.options else {})})(3)
+    names = [case.name for case in cases.training_cases(grid=True)]
+    assert len(names) == len(set(names)) == 17
+
+
+def test_more_experts_than_the_tables_hold() -> None:
+    assert callable(cases.experts_step(n_worlds=1, experts=20))
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "speed.json", tmp_path / "speed.png"]
+    assert (
+        main(
+            [
+                "speed",
+                "--only",
+                "view",
+                "world",
+                "--rounds",
+                "1",
+                "--seconds",
+                "0.02",
+                "--json",
+                str(files[0]),
+                "--plot",
+                str(files[1]),
+            ]
+        )
+        == 0
+    )
+    data = json.loads(files[0].read_text())
+    rows = [Measurement(**row) for row in data["measurements"]]
+    assert {row.group for row in rows} == {"view", "world"} and all(row.error is None for row in rows)
+    assert all(row.cpu_agent_steps > 1000 and row.peak_mb > 50 for row in rows)
+    assert data["machine"]["cpus"] >= 1 and data["versions"]["numba"] and data["rounds"] == 1
+    assert files[1].stat().st_size > 10_000 and files[1].read_bytes()[:4] == b"\x89PNG"
+    assert speed_table(rows).split("\n")[0] in capsys.readouterr().out
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--rounds", "0", "--rounds: 0 must be 1 or more"),
+        ("--seconds", "-1", "--seconds: -1.0 must be positive"),
+        ("--json", "speed.txt", "must end in .json"),
+        ("--plot", "speed.txt", "must end in .png or .svg"),
+        ("--json", "nowhere/speed.json", "there is no folder"),
+    ],
+)
+def test_bad_input(option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["speed", option, value]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_bare_loop_learns_what_it_is_compared_with() -> None:
+    settings = cases._training_config()
+    settings.minibatch_size, settings.num_epochs = 64, 2
+    world = World(settings.env, 8, seed=1, overrides=settings.env_config["scenario"])
+    torch.manual_seed(0)
+    loop = BarePPO(world, settings, slots=32)
+    before = {role: module.policy.weight.detach().clone() for role, module in loop.modules.items()}
+    rewards = [loop.iterate() for _ in range(12)]
+    assert np.mean(rewards[-3:]) > np.mean(rewards[:3])
+    assert all(not torch.equal(before[role], module.policy.weight) for role, module in loop.modules.items())
+    through_rllib = sum(p.numel() for p in loop.modules["device"].parameters())
+    assert through_rllib > 30_000  # the mixture, not a small stand-in

@@ -1,0 +1,235 @@
+"""What strangers add from outside: the guide as written, registration, entry points, models compiled into the kernel."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_experts.envs import (
+    EnvError,
+    ScenarioError,
+    World,
+    arrival_process,
+    channel_model,
+    load_scenario,
+    make,
+    mobility_model,
+    quality_rule,
+    register,
+)
+from edge_experts.envs.registry import find
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "envs" / "README.md").read_text(encoding="utf-8")
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_the_guide_works_as_written(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 17
+    for language, text in blocks:
+        if language in ("yaml", "python"):
+            name = text.split("\n")[0].removeprefix("# ")
+            assert name.endswith((".yaml", ".py")), name
+            (tmp_path / name).write_text(text)
+            continue
+        for command in text.strip().split("\n"):
+            done = subprocess.run(
+                command, shell=True, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": PATH}
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
+
+
+def test_a_package_called_envs_beside_ours_disturbs_nothing(tmp_path: Path) -> None:
+    package = tmp_path / "envs"
+    package.mkdir()
+    (package / "__init__.py").write_text("WHOSE = 'mine'\n")
+    blocks = re.findall(r"^```python\n# auction.py\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    (package / "auction.py").write_text(blocks[0])
+    script = (
+        "import envs, edge_experts.envs as ours\n"
+        "assert envs.WHOSE == 'mine' and ours.World('text-v0').reset() is not None\n"
+        "assert ours.make('envs.auction:Auction').rounds == 8\n"
+    )
+    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment)
+    settings = ["--config", '{"train_batch_size_per_learner": 256}', "--stop", '{"training_iteration": 1}']
+    command = ["rllib", "train", "--algo", "PPO", "--env", "envs.auction:Auction", *settings, "--num-env-runners", "1"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+
+
+def test_entry_points_of_installed_packages_are_known(tmp_path: Path) -> None:
+    info = tmp_path / "their_pkg-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-pkg\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edge_experts.envs]\nthem/auction-v0 = their_auction:Auction\n")
+    blocks = re.findall(r"^```python\n# auction.py\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "their_auction.py").write_text(blocks[0])
+    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(["edge-experts", "list"], env=environment, capture_output=True, text=True, check=True)
+    assert "them/auction-v0" in done.stdout
+    settings = ["--config", '{"train_batch_size_per_learner": 256}', "--stop", '{"training_iteration": 1}']
+    command = ["rllib", "train", "--algo", "PPO", "--env", "them/auction-v0", *settings, "--num-env-runners", "1"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+    validated = subprocess.run(["edge-experts", "validate", "them/auction-v0"], env=environment, capture_output=True)
+    assert validated.returncode == 0
+
+
+def test_registered_names_reach_every_maker(tmp_path: Path) -> None:
+    import gymnasium
+    import pettingzoo
+
+    file = tmp_path / "here.yaml"
+    file.write_text(load_scenario("text-v0", {"devices.count": 3}).to_yaml())
+    register("test/here-v0", str(file), **{"episode.slots": 9})
+    for env in (make("test/here-v0"), pettingzoo.make("parallel", "test/here-v0").unwrapped):
+        assert (env.scenario.id, env.scenario.devices.count, env.scenario.episode.slots) == ("test/here-v0", 3, 9)
+    assert World("test/here-v0").scenario.devices.count == 3
+    assert gymnasium.make("test/here-v0", agent="device_1").reset(seed=1)[0]["observation"].shape == (69,)
+    register("test/pole-v0", "gymnasium.envs.classic_control:CartPoleEnv", render_mode=None)
+    assert make("test/pole-v0").observation_space.shape == (4,)
+    assert pickle.loads(pickle.dumps(find("test/here-v0"))).make().scenario.devices.count == 3
+
+
+BAD = {
+    "form": (lambda: register("here", "a:b"), EnvError, "id: 'here' must have the form namespace/name-v0"),
+    "ours": (lambda: register("edge_experts/x-v0", "a:b"), EnvError, "a namespace other than edge_experts"),
+    "twice": (lambda: [register("test/two-v0", "random:Random") for _ in "ab"], EnvError, "is registered already"),
+    "target": (lambda: register("test/t-v0", "nothing"), EnvError, "target: 'nothing' must be module:Class"),
+    "module": (lambda: register("test/m-v0", "no_such:Class"), EnvError, "'no_such' cannot be imported"),
+    "class": (
+        lambda: register("test/c-v0", "random:Randm"),
+        EnvError,
+        "'random' has no 'Randm'; did you mean 'Random'",
+    ),
+    "constant": (lambda: register("test/k-v0", "math:pi"), EnvError, "'math:pi' is a float, not a class"),
+    "file": (lambda: make("none.py:Env"), EnvError, "there is no file 'none.py'"),
+    "name": (lambda: make("edge_experts/txt-v0"), EnvError, "did you mean 'edge_experts/text-v0'"),
+    "twin": (
+        lambda: make("edge_experts/text-heldout-outrage-v0"),
+        EnvError,
+        "did you mean 'edge_experts/text-heldout-outage",
+    ),
+    "arguments": (lambda: make("textwrap:TextWrapper", x=1), EnvError, "cannot be made with \\(x=1\\)"),
+    "yaml": (lambda: register("test/y-v0", "none.yaml"), ScenarioError, "there is no file 'none.yaml'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_registered_or_made(case: str) -> None:
+    call, kind, message = BAD[case]
+    with pytest.raises(kind, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+@quality_rule("test_geometry_only", aspects=("geometry",))
+def geometry_only(experts, n, quality, work, aspects, gate, coherence, temperature):  # type: ignore[no-untyped-def]
+    return aspects[experts[0], 0]
+
+
+@arrival_process("test_every_third")
+def every_third(rate_per_s, slot, slot_s, phase):  # type: ignore[no-untyped-def]
+    return 1e9 if slot % 3 == 0 else 0.0
+
+
+@mobility_model("test_east")
+def east(x_m, y_m, target_x_m, target_y_m, heading, step_m, area_m, u, v):  # type: ignore[no-untyped-def]
+    return min(area_m, x_m + step_m), y_m, u, v, heading
+
+
+@channel_model("test_flat")
+def flat(distance_m, carrier_hz, line_of_sight):  # type: ignore[no-untyped-def]
+    return 80.0
+
+
+MODELS = {
+    "requests.rule": "test_geometry_only",
+    "arrivals.process": "test_every_third",
+    "mobility.model": "test_east",
+    "radio.channel": "test_flat",
+}
+
+
+def test_models_from_outside_decide_what_happens() -> None:
+    world = World("object3d-v0", n_worlds=4, seed=1, overrides=MODELS)
+    world.reset()
+    rng, composed = np.random.default_rng(0), 0
+    geometry = world.tables[0].dimensions["geometry"][world.tables[0].split("train")]
+    columns = [world.tables[0].experts.index(name) for name in world.scenario.experts]
+    for slot in range(1, 40):
+        x, parts = world.state.devices.x_m.copy(), world.state.parts.copy()
+        world.step(*world.sample_actions(rng))
+        devices = world.state.devices
+        assert slot % 3 == 0 or not devices.arrived.any()
+        assert np.allclose(devices.x_m, np.minimum(300.0, x + 1.4 * 300.0)) and (devices.target_x_m < 1).all()
+        for b, u in zip(*np.nonzero(devices.quality > 0), strict=True):
+            first = parts[b, u, 0] if not (devices.arrived[b, u] and devices.done[b, u]) else None
+            views = devices.coverage_sum[b, u] / 2
+            expected = geometry[devices.prompt[b, u], columns[first]] * views
+            if not devices.arrived[b, u]:
+                assert devices.quality[b, u] == pytest.approx(expected)
+                composed += 1
+    shadow = world.state.links.shadow * np.where(world.state.links.line_of_sight, 4.0, 7.82)
+    fading = 10 * np.log10(0.5 * (world.state.links.fading_re**2 + world.state.links.fading_im**2))
+    assert np.allclose(world.state.links.gain_db, fading - 80.0 - shadow) and composed > 10
+
+
+def test_models_from_outside_keep_what_the_kernel_promises() -> None:
+    """Same bytes in any batch and in a copy; references by file name are the same model."""
+    rng = np.random.default_rng(0)
+    by_file = {field: f"{__file__}:{name}" for field, name in zip(MODELS, REFERENCES, strict=True)}
+    many, alone = (World("object3d-v0", n, 3, MODELS, first_world=first) for n, first in ((8, 0), (1, 6)))
+    named = World("object3d-v0", 8, 3, by_file)
+    for world in (many, alone, named):
+        world.reset()
+    copy = None
+    for slot in range(30):
+        devices, providers = many.sample_actions(rng)
+        if slot == 10:
+            copy = pickle.loads(pickle.dumps(many))
+        for world in (many, named, *([copy] if copy else [])):
+            world.step(devices, providers)
+        alone.step(devices[6:7], providers[6:7])
+        assert many.state.devices[6].tobytes() == alone.state.devices[0].tobytes()
+        assert many.state.devices.tobytes() == named.state.devices.tobytes()
+    assert copy is not None and copy.state.devices.tobytes() == many.state.devices.tobytes()
+
+
+REFERENCES = ("geometry_only", "every_third", "east", "flat")
+
+WRONG_MODELS: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown rule": ({"requests.rule": "tekst"}, "requests.rule: 'tekst' is not known; did you mean 'text'"),
+    "unknown column": ({"requests.rule": "object3d"}, "reads the column 'alignment', which text.csv does not have"),
+    "no function": ({"radio.channel": f"{__file__}:flatt"}, "radio.channel: .* has no 'flatt'; did you mean 'flat'"),
+    "no file": ({"radio.channel": "none.py:flat"}, "radio.channel: there is no file 'none.py'"),
+    "too few arguments": (
+        {"radio.channel": f"{__file__}:every_third"},
+        "cannot be compiled as a function of \\(distance_m",
+    ),
+    "not compilable": ({"arrivals.process": f"{__file__}:sample_json"}, "arrivals.process: .* cannot be compiled"),
+}
+
+
+def sample_json(rate_per_s, slot, slot_s, phase):  # type: ignore[no-untyped-def]
+    return pickle.dumps({"rate": rate_per_s})
+
+
+@pytest.mark.parametrize("case", WRONG_MODELS)
+def test_models_that_cannot_be_used(case: str) -> None:
+    overrides, message = WRONG_MODELS[case]
+    with pytest.raises(ScenarioError, match=message) as error:
+        World("text-v0", overrides=overrides)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ScenarioError, match="'poisson' cannot be registered"):
+        arrival_process("poisson")

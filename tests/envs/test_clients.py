@@ -1,0 +1,216 @@
+"""The views in the hands of other libraries, and what each view promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from pettingzoo.test import parallel_api_test
+
+from edge_experts.envs import EdgeEnv, FlatEnv, Recorder, ScenarioError, SingleAgentEnv, World
+from edge_experts.envs.api.flat_env import joint_mask
+
+SMALL = {"episode.slots": 12}
+
+
+def legal(env: FlatEnv, infos: dict[str, Any]) -> dict[str, Any]:
+    return {
+        agent: env.action_space(agent).sample(infos[agent]["action_mask"].astype(np.int8))
+        if env.kind == "discrete"
+        else env.action_space(agent).sample()
+        for agent in env.agents
+    }
+
+
+@pytest.mark.parametrize("kind", ["discrete", "box"])
+@pytest.mark.parametrize("name", ["netmoe-v0", "text-v0", "object3d-v0"])
+def test_flat_views_play_the_same_game(kind: str, name: str) -> None:
+    """What is chosen through the flat view is what the plain view plays, and nothing illegal is."""
+    flat, plain = FlatEnv(name, SMALL, actions=kind), EdgeEnv(name, SMALL)
+    parallel_api_test(FlatEnv(name, SMALL, actions=kind), 10)
+    _, infos = flat.reset(seed=3)
+    seen, _ = plain.reset(seed=3)
+    steps = 0
+    while flat.agents:
+        actions = legal(flat, infos)
+        chosen = {agent: flat._chosen(agent, action) for agent, action in actions.items()}
+        for agent, choice in chosen.items():
+            counts = flat._counts(agent)
+            picks = np.cumsum([0, *counts[:-1]]) + np.atleast_1d(choice)
+            assert seen[agent]["action_mask"][picks].all()
+        shown, rewards, _, _, infos = flat.step(actions)
+        seen, expected, _, _, _ = plain.step(chosen)
+        assert rewards == expected and all(flat.observation_space(a).contains(v) for a, v in shown.items())
+        for agent, values in shown.items():
+            size = len(seen[agent]["observation"])
+            assert np.array_equal(values[:size], seen[agent]["observation"])
+            assert np.array_equal(values[size:], infos[agent]["action_mask"]) and not infos[agent]["invalid"]
+        steps += 1
+    assert steps >= 3
+
+
+def test_a_joint_mask_is_the_outer_product_of_its_parts() -> None:
+    mask = np.array([1, 0, 1, 0, 1], np.int8)  # parts of 3 and 2 choices
+    assert joint_mask(mask, (3, 2)).tolist() == [0, 1, 0, 0, 0, 1]
+    assert [tuple(np.unravel_index(i, (3, 2))) for i in np.flatnonzero(joint_mask(mask, (3, 2)))] == [(0, 1), (2, 1)]
+
+
+def test_a_team_is_paid_alike() -> None:
+    env = FlatEnv("text-v0", SMALL, team=True)
+    _, infos = env.reset(seed=1)
+    _, rewards, *_ = env.step(legal(env, infos))
+    assert max(rewards.values()) - min(rewards.values()) < 1e-12 and rewards["device_0"] != 0.0
+    with pytest.raises(ScenarioError, match="rewards.team: 0.5 contradicts team=True"):
+        FlatEnv("text-v0", {"rewards.team": 0.5}, team=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "message"),
+    [
+        ("discrete", 1.5, "plays 1.5"),
+        ("discrete", 10_000, "plays 10000"),
+        ("discrete", -1, "plays -1"),
+        ("box", np.zeros(3), "which is not in Box"),
+        ("box", "nan", "which is not in Box"),
+    ],
+)
+def test_flat_views_refuse_what_is_not_in_their_spaces(kind: str, action: Any, message: str) -> None:
+    env = FlatEnv("text-v0", SMALL, actions=kind)
+    _, infos = env.reset(seed=1)
+    actions = legal(env, infos)
+    if isinstance(action, str):
+        action = np.full(env.action_space("device_0").shape, np.nan, np.float32)
+    with pytest.raises(ValueError, match=message):
+        env.step({**actions, "device_0": action})
+    with pytest.raises(ValueError, match="'nobody' is not in the present agents"):
+        env.step({**actions, "nobody": 0})
+    with pytest.raises(ValueError, match="actions: 'cube', expected one of discrete, box"):
+        FlatEnv("text-v0", actions="cube")
+
+
+@pytest.mark.parametrize("agent", ["device_3", "provider_1"])
+def test_one_agent_among_scripted_ones(agent: str) -> None:
+    env = gymnasium.make("edge_experts/text-v0", agent=agent, scenario=SMALL).unwrapped
+    assert isinstance(env, SingleAgentEnv)
+    seen, _ = env.reset(seed=2)
+    placed, steps, over = 0, 0, False
+    while not over:
+        seen, _, terminated, truncated, _ = env.step(env.action_space.sample(seen["action_mask"]))
+        placed += (env.env.world.state.devices.placed[0] >= 0).sum()
+        steps, over = steps + 1, terminated or truncated
+    assert steps == 12 and placed > 12, "the others are not idle"
+    with pytest.raises(ScenarioError, match="agent: 'device_99' is not one of"):
+        SingleAgentEnv("text-v0", agent="device_99")
+
+
+def test_one_agent_among_policies_of_ones_own() -> None:
+    from edge_experts.baselines.heuristics.policies import make_policy
+
+    policy = make_policy("coordinated", World("text-v0"))
+    env = SingleAgentEnv("text-v0", SMALL, agent="device_0", partners=policy)
+    env.reset(seed=2)
+    wait = np.array([env.env.world.sizes.X, 0])
+    quality = []
+    for _ in range(11):
+        env.step(wait)
+        devices = env.env.world.state.devices[0]
+        assert not devices.acted[0] or devices.placed[0] == -1
+        quality += devices.quality[devices.quality > 0].tolist()
+    assert len(quality) > 5
+
+
+def test_where_devices_come_and_go_the_agent_is_waited_for() -> None:
+    env = SingleAgentEnv("text-v0", {"devices.churn": 0.2, "episode.slots": 30}, agent="device_5")
+    for seed in range(8):
+        env.reset(seed=seed)
+        assert "device_5" in env.env.agents
+
+
+def test_supersuit_and_stable_baselines() -> None:
+    """PPO of Stable-Baselines3 learns from the flat view, which SuperSuit turns into a vector environment."""
+    supersuit = pytest.importorskip("supersuit")
+    baselines = pytest.importorskip("stable_baselines3")
+    markets = FlatEnv("text-v0", {"providers.act": False, "devices.count": 4, **SMALL})
+    vector = supersuit.pettingzoo_env_to_vec_env_v1(markets)
+    vector = supersuit.concat_vec_envs_v1(vector, 2, base_class="stable_baselines3")
+    assert vector.num_envs == 8
+    model = baselines.PPO("MlpPolicy", vector, n_steps=24, batch_size=96, n_epochs=1, device="cpu")
+    before = [p.detach().clone() for p in model.policy.parameters()]
+    model.learn(8 * 48)
+    assert any((a != b).any() for a, b in zip(before, model.policy.parameters(), strict=True))
+    single = baselines.PPO(
+        "MultiInputPolicy", SingleAgentEnv("netmoe-v0"), n_steps=32, batch_size=32, n_epochs=1, device="cpu"
+    )
+    single.learn(64)
+
+
+def test_stable_baselines_on_continuous_actions() -> None:
+    baselines = pytest.importorskip("stable_baselines3")
+
+    class One(gymnasium.Env[Any, Any]):
+        """The case study's only agent in the Box view."""
+
+        def __init__(self) -> None:
+            self.env = FlatEnv("netmoe-v0", actions="box")
+            self.observation_space = self.env.observation_space("device_0")
+            self.action_space = self.env.action_space("device_0")
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            seen, infos = self.env.reset(seed=seed)
+            return seen["device_0"], infos["device_0"]
+
+        def step(self, action: Any) -> Any:
+            return tuple(part["device_0"] for part in self.env.step({"device_0": action}))
+
+    model = baselines.SAC("MlpPolicy", One(), learning_starts=16, batch_size=16, device="cpu", seed=0)
+    model.learn(40)
+    assert model.num_timesteps == 40
+
+
+TORCHRL = """
+from torchrl.envs.libs.pettingzoo import PettingZooWrapper
+from edge_experts.envs import EdgeEnv
+
+market = EdgeEnv("text-v0", {"episode.slots": 8})
+# TorchRL keeps the word `device` for itself, so the groups are named here
+groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ("device", "provider")}
+env = PettingZooWrapper(market, group_map=groups, use_mask=True, return_state=True, categorical_actions=True, seed=1)
+rollout = env.rollout(20)
+assert rollout.batch_size[0] == 8, rollout.batch_size
+print(sorted(env.group_map), float(rollout["next", "devices", "reward"].abs().sum()) > 0)
+"""
+
+
+def test_torchrl_wraps_the_parallel_view() -> None:
+    pytest.importorskip("torchrl")
+    done = subprocess.run([sys.executable, "-c", TORCHRL], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "['devices', 'providers']" in done.stdout and "True" in done.stdout
+
+
+def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    env = EdgeEnv("text-v0", SMALL)
+    observations, _ = env.reset(seed=4)
+    recorder, rewards = Recorder(env), []
+    while env.agents:
+        actions = {a: env.action_space(a).sample(observations[a]["action_mask"]) for a in env.agents}
+        observations, given, *_ = env.step(actions)
+        recorder.note()
+        rewards.append(given)
+    folder = recorder.save(tmp_path / "episode")
+    devices, providers, experts = (
+        parquet.read_table(folder / f"{name}.parquet") for name in ("devices", "providers", "experts")
+    )
+    assert (devices.num_rows, providers.num_rows, experts.num_rows) == (12 * 16, 12 * 4, 12 * 8)
+    for row in devices.to_pylist():
+        assert row["reward"] == rewards[row["slot"] - 1][f"device_{row['device']}"] and row["episode"] == 0
+        assert row["placed"] in ("", *env.scenario.experts, "local gemma-2b-it")
+    assert {row["ended"] for row in devices.to_pylist()} <= {"none", "on_time", "late", "expired", "dropped"}
+    assert b"edge_experts/text-v0" in devices.schema.metadata[b"scenario"]
+    assert sorted(p.name for p in folder.iterdir()) == ["devices.parquet", "experts.parquet", "providers.parquet"]

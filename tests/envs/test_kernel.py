@@ -1,0 +1,264 @@
+"""The compiled kernel against a plain reference, on random scenarios."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import Reference, read_world
+
+from edge_experts.envs import World, load_scenario
+
+EXPERTS = [
+    "gemma-7b-it",
+    "reka-edge",
+    "reka-flash",
+    "qwen1.5-72b-chat",
+    "phi-3-mini-128k",
+    "gemma-2b-it",
+    "gpt-3.5-turbo-0125",
+    "reka-core",
+]
+
+
+@st.composite
+def scenarios(draw: Any) -> dict[str, Any]:
+    count = draw(st.integers(2, 8))
+    local = draw(st.sampled_from(["", "gemma-2b-it"]))
+    return {
+        "experts": EXPERTS[:count],
+        "providers.count": draw(st.integers(1, min(count, 4))),
+        "providers.memory_gb": draw(st.sampled_from([18.0, 25.0])),
+        "devices.count": draw(st.integers(1, 6)),
+        "devices.churn": draw(st.sampled_from([0.0, 0.1])),
+        "devices.battery_j": draw(st.sampled_from([3.0, 2000.0])),
+        "devices.may_wait": draw(st.booleans()),
+        "devices.local_expert": local,
+        "devices.local_budget_units": 150.0 if local else 0.0,
+        "mobility.model": draw(st.sampled_from(["static", "waypoint", "highway"])),
+        "arrivals.process": draw(st.sampled_from(["saturated", "poisson", "bursty", "trace_conv", "trace_code"])),
+        "arrivals.rate_per_s": 0.2,
+        "queue_limit_s": draw(st.sampled_from([2.0, 10.0])),
+        "requests.subtasks": draw(st.integers(1, 4)),
+        "requests.deadline_slots": draw(st.integers(2, 5)),
+        "radio.bandwidth_hz": draw(st.sampled_from([2e4, 5e6])),
+        "episode.requests_per_device": draw(st.sampled_from([0, 3])),
+        "episode.slot_s": draw(st.sampled_from([2.5, 5.0])),
+        "rewards.team": draw(st.sampled_from([0.0, 0.4, 1.0])),
+        "episode.slots": 1000,
+    }
+
+
+@given(overrides=scenarios(), seed=st.integers(0, 2**40))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_kernel_equals_the_plain_reference(overrides: dict[str, Any], seed: int) -> None:
+    play_beside_reference("text-v0", overrides, seed, 12)
+
+
+@st.composite
+def changes(draw: Any) -> dict[str, Any]:
+    """Changes that any shipped market bears."""
+    return {
+        "devices.count": draw(st.integers(3, 6)),
+        "devices.scripted": draw(st.integers(0, 2)),
+        "devices.churn": draw(st.sampled_from([0.0, 0.1])),
+        "arrivals.process": "saturated",
+        "requests.strict_share": draw(st.sampled_from([0.0, 0.5])),
+        "requests.max_hallucination": 0.2,
+        "providers.view_levels": [1, 2],
+        "providers.view_angle_deg": 150.0,
+        "providers.default_views": 1,
+        "providers.power_factors": [0.5, 1.0, 2.0],
+        "providers.default_power": 1,
+        "events.price_factor": 2.0,
+        "events.price_slot": draw(st.integers(0, 8)),
+        "events.outage_slot": 3,
+        "events.outage_slots": 4,
+        "radio.min_snr_db": draw(st.sampled_from([None, 10.0])),
+        "episode.slots": 1000,
+    }
+
+
+@pytest.mark.parametrize("name", ["video-v0", "object3d-v0", "mixed-v0", "compact-v0", "vehicles-v0", "networked-v0"])
+@given(overrides=changes(), seed=st.integers(0, 2**40))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_every_market_equals_the_plain_reference(name: str, overrides: dict[str, Any], seed: int) -> None:
+    failing = load_scenario(name).experts[seed % 3]
+    play_beside_reference(name, {**overrides, "events.outage_expert": failing}, seed, 16)
+
+
+def play_beside_reference(name: str, overrides: dict[str, Any], seed: int, slots: int) -> None:
+    world = World(name, n_worlds=2, seed=seed, overrides=overrides)
+    world.reset()
+    reference = Reference(world)
+    rng = np.random.default_rng(seed)
+    limits = {role: world._limits[role] for role in ("device", "provider")}
+    for _ in range(slots):
+        legal = world.sample_actions(rng)
+        # one in five actions is anything at all, legal or not
+        devices, providers = (
+            np.where(rng.random((*a.shape[:-1], 1)) < 0.2, rng.integers(0, limits[role], a.shape), a)
+            for role, a in zip(("device", "provider"), legal, strict=True)
+        )
+        plain = read_world(world, 1)
+        expected = reference.step(plain, devices[1], providers[1])
+        world.step(devices, providers)
+        if world.state.clock.over[1]:
+            break
+        compare(world, plain, expected)
+
+
+def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> None:
+    devices, providers = world.state.devices[1], world.state.providers[1]
+    for name in ("placed", "refused", "ended", "terminated", "joined", "arrived"):
+        assert devices[name].tolist() == expected[name], name
+    assert (
+        devices.invalid.tolist() == expected["device_invalid"]
+        and providers.invalid.tolist() == expected["provider_invalid"]
+    )
+    assert devices.handover.tolist() == expected["handover"]
+    for name in ("quality", "latency_s", "hallucination", "part_latency_s", "earned", "payment", "energy", "latency"):
+        np.testing.assert_allclose(devices[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    for name in ("revenue", "electricity", "loading_cost", "late_cost"):
+        np.testing.assert_allclose(providers[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(devices.reward, expected["device_reward"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(providers.reward, expected["provider_reward"], rtol=1e-9, atol=1e-12)
+    now = read_world(world, 1)
+    assert now["order"] == plain["order"]
+    for device, other in zip(now["devices"], plain["devices"], strict=True):
+        for name in (
+            "presence",
+            "open",
+            "requests",
+            "battery_j",
+            "local_backlog_s",
+            "x_m",
+            "y_m",
+            "last_latency_s",
+            "serving",
+        ):
+            assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
+        if device["open"]:
+            for name in (
+                "prompt",
+                "age",
+                "done",
+                "last_expert",
+                "value",
+                "context_bits",
+                "strict",
+                "kind",
+                "output_bits",
+                "finish_s",
+                "local_budget",
+            ):
+                assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
+    for expert, other in zip(now["experts"], plain["experts"], strict=True):
+        assert expert["loaded"] == other["loaded"] and expert["backlog"] == pytest.approx(
+            other["backlog"], rel=1e-9, abs=1e-9
+        )
+    for link, other in zip(sum(now["links"], []), sum(plain["links"], []), strict=True):
+        for name, value in link.items():
+            assert value == pytest.approx(other[name], rel=1e-9, abs=1e-9), name
+    np.testing.assert_allclose(now["gate"], plain["gate"], rtol=1e-12)
+    assert all(a["done"] == 0 or x == y for a, x, y in zip(now["devices"], now["parts"], plain["parts"], strict=True))
+
+
+INTERPRETED = """
+import numpy as np
+from edge_experts.envs import World
+world = World("text-v0", n_worlds=2, seed=5, overrides={"devices.count": 4, "devices.churn": 0.1, "episode.slots": 6})
+rng = np.random.default_rng(0)
+world.reset()
+for _ in range(9):
+    world.step(*world.sample_actions(rng))
+    devices, providers = world.state.devices, world.state.providers
+    for values in (devices.reward, providers.reward, world.state.links.gain_db, world.views.devices, world.views.providers):
+        print(repr(float(values.sum())))
+"""
+
+
+def test_interpreted_functions_give_the_same_numbers() -> None:
+    """NUMBA_DISABLE_JIT=1 runs the same functions as plain Python: the debugger's view must not differ."""
+
+    def run(**env: str) -> list[float]:
+        done = subprocess.run(
+            [sys.executable, "-c", INTERPRETED], capture_output=True, text=True, check=True, env={**os.environ, **env}
+        )
+        return [float(x) for x in done.stdout.split()]
+
+    assert run(NUMBA_DISABLE_JIT="1") == pytest.approx(run(), rel=1e-9)
+
+
+ELSEWHERE = """
+from edge_experts.envs.physics.jit import entry
+@entry
+def double(x):
+    return 2.0 * x
+"""
+
+
+def test_cached_machine_code_is_found_in_every_process_and_dropped_when_a_source_changes(tmp_path: Path) -> None:
+    """A kernel that stands outside of `envs`, as the planners do: its stamp covers both folders, in one order."""
+    (tmp_path / "kernels.py").write_text(ELSEWHERE)
+    script = "import kernels; kernels.double(1.5); print(sum(kernels.double.stats.cache_misses.values()))"
+
+    def compilations(hash_seed: int) -> int:
+        environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+        return int(done.stdout)
+
+    assert [compilations(hash_seed) for hash_seed in (1, 2, 3, 4)] == [1, 0, 0, 0]
+    (tmp_path / "formulas.py").write_text("# another file of the same folder\n")
+    assert compilations(1) == 1
+
+
+def test_the_stamp_of_the_kernel_covers_every_file_of_the_environments(tmp_path: Path) -> None:
+    from edge_experts.envs.physics import jit
+
+    package = tmp_path / "envs"
+    shutil.copytree(jit.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.csv"))
+    stamps = {jit.fingerprint(package, package)}
+    sources = sorted(package.rglob("*.py"))
+    for source in sources:
+        source.write_text(source.read_text() + "\n")
+        stamps.add(jit.fingerprint(package, package))
+    assert len(stamps) == len(sources) + 1
+
+
+NOWHERE_TO_CACHE = """
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []  # as where neither the installation nor the home folder can be written
+from edge_experts.envs import World
+world = World("text-v0", n_worlds=2, seed=5)
+world.reset()
+world.step()
+world.step()
+print(float(world.state.devices.reward.sum()))
+"""
+
+
+def test_a_read_only_installation_works_and_says_that_it_compiles() -> None:
+    done = subprocess.run([sys.executable, "-c", NOWHERE_TO_CACHE], capture_output=True, text=True, check=True)
+    world = World("text-v0", n_worlds=2, seed=5)
+    world.reset()
+    world.step()
+    world.step()
+    assert float(done.stdout) == pytest.approx(float(world.state.devices.reward.sum()), abs=1e-12)
+    assert done.stderr.count("compiling the simulation for this machine") == 1
+
+
+def test_first_step_with_a_warm_cache_is_silent() -> None:
+    script = "from edge_experts.envs import World; w = World('text-v0'); w.reset(); w.step()"
+    World("text-v0")  # fills the cache
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
