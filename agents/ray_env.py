@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 import gymnasium
@@ -12,6 +11,7 @@ import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from edge_experts.envs import FlatEnv, ScenarioError
+from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import Source, find
 
 MARKET_OPTIONS = ("scenario", "render_mode")
@@ -106,8 +106,8 @@ def _create_market(source: Source, config: Any) -> Any:
     flatten = options.pop("flatten", False)
     for key in options:
         if key not in MARKET_OPTIONS:
-            near = get_close_matches(key, (*MARKET_OPTIONS, "flatten"), n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(MARKET_OPTIONS)}, flatten"
+            keys = (*MARKET_OPTIONS, "flatten")
+            hint = did_you_mean(key, keys, f"the keys are {', '.join(keys)}")
             raise ScenarioError(f"env_config.{key}: unknown key; {hint}")
     if flatten and source.market is not None:
         return PettingZooEnv(FlatEnv(source.market, actions="box" if flatten == "box" else "discrete", **options))

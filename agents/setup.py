@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import gymnasium
@@ -16,6 +15,7 @@ from ray.tune.registry import get_trainable_cls, register_env, register_trainabl
 
 from edge_experts.envs.api.spaces import RoleSpaces
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
+from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.recording.demonstrations import DemonstrationError
 from edge_experts.envs.registry import is_market
 
@@ -75,9 +75,7 @@ def new_config(algo: str, env: str | None = None, runner: str = "auto") -> Algor
     if is_reference(algo):
         return _outside_algorithm(algo).get_default_config()
     if algo not in algorithm_names():
-        near = get_close_matches(algo, algorithm_names(), n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(algorithm_names())}"
-        raise SetupError(f"algo: '{algo}' is not known; {hint}")
+        raise SetupError(f"algo: '{algo}' is not known; {did_you_mean(algo, algorithm_names(), cutoff=0.4)}")
     if algo in BATCHED and runner != "stock" and env is not None and is_market(env):
         return BATCHED[algo]()
     found: Any = OWN.get(algo) or get_trainable_cls(algo)
@@ -104,11 +102,8 @@ def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
     known = set(config.to_dict()) | {"lambda_", "train_batch_size_per_learner"}
     for key in settings:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            raise SetupError(
-                f"config.{key}: unknown key of {config.algo_class.__name__}"
-                + (f"; did you mean '{near[0]}'?" if near else "")
-            )
+            hint = did_you_mean(key, known, "see the documentation of the algorithm for its keys")
+            raise SetupError(f"config.{key}: unknown key of {config.algo_class.__name__}; {hint}")
     try:
         config.update_from_dict(dict(settings))
     except (TypeError, ValueError, AttributeError) as error:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,11 +17,13 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from tqdm import tqdm
 
 from edge_experts.envs import Scenario, load_scenario
+from edge_experts.envs.io.atomic import replacing, write_text
+from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
 from .checkpoints.metadata import describe_checkpoint
-from .curves import draw_curve
 from .mixture.report import report_routers
+from .plotting import draw_curve
 from .score_reference import normalise
 from .setup import SetupError
 
@@ -52,9 +51,7 @@ def check_stop(stop: Mapping[str, Any]) -> dict[str, float]:
     for name, value in stop.items():
         short = str(name).rpartition("/")[2]
         if short not in CRITERIA:
-            near = get_close_matches(short, CRITERIA, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(CRITERIA)}"
-            raise SetupError(f"stop.{name}: unknown criterion; {hint}")
+            raise SetupError(f"stop.{name}: unknown criterion; {did_you_mean(short, CRITERIA)}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise SetupError(f"stop.{name}: {value!r} is not a number")
         checked[CRITERIA[short]] = float(value)
@@ -198,20 +195,16 @@ class Run:
         if path.exists():
             rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             self.rows = [row for row in rows if row["training_iteration"] <= iteration]
-            part = path.with_suffix(".part")
-            part.write_text("".join(json.dumps(row) + "\n" for row in self.rows), "utf-8")
-            os.replace(part, path)
+            write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def _save(self, algorithm: Any) -> None:
         """Write a checkpoint under a temporary name, then rename it: a checkpoint that exists is complete."""
         final = self.folder / f"checkpoint_{algorithm.iteration:06d}"
         if final.exists():
             return
-        part = self.folder / f".{final.name}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        algorithm.save_to_path(str(part.resolve()))
-        describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None)
-        os.replace(part, final)
+        with replacing(final) as part:
+            algorithm.save_to_path(str(part.resolve()))
+            describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None)
 
 
 def _clocks() -> tuple[float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_experts.envs import Recorder, ScenarioError, TableError, World, load_scenario, shipped_ids
 from edge_experts.envs.heldout import shifts
-from edge_experts.envs.io.files import check_folder, write_text
+from edge_experts.envs.io.atomic import check_folder, write_text
 from edge_experts.envs.registry import Source, find, known_ids
 from edge_experts.envs.scenarios import heldout_ids, parse_overrides
 

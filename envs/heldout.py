@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import Any
 
-import yaml
+from .io.strict_yaml import read_config
 
 NAMESPACE = "edge_experts"
 MARKETS = "markets"  # in `heldout.yaml`: all scenarios but the case study
@@ -16,8 +15,7 @@ CASE_STUDY = "netmoe"
 @cache
 def shifts() -> dict[str, dict[str, Any]]:
     """What every shift changes, as `configs/heldout.yaml` says it."""
-    text = resources.files(f"{NAMESPACE}.configs").joinpath("heldout.yaml").read_text("utf-8")
-    return dict(yaml.safe_load(text))
+    return dict(read_config("heldout.yaml"))
 
 
 def changes_of(name: str, shift: str) -> dict[str, Any]:

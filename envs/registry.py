@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,6 +25,7 @@ import pettingzoo.env_registry.registration as pettingzoo_registry
 
 from .heldout import NAMESPACE
 from .io.import_string import LoadError, is_reference, load_object
+from .io.suggestions import nearest
 from .scenario import Scenario, ScenarioError
 from .scenarios import heldout_ids, load_scenario, register_scenario, registered_scenarios, shipped_ids
 
@@ -132,8 +132,8 @@ def find(name: str) -> Source:
     if is_reference(name):
         return _class_source(name, name, {})
     full = name if "/" in name else f"{NAMESPACE}/{name}"
-    near = get_close_matches(full, known_ids(), n=1, cutoff=0.7) or get_close_matches(name, gymnasium.registry, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "give an id, a scenario .yaml, module:Class or file.py:Class"
+    near = nearest(full, known_ids(), cutoff=0.7) or nearest(name, gymnasium.registry)
+    hint = f"did you mean '{near}'?" if near else "give an id, a scenario .yaml, module:Class or file.py:Class"
     raise EnvError(f"env: '{name}' is not known; {hint}")
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -19,6 +18,8 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from .io.strict_yaml import explain
+from .io.suggestions import did_you_mean
 from .schema import (
     Arrivals,
     Devices,
@@ -249,7 +250,7 @@ def from_dict(data: dict[str, Any]) -> Scenario:
     try:
         return _adapter().validate_python(data)
     except ValidationError as error:
-        raise ScenarioError(_explain(error)) from None
+        raise ScenarioError(explain(error, _nearest)) from None
 
 
 FOR_PEOPLE = ("title", "about", "source")
@@ -303,23 +304,10 @@ def _adapter() -> TypeAdapter[Scenario]:
     return TypeAdapter(Scenario)
 
 
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "unexpected_keyword_argument":
-        return f"{name}: unknown field{_nearest(name)}{more}"
-    if first["type"] in ("missing", "missing_argument"):
-        return f"{name}: is required{more}"
-    if not name:
-        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
-    return f"{name}: {first['input']!r} is not valid: {first['msg']}{more}"
-
-
 def _nearest(name: str) -> str:
     known = [leaf for leaf, _ in field_docs()]
-    near = get_close_matches(name, known + sorted({leaf.split(".")[0] for leaf in known}), n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; the fields are {', '.join(known)}"
+    sections = sorted({leaf.split(".")[0] for leaf in known})
+    return "; " + did_you_mean(name, [*known, *sections], f"the fields are {', '.join(known)}")
 
 
 def _set(data: dict[str, Any], dotted: str, value: Any) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .heldout import NAMESPACE, changes_of, shifts, twin_ids
+from .io.strict_yaml import read_config, read_yaml
+from .io.suggestions import did_you_mean
 from .scenario import Scenario, ScenarioError, from_dict, parse_value
 
 
@@ -90,10 +89,7 @@ def heldout_ids(base: str | None = None) -> list[str]:
 def _read_file(path: Path) -> Scenario:
     if not path.is_file():
         raise ScenarioError(f"scenario: there is no file '{path}'")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    data = read_yaml(path, ScenarioError)
     try:
         return from_dict(data)
     except ScenarioError as error:
@@ -114,8 +110,6 @@ def _read_shipped(name: str) -> Scenario:
         return replace(shifted, id=full, title=title)  # type: ignore[type-var]
     known = shipped_ids()
     if full not in known:
-        near = get_close_matches(full, [*known, *twins, *_registered], n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        hint = did_you_mean(full, [*known, *twins, *_registered], f"known: {', '.join(known)}")
         raise ScenarioError(f"scenario: '{name}' is not known; {hint} (a file must end in .yaml)")
-    text = resources.files(f"{NAMESPACE}.configs.scenarios").joinpath(f"{full.split('/')[1]}.yaml").read_text("utf-8")
-    return from_dict(yaml.safe_load(text))
+    return from_dict(read_config(f"scenarios/{full.split('/')[1]}.yaml"))

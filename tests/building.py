@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
@@ -42,3 +43,12 @@ def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scena
         config.training(minibatch_size=worlds * 5, num_epochs=2)
     config.learners(num_learners=0)
     return set_up(config)
+
+
+def scalars(run: Path) -> set[str]:
+    """Names of what a run wrote for TensorBoard."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return set(events.Tags()["scalars"])

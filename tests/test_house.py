@@ -97,9 +97,7 @@ def test_folders_stay_rooms() -> None:
 
 def test_a_wheel_holds_what_the_folders_hold(tmp_path: Path) -> None:
     copy = tmp_path / "copy"  # the build leaves files behind, which the next one would pack too
-    shutil.copytree(
-        ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs")
-    )
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs"))
     command = [
         sys.executable,
         "-m",

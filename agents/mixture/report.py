@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 
 from edge_experts.envs import Scenario, World
 from edge_experts.envs.api.spaces import role_spaces
+from edge_experts.envs.io.atomic import write_text
 
 from ..checkpoints.policy import CheckpointPolicy
 from ..networks.actor_critic import ROUTING
@@ -105,8 +105,6 @@ def report_routers(checkpoint: Path, scenario: Scenario, folder: Path) -> None:
     reports = diagnose(policy, scenario)
     if not reports:
         return
-    part = folder / f"{REPORT}.part"
-    part.write_text(json.dumps(reports, indent=1) + "\n", "utf-8")
-    os.replace(part, folder / REPORT)
+    write_text(folder / REPORT, json.dumps(reports, indent=1) + "\n")
     for module, report in reports.items():
         draw_router(report, folder / PICTURE.replace(".png", f"_{module}.png"), f"{module} of {scenario.id}")

@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from edge_experts.envs import Scenario, World, heldout_ids, load_scenario
-from edge_experts.envs.io.files import write_text
+from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.recording.demonstrations import Demonstrations
 
 from ..evaluation.evaluate import play, summarise

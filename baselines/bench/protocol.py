@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from difflib import get_close_matches
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
+from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
+from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 from edge_experts.envs.schema import Count
 
@@ -92,19 +91,11 @@ def load_benchmark(path: Path | None = None) -> Benchmark:
     source = path or "configs/benchmark.yaml"
     if path is not None and not path.is_file():
         raise ValueError(f"--benchmark: there is no file '{path}'")
-    text = (
-        path.read_text("utf-8")
-        if path
-        else resources.files("edge_experts.configs").joinpath("benchmark.yaml").read_text("utf-8")
-    )
+    data = read_yaml(path) if path else read_config("benchmark.yaml")
     try:
-        return TypeAdapter(Benchmark).validate_python(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: is not valid YAML: {' '.join(str(error).split())}") from None
+        return TypeAdapter(Benchmark).validate_python(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{source}: {where}: {first['msg']}, not {first.get('input')!r}") from None
+        raise ValueError(f"{source}: {explain(error)}") from None
 
 
 def select_cells(
@@ -129,9 +120,7 @@ def select_cells(
     entries = dict(benchmark.algorithms)
     for name in algos or ():
         if name not in entries:
-            near = get_close_matches(name, entries, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(entries)}"
-            raise ValueError(f"--algos: '{name}' is not in the benchmark; {hint}")
+            raise ValueError(f"--algos: '{name}' is not in the benchmark; {did_you_mean(name, entries)}")
     wanted = {name: entries[name] for name in (entries if algos is None else algos)}
     for reference in outside:
         wanted[name_of(reference)] = Entry(algo=reference, title=reference)

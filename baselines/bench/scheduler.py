@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_experts.envs import Scenario, heldout_ids, load_scenario
-from edge_experts.envs.io.files import write_text
+from edge_experts.envs.io.atomic import write_text
 
 from ..evaluation.evaluate import ENDS, play
 from .cell import SEED, TEACHER_SEED, curve_key, demonstrate

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_experts.envs import Scenario, load_scenario
-from edge_experts.envs.io.files import check_folder, write_text
+from edge_experts.envs.io.atomic import check_folder, write_text
 from edge_experts.envs.scenarios import parse_overrides
 
 from ..bench.protocol import FOLDER, load_benchmark, select_cells

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import World
+from edge_experts.envs.io.suggestions import did_you_mean
 
 from .bounds import Assignment, Enumeration, is_enumerable
 from .plan_kernels import plan_coordinated, plan_myopic
@@ -160,7 +160,6 @@ def make_policy(name: str, world: World, seed: int = 0) -> Policy:
                 )
         return Ranking(_fixed([names.index(expert) for expert in name.removeprefix("fixed:").split(",")]))
     if name not in POLICIES:
-        near = get_close_matches(name, POLICIES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(POLICIES)}, fixed:EXPERT"
+        hint = did_you_mean(name, POLICIES, f"known: {', '.join(POLICIES)}, fixed:EXPERT")
         raise ValueError(f"policy: '{name}' is not known; {hint}")
     return POLICIES[name][0](world, seed)

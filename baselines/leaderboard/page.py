@@ -14,9 +14,23 @@ from . import tables
 from .data import CONTROL, MIXTURE, Leaderboard, bare
 
 BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
+INTRODUCTION = """Made by `edge-experts report` from the files in `bench/`, one for each run, which `edge-experts bench`
+writes; each holds its command, versions, commit, scenario and table hashes. Normalised score: random is 0, the
+clairvoyant bound 1 (on markets it is not proven to be one). All scores are of evaluation episodes, which no training
+run sees; nothing was tuned on them or on held-out twins. *Heuristics* are in italics.
+
+A trained policy may play its most likely actions or draw them, as in training. Which it does was chosen for each run on
+validation episodes, apart from both; the columns *most likely* and *drawn* show either. Drawing pays where many agents
+share a policy, who herd if all of them take its most likely action.
+
+Tables by environment give mean and Student's 95 % interval over training seeds; those over all environments the
+interquartile mean (IQM) and the other estimators of Agarwal et al. (NeurIPS 2021) with intervals of the stratified
+bootstrap over runs, which are too narrow where there are only three. *After N CPU-s*: of the last checkpoint within the
+processor time that PPO takes for the same steps."""
 DEVIATORS = """All agents keep to a trained policy but one, which is trained by PPO on its private reward (`edge-experts
-exploit`). Its gain, measured on episodes apart from those that chose the best start, is a lower bound of what a best reply
-gains. The policies were trained for the mean reward of all, so that what is good for one alone was never rewarded."""
+exploit`). Its gain, measured on episodes apart from those that chose the best start, is a lower bound of what a best
+reply gains. The policies were trained for the mean reward of all, so that what is good for one alone was never
+rewarded."""
 REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):"
 
 
@@ -30,23 +44,15 @@ def page(board: Leaderboard, images: str = "images") -> str:
     lines = [
         "# Leaderboard",
         "",
-        "Made by `edge-experts report` from the files in `bench/`, one for each run, which `edge-experts bench` writes; each",
-        "holds its command, versions, commit, scenario and table hashes. Normalised score: random is 0, the clairvoyant",
-        "bound 1 (on markets it is not proven to be one). All scores are of evaluation episodes, which no training run sees;",
-        "nothing was tuned on them or on held-out twins. *Heuristics* are in italics.",
-        "",
-        "A trained policy may play its most likely actions or draw them, as in training. Which it does was chosen for each run",
-        "on validation episodes, apart from both; the columns *most likely* and *drawn* show either. Drawing pays where many",
-        "agents share a policy, who herd if all of them take its most likely action.",
-        "",
-        "Tables by environment give mean and Student's 95 % interval over training seeds; those over all environments the",
-        "interquartile mean (IQM) and the other estimators of Agarwal et al. (NeurIPS 2021) with intervals of the stratified",
-        "bootstrap over runs, which are too narrow where there are only three. *After N CPU-s*: of the last checkpoint within",
-        "the processor time that PPO takes for the same steps.",
+        INTRODUCTION,
         "",
         f"![Scores with intervals]({images}/bench_scores.png)",
         "",
         "## All environments",
+        "",
+        tables.scores_table(board),
+        "",
+        "The same with other estimators over all environments:",
         "",
         tables.overall_table(board),
         "",
@@ -63,8 +69,8 @@ def page(board: Leaderboard, images: str = "images") -> str:
     if any(MIXTURE in cells and CONTROL in cells for cells in board.cells.values()):
         lines += ["## Does the mixture help?", "", tables.mixture_table(board), ""]
         lines += [
-            "What the routers do; mutual information between branch and what a device's request is about or where it goes, of",
-            "the entropy of that, in nats:",
+            "What the routers do; mutual information between branch and what a device's request is about or where it",
+            "goes, of the entropy of that, in nats:",
             "",
             tables.router_table(board),
             "",
@@ -114,7 +120,7 @@ def with_block(text: str, block: str) -> str:
 
 
 def with_reached(source: str, preset: str, board: Leaderboard) -> str:
-    """A preset's source whose docstring says what it reached, where, in how many steps, with which seeds, and the command."""
+    """A preset's source whose docstring says what it reached, where, in how many steps, with which seeds, how."""
     lines = []
     for env in board.envs:
         for name, runs in board.cells[env].items():

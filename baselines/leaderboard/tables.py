@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..markdown import full, short, signed, table
 from .bootstrap import bootstrap_interval, interquartile_mean, optimality_gap, probability_of_improvement
 from .data import BASELINE, CONTROL, HEURISTICS, MIXTURE, Leaderboard, Result, bare
 
+TOP = 5  # algorithms that the README shows
 MEASURES: tuple[tuple[str, str, Callable[[Result], float | None]], ...] = (
     ("welfare / bound", ".3f", lambda m: m["welfare_ratio"]),
     ("a device's return", ".2f", lambda m: m["returns"]["device"]["mean"]),
@@ -57,7 +58,16 @@ def overall_table(board: Leaderboard) -> str:
 
 
 def short_table(board: Leaderboard) -> str:
-    """One column an environment: what the README shows."""
+    """The best few algorithms and the best heuristic: what the README shows."""
+    return _scores(board, board.names[:TOP], ("coordinated",))
+
+
+def scores_table(board: Leaderboard) -> str:
+    """One column an environment: all algorithms and heuristics."""
+    return _scores(board, board.names, HEURISTICS)
+
+
+def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str]) -> str:
     head = ["algorithm", "seeds", *(bare(env) for env in board.envs), "IQM of all", "IQM on held-out twins"]
     rows = [
         [
@@ -67,9 +77,9 @@ def short_table(board: Leaderboard) -> str:
             short(bootstrap_interval(interquartile_mean, board.scores(name))),
             short(bootstrap_interval(interquartile_mean, board.heldout_scores(name))),
         ]
-        for name in board.names
+        for name in names
     ]
-    for policy in HEURISTICS:
+    for policy in heuristics:
         known = [board.heuristics(env).get(policy) for env in board.envs]
         rows.append([f"*{policy}*", "", *("-" if score is None else f"{score:.2f}" for score in known), "", ""])
     return table(head, rows)

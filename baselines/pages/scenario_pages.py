@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from edge_experts.envs import World, heldout_ids, load_scenario, shipped_ids
+from edge_experts.envs import World, heldout_ids
 from edge_experts.envs.heldout import changes_of, shifts
 from edge_experts.envs.sim.spec import ROLES, describe
 from edge_experts.envs.sim.state import DEVICE_TERMS, PROVIDER_TERMS
@@ -20,7 +17,6 @@ REWARDS = {
     "provider": "payments (`revenue`), less `electricity`, `loading_cost` and `late_cost`",
 }
 TERMS = {"device": DEVICE_TERMS, "provider": PROVIDER_TERMS}
-SHOWN = ("shortest_queue", "myopic", "coordinated")  # heuristics of the table of all scenarios
 HISTORY = {"v0": "first version"}
 
 
@@ -78,66 +74,18 @@ def _twins(name: str) -> list[str]:
     return [table(["held-out twin", "what is different"], rows), ""]
 
 
-def learnability_table(references: Mapping[str, Any]) -> str:
-    """What heuristics reach in every shipped scenario, from the stored references, as Markdown."""
-    head = ["scenario", "best fixed choice", *SHOWN, "score at 0 and at 1, credits an episode"]
-    rows = []
-    for name in shipped_ids():
-        entry = references[load_scenario(name).hash()]
-        scores = entry["normalised"]
-        fixed = next(policy for policy in scores if policy.startswith("fixed:"))
-        shown = [f"{scores[policy]:.2f}" for policy in SHOWN]
-        chosen = fixed.removeprefix("fixed:").replace(",", ", ")
-        bounds = f"{entry['random']:,.1f} and {entry['clairvoyant']:,.1f}"
-        rows.append([name.split("/")[1], f"{scores[fixed]:.2f} ({chosen})", *shown, bounds])
-    return table(head, rows)
+def environment_page(world: World, references: Mapping[str, Any]) -> str:
+    """The page of a shipped environment: the same, with a picture of an episode and what was measured.
 
-
-def all_pages(references: Mapping[str, Any]) -> str:
-    """The pages of all shipped scenarios, one after another, each with its picture and what heuristics reach."""
-    parts = [
-        "Made by `python -m edge_experts.baselines.pages.scenario_pages`. Each page is what `edge-experts describe ID` prints, "
-        "with a picture of an episode and what was measured.\n"
-    ]
-    for name in shipped_ids():
-        world, bare = World(name), name.split("/")[1]
-        entry = references[world.scenario.hash()]
-        picture = f"![A slot of {bare}, played by coordinated](../../results/images/{bare}.png)"
-        measured = ", ".join(f"{policy} {score:.2f}" for policy, score in entry["normalised"].items())
-        text = f"**Measured** over {entry['episodes']} episodes, random at 0 and the bound at 1: {measured}."
-        head, _, rest = page(world, scenario_text=False).partition("\n**Source:**")
-        parts.append(
-            f"{head}{picture}\n\n**Source:**{rest}\n\n{text}\n".replace("\n## ", "\n### ").replace(
-                "# edge", "## edge", 1
-            )
-        )
-    return "# The scenarios\n\n" + "\n".join(parts)
-
-
-def main() -> None:
-    """Write the pages of all scenarios and the picture of each."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("root", type=Path, nargs="?", default=Path(), help="folder with configs/ and results/")
-    root = parser.parse_args().root
-    references = json.loads((root / "results" / "references.json").read_text("utf-8"))
-    from PIL import Image
-
-    from edge_experts.envs.io.files import write_text
-    from edge_experts.envs.recording.render import draw
-
-    from ..heuristics.policies import make_policy
-
-    for name in shipped_ids():
-        world = World(name, seed=3)
-        policy = make_policy("coordinated", world)
-        world.reset()
-        for _ in range(min(PICTURE_SLOT, world.scenario.episode.slots - 1)):
-            world.step(*policy.act(world))
-        Image.fromarray(draw(world)).save(root / "results" / "images" / f"{name.split('/')[1]}.png")
-    write_text(root / "configs" / "scenarios" / "README.md", all_pages(references))
-
-
-PICTURE_SLOT = 32
-
-if __name__ == "__main__":
-    main()
+    Args:
+        world: A world of it.
+        references: Floor, bound and heuristics of every scenario, by its hash.
+    """
+    bare = world.scenario.id.split("/")[1]
+    entry = references[world.scenario.hash()]
+    head, source, rest = page(world, scenario_text=False).partition("\n**Source:**")
+    picture = f"\n![A slot of {bare}, played by coordinated](../images/{bare}.png)\n"
+    scores = ", ".join(f"{policy} {score:.2f}" for policy, score in entry["normalised"].items())
+    measured = f"**Measured** over {entry['episodes']} episodes, random at 0 and the bound at 1: {scores}."
+    made = f"*`edge-experts describe {world.scenario.id}` prints this page, with every field of the scenario.*"
+    return f"{head}{picture}{source}{rest}\n\n{measured}\n\n{made}\n"

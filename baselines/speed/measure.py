@@ -260,12 +260,10 @@ def as_json(results: Sequence[Measurement]) -> list[dict[str, Any]]:
 
 def draw_speed(results: Sequence[Measurement], path: Any) -> None:
     """Cost against size on logarithmic axes: CPU time of a slot over worlds, and over agents."""
-    import matplotlib
+    from edge_experts.agents.plotting import new_figure, save_figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(14, 4.6))
+    figure = new_figure(14, 4.6)
+    left, right = figure.subplots(1, 2)
     fine = [one for one in results if not one.error and one.cpu_env_steps > 0]
     for group, marker in (("world", "o-"), ("peer", "s")):
         rows = [one for one in fine if one.group == group]
@@ -288,8 +286,4 @@ def draw_speed(results: Sequence[Measurement], path: Any) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.tight_layout()
-    part = path.with_name(f".{path.name}.part")
-    figure.savefig(part, dpi=110, format=path.suffix[1:])
-    pyplot.close(figure)
-    part.replace(path)
+    save_figure(figure, path, dpi=110)

@@ -6,10 +6,11 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .suggestions import nearest
 
 
 class LoadError(ValueError):
@@ -29,26 +30,35 @@ def load_object(reference: str) -> Any:
     """
     place, _, name = reference.rpartition(":")
     try:
-        module = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except LoadError:
-        raise
+        module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except LoadError as error:
+        raise LoadError(f"'{reference}': {error}" if Path(place).is_file() else str(error)) from None
     except Exception as error:  # whatever the user's own code raises
         raise LoadError(f"'{reference}': '{place}' cannot be imported: {type(error).__name__}: {error}") from None
     try:
         return getattr(module, name)
     except AttributeError:
-        near = get_close_matches(name, dir(module), n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        near = nearest(name, dir(module))
+        hint = f"; did you mean '{near}'?" if near else ""
         raise LoadError(f"'{place}' has no '{name}'{hint}") from None
 
 
-def _load_file(path: Path) -> ModuleType:
+def load_file(path: Path, anew: bool = False) -> ModuleType:
+    """The module that a Python file defines; run once in a process.
+
+    Args:
+        path: The file.
+        anew: Run it again, for what its user may have changed since.
+
+    Raises:
+        LoadError: if there is no such file, or running it fails.
+    """
     if not path.is_file():
         raise LoadError(f"there is no file '{path}'")
     file = path.resolve()
     # files of one name in different folders are different modules
     name = f"edge_experts_user_{path.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
+    if name in sys.modules and not anew:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
@@ -56,7 +66,9 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # so that its classes can be pickled
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
-        raise
+        if not isinstance(error, Exception):
+            raise
+        raise LoadError(f"'{path}' cannot be imported: {type(error).__name__}: {error}") from None
     return module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..api.spaces import RoleSpaces
+from ..io.atomic import replacing
 from ..sim.spec import ROLES
 from ..sim.world import World
 
@@ -109,9 +109,8 @@ class Demonstrations:
                 else arrow.array(value)
                 for name, value in rows.items()
             }
-            part = place / f".{role}.part"
-            parquet.write_table(arrow.table(columns).replace_schema_metadata(notes), part)
-            os.replace(part, place / f"{role}.parquet")
+            with replacing(place / f"{role}.parquet") as part:
+                parquet.write_table(arrow.table(columns).replace_schema_metadata(notes), part)
         return place
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..io.atomic import replacing
 from ..sim.state import ENDINGS
 from ..sim.world import World
 
@@ -85,7 +85,6 @@ class Recorder:
         about = {"scenario": self.world.scenario.to_yaml(), "seed": str(self.world.seed)}
         for name, columns in self.tables().items():
             table = pyarrow.table(columns).replace_schema_metadata(about)
-            part = place / f".{name}.part"
-            pyarrow.parquet.write_table(table, part)
-            os.replace(part, place / f"{name}.parquet")
+            with replacing(place / f"{name}.parquet") as part:
+                pyarrow.parquet.write_table(table, part)
         return place

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..io.suggestions import did_you_mean
 from ..physics import quality
 from ..physics.economics import CREDITS_PER_USD
 from ..physics.radio import jakes_correlation
@@ -187,8 +187,7 @@ def _find_experts(scenario: Scenario, machines: ExpertTable, tables: tuple[Quali
         if name not in machines.experts or machines[name].recorded_as not in recorded:
             usable = sorted(expert.name for expert in machines.experts.values() if expert.recorded_as in recorded)
             files = ", ".join(table.path.name for table in tables)
-            near = get_close_matches(name, usable, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(usable)}"
+            hint = did_you_mean(name, usable, f"choose from {', '.join(usable)}")
             raise ScenarioError(f"{field}: '{name}' has no scores in {files}; {hint}")
     hosted = [machines[name] for name in scenario.experts]
     _check_memory(scenario, hosted)

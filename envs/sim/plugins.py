@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +24,7 @@ from numba import cfunc, types
 from numba.core.errors import NumbaError
 
 from ..io.import_string import LoadError, is_reference, load_object
+from ..io.suggestions import did_you_mean
 from ..physics import arrivals, mobility, quality, radio
 from ..scenario import Scenario, ScenarioError
 
@@ -181,8 +181,7 @@ def find_model(slot: str, name: str) -> Model:
     field = SLOTS[slot].field
     if not is_reference(name):
         known = [*SLOTS[slot].built_in, *_registered[slot], *(["auto"] if slot == "quality" else [])]
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}, or module:function"
+        hint = did_you_mean(name, known, f"known: {', '.join(known)}, or module:function")
         raise ScenarioError(f"{field}: '{name}' is not known; {hint}")
     try:
         function = load_object(name)

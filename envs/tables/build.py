@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ..io.atomic import replacing, write_text
 
 TOKENS_PER_WORD = 4 / 3  # OpenAI's rule of thumb: one token is about three quarters of an English word
 CLIP_BITS = 6 * 5e6  # a 6 s clip at 5 Mbit/s, a common 720p streaming rate
@@ -138,18 +139,14 @@ TRACES = ("conv", "code")
 def write_table(path: Path, rows: Iterable[Row], meta: Row | None = None) -> None:
     """Write a CSV table, and its sidecar with the checksum, each by rename so that nothing half-written is left."""
     listed = list(rows)
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, listed[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(listed)
-    digest = hashlib.sha256(part.read_bytes()).hexdigest()
-    os.replace(part, path)
     if meta is not None:
-        part.write_text(
-            yaml.safe_dump({**meta, "rows": len(listed), "sha256": digest}, sort_keys=False), encoding="utf-8"
-        )
-        os.replace(part, path.with_suffix(".yaml"))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        about = yaml.safe_dump({**meta, "rows": len(listed), "sha256": digest}, sort_keys=False)
+        write_text(path.with_suffix(".yaml"), about)
 
 
 def _read(path: Path) -> list[Row]:

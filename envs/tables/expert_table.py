@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
+from ..io.suggestions import did_you_mean
 from .reading import Sheet, read_sheet
 
 HOST_CLASSES = ("edge", "cloud", "device")
@@ -103,9 +103,7 @@ class ExpertTable:
 
     def __getitem__(self, name: str) -> Expert:
         if name not in self.experts:
-            near = get_close_matches(name, self.experts, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known experts: {', '.join(sorted(self.experts))}"
-            raise KeyError(f"unknown expert '{name}' in {self.path.name}; {hint}")
+            raise KeyError(f"unknown expert '{name}' in {self.path.name}; {did_you_mean(name, sorted(self.experts))}")
         return self.experts[name]
 
 

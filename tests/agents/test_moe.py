@@ -270,7 +270,7 @@ def test_training_tells_what_the_branches_do_and_draws_it(tmp_path: Path, ray_he
     assert set(report["device"]["mutual_information_nats"]) == {"modality", "category", "expert"}
     assert (tmp_path / "run" / "router_device.png").read_bytes()[:4] == b"\x89PNG"
     assert not (tmp_path / "run" / "router_provider.png").exists()
-    from test_rllib_cli import scalars
+    from building import scalars
 
     tags = scalars(tmp_path / "run")
     for name in ("router_entropy", "router_z_loss", "dead_branches", "mutual_information_modality"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from building import scalars
 
 from edge_experts.agents.cli import main
 from edge_experts.envs import shipped_ids
@@ -163,14 +164,6 @@ def test_train_writes_everything_and_resumes_and_evaluates(tmp_path: Path) -> No
         and "was trained on observations of 69 entries" in wrong.stderr
         and "Traceback" not in wrong.stderr
     )
-
-
-def scalars(run: Path) -> set[str]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run))
-    events.Reload()
-    return set(events.Tags()["scalars"])
 
 
 def test_killed_runs_resume_from_the_last_checkpoint_and_ctrl_c_saves_one(tmp_path: Path) -> None:

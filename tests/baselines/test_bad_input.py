@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import csv
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import test_cli
-import test_env
-import test_rllib_cli
-import test_scenario
-import test_tables
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main as edge_experts
 from edge_experts.envs import EdgeEnv, ScenarioError, TableError, World, load_scenario
+from edge_experts.envs.scenario import field_docs
 from edge_experts.envs.tables import ExpertTable, QualityTable
 
 # overrides of shipped scenarios: the fields that came with the whole suite
@@ -226,12 +222,14 @@ def test_bad_command_lines(
     assert [p.name for p in tmp_path.iterdir()] == ["bad.yaml"]
 
 
-def test_sixty_and_more() -> None:
-    """The tables of malformed input, here and where the rest of a part is tested."""
-    elsewhere = [test_scenario.BAD, test_tables.FAULTS, test_cli.BAD, test_rllib_cli.BAD]
-    assert sum(map(len, [OVERRIDES, EXPERTS, COMMANDS, *elsewhere])) >= 60
-    assert len(OVERRIDES) + len(EXPERTS) + len(COMMANDS) >= 60
+@pytest.mark.parametrize("field", [name for name, _ in field_docs()])
+def test_every_field_refuses_a_value_of_another_kind(field: str) -> None:
+    wrong = 3 if field == "kinds" else {"a": "mapping"}
+    with pytest.raises(ScenarioError, match=f"^{re.escape(field)}[.:]? ?"):
+        load_scenario("text-v0", {field: wrong})
 
+
+HEADER = "prompt,category,expert,quality,output_bits,work_units,n_ratings"
 
 # anything at all ----------------------------------------------------------------------------------------------------
 
@@ -269,7 +267,7 @@ def test_any_damage_to_a_table_is_found_or_harmless(
     seed: int, cuts: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     rng = random.Random(seed)
-    rows = [test_tables.HEADER, *(f"{p},prose,{e},0.5,100,10,1" for p in range(4) for e in ("reka-core", "reka-edge"))]
+    rows = [HEADER, *(f"{p},prose,{e},0.5,100,10,1" for p in range(4) for e in ("reka-core", "reka-edge"))]
     text = list("\n".join(rows))
     for _ in range(cuts):
         at = rng.randrange(len(text))
@@ -312,10 +310,3 @@ def test_any_command_line_answers_without_a_traceback(arguments: list[str], caps
     except SystemExit as stop:
         code = int(stop.code or 0)
     assert code in (0, 2) and "Traceback" not in capsys.readouterr().err
-
-
-def test_the_fuzzed_inputs_would_show_a_traceback() -> None:
-    """What the tests above look for does occur where nobody checks."""
-    with pytest.raises(yaml.YAMLError):
-        yaml.safe_load("[1, 2")
-    assert test_env.EdgeEnv is EdgeEnv

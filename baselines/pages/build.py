@@ -1,0 +1,67 @@
+"""All pages, blocks and pictures of the documentation that are made from the code and the results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edge_experts.agents import cli as rllib
+from edge_experts.envs import World, shipped_ids
+
+from .. import cli
+from . import environment_tables as tables
+from .blocks import with_block
+from .command_page import command_page
+from .scenario_pages import environment_page
+from .speed_tables import engine_block, training_block
+
+PICTURE_SLOT = 32
+
+
+def texts(root: Path) -> dict[Path, str]:
+    """Every file that is made, or holds a block that is made, with its text as it should be.
+
+    Args:
+        root: Folder of README.md, docs/ and results/.
+    """
+    docs, results = root / "docs", root / "results"
+    references = json.loads((results / "references.json").read_text("utf-8"))
+    made = {docs / "commands.md": command_page(cli.build_parser(), rllib.build_parser())}
+    for name in shipped_ids():
+        made[docs / "environments" / f"{name.split('/')[1]}.md"] = environment_page(World(name), references)
+    blocks = {
+        root / "README.md": {"environments": tables.environments_table("docs/environments/")},
+        docs / "environments" / "index.md": {
+            "environments": tables.environments_table(""),
+            "heuristics": tables.heuristics_table(references),
+            "twins": tables.twins_table(),
+        },
+        docs / "evaluating.md": {"policies": tables.policies_table()},
+        docs / "speed.md": {
+            "worlds": engine_block(results / "speed"),
+            "training": training_block(results / "speed"),
+        },
+    }
+    for path, by_name in blocks.items():
+        text = path.read_text("utf-8")
+        for name, block in by_name.items():
+            text = with_block(text, name, block)
+        made[path] = text
+    return made
+
+
+def draw_pictures(root: Path) -> None:
+    """A slot of every environment, played by *coordinated*."""
+    from PIL import Image
+
+    from edge_experts.envs.recording.render import draw
+
+    from ..heuristics.policies import make_policy
+
+    for name in shipped_ids():
+        world = World(name, seed=3)
+        policy = make_policy("coordinated", world)
+        world.reset()
+        for _ in range(min(PICTURE_SLOT, world.scenario.episode.slots - 1)):
+            world.step(*policy.act(world))
+        Image.fromarray(draw(world)).save(root / "results" / "images" / f"{name.split('/')[1]}.png")

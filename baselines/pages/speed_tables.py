@@ -1,0 +1,80 @@
+"""What `edge-experts speed` measured, as tables: from the files that it wrote, with version and machine beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..markdown import table
+from ..speed.measure import Measurement, speed_table
+
+PEERS = (
+    ("EdgeEnv, 20 agents", "mobile-env medium, 15 users"),
+    ("EdgeEnv, 8 agents", "mobile-env small, 5 users"),
+    ("World, 1,024 worlds", "mobile-env medium, 15 users"),
+    ("World, 1,024 worlds", "mobile-env small, 5 users"),
+    ("EdgeEnv, 20 agents", "mpe2 simple_spread, 10 agents"),
+    ("EdgeEnv, 8 agents", "mpe2 simple_spread, 3 agents"),
+    ("EdgeEnv, 20 agents", "lbforaging 10x10-4p-4f"),
+    ("EdgeEnv, 8 agents", "lbforaging 10x10-4p-4f"),
+    ("EdgeEnv, 20 agents", "rware small-4ag"),
+    ("World, 1,024 worlds", "vmas simple_spread, 1,024 worlds"),
+)
+BATCHED, BARE, STOCK = "MoE-PPO, batched runner", "MoE-PPO, bare loop", "MoE-PPO, stock runner"
+PICTURE = Path("images") / "speed.png"
+
+
+def engine_block(folder: Path) -> str:
+    """Worlds, views and peers, from `engine.json`; nothing if that was not measured."""
+    if (data := _read(folder / "engine.json")) is None:
+        return ""
+    rows = _rows(data)
+    parts = [_where(data), speed_table(rows)]
+    if (folder.parent / PICTURE).exists():
+        parts.append(f"![CPU time of a step against the number of worlds, agents and experts]({PICTURE.as_posix()})")
+    found = {row.name: row.cpu_agent_steps for row in rows if not row.error}
+    ratios = [[ours, peer, f"{found[ours] / found[peer]:,.1f}"] for ours, peer in PEERS if {ours, peer} <= set(found)]
+    if ratios:
+        parts.append(table(["ours", "peer", "agent steps per CPU-second, ours over the peer's"], ratios))
+    return "\n\n".join(parts)
+
+
+def training_block(folder: Path) -> str:
+    """Whole training iterations, from `training.json` and `grid.json`; nothing if they were not measured."""
+    if (data := _read(folder / "training.json")) is None:
+        return ""
+    rows = _rows(data)
+    parts = [_where(data), speed_table(rows)]
+    found = {row.name: row.wall_agent_steps for row in rows if not row.error}
+    stock = max((rate for name, rate in found.items() if name.startswith(STOCK)), default=0.0)
+    if stock and {BATCHED, BARE} <= set(found):
+        parts.append(
+            f"The batched runner makes {found[BATCHED]:,.0f} agent steps a second: {found[BATCHED] / stock:.1f} times "
+            f"as many as RLlib's stock runner at its best setting, {found[BATCHED] / found[BARE]:.0%} of the bare loop."
+        )
+    if (grid := _read(folder / "grid.json")) is not None:
+        parts += [
+            "Settings of the stock runner (its own vectorised one), in batches of 1,024 env steps to save time:",
+            _where(grid),
+            speed_table(_rows(grid)),
+        ]
+    return "\n\n".join(parts)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def _rows(data: dict[str, Any]) -> list[Measurement]:
+    return [Measurement(**row) for row in data["measurements"]]
+
+
+def _where(data: dict[str, Any]) -> str:
+    """The version, the machine and how it was measured."""
+    here, versions = data["machine"], data["versions"]
+    used = ", ".join(f"{name} {versions[name]}" for name in ("python", "numba", "torch", "ray") if name in versions)
+    return (
+        f"Version {versions['edge-experts']} ({used}); {here['processor']}, {here['cpus']} processors, "
+        f"{here['memory_gb']:g} GB; medians over {data['rounds']} round{'s' if data['rounds'] > 1 else ''}."
+    )
