@@ -19,8 +19,13 @@ def stored_references() -> dict[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
-def normalise(scenario: Scenario, score: float) -> float | None:
-    """`(score - random) / (clairvoyant - random)` of a mean episode score; `None` for a scenario without references.
+def normalised_score(score: Any, floor: Any, bound: Any) -> Any:
+    """`(score - floor) / (bound - floor)` of mean returns over the same episodes; arrays are taken entry by entry."""
+    return (score - floor) / (bound - floor)
+
+
+def stored_score(scenario: Scenario, score: float) -> float | None:
+    """Normalised score of a mean episode score; `None` for a scenario without references.
 
     References belong to a scenario's hash: a scenario with a changed field has none.
     """
@@ -29,5 +34,4 @@ def normalise(scenario: Scenario, score: float) -> float | None:
     )  # mixing rewards does not change their sum
     if entry is None:
         return None
-    floor, bound = entry["random"], entry["clairvoyant"]
-    return (score - floor) / (bound - floor)  # type: ignore[no-any-return]
+    return float(normalised_score(score, entry["random"], entry["clairvoyant"]))

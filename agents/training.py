@@ -24,7 +24,7 @@ from edge_experts.envs.registry import is_market
 from .checkpoints.metadata import describe_checkpoint
 from .mixture.report import report_routers
 from .plotting import draw_curve
-from .score_reference import normalise
+from .score_reference import stored_score
 from .setup import SetupError
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
@@ -170,7 +170,7 @@ class Run:
                 key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()
             },
         }
-        score = normalise(self.scenario, float(mean)) if known and self.scenario is not None else None
+        score = stored_score(self.scenario, float(mean)) if known and self.scenario is not None else None
         return {**row, "normalised_score": score} if score is not None else row
 
     def _count_runners(self, algorithm: Any, row: dict[str, Any]) -> None:

@@ -1,6 +1,9 @@
 from .api.aec_env import TurnEnv as TurnEnv
 from .api.flat_env import FlatEnv as FlatEnv
 from .api.parallel_env import EdgeEnv as EdgeEnv
+from .api.policy import GateFollowers as GateFollowers
+from .api.policy import Policy as Policy
+from .api.policy import play_episodes as play_episodes
 from .api.single_agent_env import SingleAgentEnv as SingleAgentEnv
 from .api.spaces import MaskedMultiDiscrete as MaskedMultiDiscrete
 from .api.vector_env import AgentBatch as AgentBatch

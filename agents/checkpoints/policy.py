@@ -60,9 +60,7 @@ class CheckpointPolicy:
 
     def groups(self, world: World) -> list[Group]:
         """The agents that act, by policy and role."""
-        counts = {"device": world.sizes.U, "provider": world.sizes.P}
-        names = [f"{role}_{i}" for role in counts if world.scenario.acts(role) for i in range(counts[role])]
-        return group_agents(names, self._policy_of)
+        return group_agents([agent for role in ROLES for agent in world.agents(role)], self._policy_of)
 
     def _policy_of(self, agent: str, episode: Any = None) -> str:
         """The policy of an agent."""
@@ -130,17 +128,9 @@ class CheckpointPolicy:
         memory = self._memories.get(group.key)
         if memory is None or memory.shape != shape:
             memory = torch.zeros(shape)
-        new = torch.from_numpy((world.state.clock.slot == 0)[:, None] | ~self.there(group, world))
+        new = torch.from_numpy((world.state.clock.slot == 0)[:, None] | ~world.present(group.role)[:, group.agents])
         self._memories[group.key] = torch.where(new[..., None], 0.0, memory)
         return self._memories[group.key].reshape(-1, size)
-
-    @staticmethod
-    def there(group: Group, world: World) -> NDArray[np.bool_]:
-        """Which of a group's agents are present: (worlds, agents)."""
-        if group.role == "provider":
-            return np.ones((world.n_worlds, len(group.agents)), bool)
-        there: NDArray[np.bool_] = world.live_devices[:, group.agents]
-        return there
 
     def _choose(self, group: Group, spaces: RoleSpaces, world: World) -> NDArray[np.int64]:
         """Actions of a group as the world takes them: (worlds, agents, parts)."""

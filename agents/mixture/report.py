@@ -10,43 +10,63 @@ import numpy as np
 import torch
 
 from edge_experts.envs import Scenario, World
+from edge_experts.envs.api.policy import Actions, play_episodes
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.io.atomic import write_text
+from edge_experts.envs.seeds import ROUTERS
+from edge_experts.envs.sim.spec import ROLES
 
 from ..checkpoints.policy import CheckpointPolicy
 from ..networks.actor_critic import ROUTING
 from ..plotting import new_figure, save_figure
+from ..sampling.rollout_buffer import Group
 from .metrics import Specialisation, heat_map
 
 WORLDS = 16
-SEED = 2**39  # apart from small training seeds
 REPORT, PICTURE = "router.json", "router.png"
 
 
 def diagnose(policy: CheckpointPolicy, scenario: Scenario) -> dict[str, Any]:
     """Play one episode in each of some worlds and report how every mixture routed what it saw: by module, empty without one.
 
-    See `specialisation.Specialisation.report` for what is in a report.
+    See `metrics.Specialisation.report` for what is in a report.
     """
-    world = World(scenario, WORLDS, SEED)
-    world.reset()
-    found: dict[str, Specialisation] = {}
-    running = np.ones(WORLDS, bool)
-    while running.any():
-        routed = [(g, m) for g in policy.groups(world) if _has_router(m := policy.module_of(g, world))]
-        if not routed:
-            return {}
-        rows = [(g, m, policy.batch(g, m, role_spaces(g.role, world.sizes), world)) for g, m in routed]
-        devices, providers = policy.act(world)
-        for group, module, batch in rows:
-            played = devices if group.role == "device" else providers
-            assert played is not None
-            there = (policy.there(group, world) & running[:, None]).reshape(-1)
-            gathered = found.setdefault(group.module, Specialisation(module.options["layout"]))
-            _note(gathered, module, batch, played[:, group.agents], there)
-        world.step(devices, providers)
-        running &= ~world.state.clock.over
-    return {name: gathered.report() for name, gathered in found.items()}
+    world = World(scenario, WORLDS, ROUTERS.key(0))
+    routed = [(g, m) for g in policy.groups(world) if _has_router(m := policy.module_of(g, world))]
+    if not routed:
+        return {}
+    watched = _Watched(policy, routed)
+    for running in play_episodes(world, watched):
+        watched.keep(running)
+    return {name: gathered.report() for name, gathered in watched.found.items()}
+
+
+class _Watched:
+    """A checkpoint's policy whose routers are looked at in every slot."""
+
+    def __init__(self, policy: CheckpointPolicy, routed: list[tuple[Group, Any]]) -> None:
+        self._policy, self._routed = policy, routed
+        self._slot: list[tuple[Group, Any, dict[str, Any], Any, Any]] = []
+        self.found = {group.module: Specialisation(module.options["layout"]) for group, module in routed}
+
+    def act(self, world: World) -> Actions:
+        """The policy's actions; what its routers see is kept until `keep`."""
+        batches = [
+            self._policy.batch(group, module, role_spaces(group.role, world.sizes), world)
+            for group, module in self._routed
+        ]
+        actions = self._policy.act(world)
+        played = dict(zip(ROLES, actions, strict=True))
+        self._slot = [
+            (g, m, batch, np.asarray(played[g.role])[:, g.agents], world.present(g.role)[:, g.agents])
+            for (g, m), batch in zip(self._routed, batches, strict=True)
+        ]
+        return actions
+
+    def keep(self, running: Any) -> None:
+        """Count the slot's rows of the agents that were there, in the worlds that were still in their episode: (B,)."""
+        for group, module, batch, played, there in self._slot:
+            _note(self.found[group.module], module, batch, played, (there & running[:, None]).reshape(-1))
 
 
 def _has_router(module: Any) -> bool:

@@ -28,6 +28,8 @@ from ray.rllib.utils.metrics import (
     NUM_MODULE_STEPS_SAMPLED_LIFETIME,
 )
 
+from edge_experts.envs.seeds import EVALUATION_RUNNERS, TRAINING
+from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.sim.world import Views, World
 
 from ..networks.recurrent import MEMORY, RecurrentModule
@@ -38,7 +40,6 @@ from .sequences import order_rows
 
 Array = NDArray[Any]
 ADVANTAGES, TRAJECTORIES = "advantages", "trajectories"  # the forms of a batch
-EVALUATION_SEED = 2**40  # added to the seed of evaluation runners: their episodes are never trained on
 
 
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
@@ -55,9 +56,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self.config, self.num_envs = config, wanted
         env = self.env.envs[0].unwrapped.env
         seed = config.seed if config.seed is not None else int(np.random.SeedSequence().generate_state(1)[0])
-        if config.in_evaluation:
-            seed += EVALUATION_SEED
-        self.world = World(env.scenario, wanted, seed, first_world=(self.worker_index or 0) * wanted)
+        stream = EVALUATION_RUNNERS if config.in_evaluation else TRAINING
+        self.world = World(env.scenario, wanted, stream.key(seed), first_world=(self.worker_index or 0) * wanted)
         self.role_spaces = env.role_spaces
         self.groups = group_agents(env.possible_agents, config.policy_mapping_fn)
         self._live: dict[str, Array] | None = None
@@ -125,12 +125,11 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         return np.tile(state, (self.num_envs, len(group.agents), 1))
 
     def _present(self) -> dict[str, Array]:
-        providers = np.ones((self.num_envs, self.world.sizes.P), bool)
-        return {"device": self.world.live_devices, "provider": providers}
+        return {role: self.world.present(role) for role in ROLES}
 
     def _play(self, rollout: Rollout, explore: bool, random_actions: bool) -> Array:
         """One slot of all worlds; returns which episodes ended."""
-        actions = {role: self.world.default_actions(role) for role in ("device", "provider")}
+        actions = {role: self.world.default_actions(role) for role in ROLES}
         assert self._live is not None
         for group in self.groups:
             seen = self._observe(group, self.world.views)
@@ -192,9 +191,8 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     def _record(self, rollout: Rollout, over: Array) -> None:
         """Rewards and ends of the slot just played."""
         self._lengths += 1
-        records = {"device": self.world.state.devices, "provider": self.world.state.providers}
         for group in self.groups:
-            record = records[group.role]
+            record = self.world.records(group.role)
             reward, terminated = record.reward[:, group.agents], record.terminated[:, group.agents].copy()
             truncated = record.truncated[:, group.agents].copy()
             if truncated.any():

@@ -13,9 +13,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from edge_experts.agents.score_reference import normalised_score
 from edge_experts.envs import Scenario, World, heldout_ids, load_scenario
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.recording.demonstrations import Demonstrations
+from edge_experts.envs.seeds import REPORTED, VALIDATION
 
 from ..evaluation.evaluate import play, summarise
 from ..heuristics.array_policy import outside_policy
@@ -23,11 +25,9 @@ from ..heuristics.policies import make_policy
 from ..provenance import provenance
 from .protocol import DRAWN, MODES, Benchmark, Cell, kind_of, load_benchmark, select_cells
 
-SEED = 0  # of all evaluations; their episodes are apart from those of training
 PROGRESS = ("env_steps", "time_total_s", "cpu_time_s")
 AS_IT_IS = "as it is"  # of a policy from outside, which was not trained here
-VALIDATION_SEED, VALIDATION_EPISODES = 1_000, 64
-TEACHER_SEED = 10_000  # of demonstrations: training episodes that no preset trains on
+VALIDATION_EPISODES = 64
 
 
 def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, references: dict[str, Any]) -> dict[str, Any]:
@@ -47,13 +47,13 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
         trained["command"] = "rllib " + " ".join(_quoted(part) for part in command)
     scenario = load_scenario(cell.env)
     ends = references[scenario.hash()]
-    records = {m: play(policy, scenario, ends["episodes"], SEED) for m, policy in policies.items()}
+    records = {m: play(policy, scenario, ends["episodes"], REPORTED) for m, policy in policies.items()}
     record = records[mode]
     heldout = {}
     for twin in heldout_ids(cell.env):
         shifted = load_scenario(twin)
         twin_ends = references[shifted.hash()]
-        twin_score = float(play(policies[mode], shifted, twin_ends["episodes"], SEED).score.mean())
+        twin_score = float(play(policies[mode], shifted, twin_ends["episodes"], REPORTED).score.mean())
         heldout[twin] = {"score": twin_score, "normalised_score": _normalised(twin_score, twin_ends)}
     score = float(record.score.mean())
     result = {
@@ -99,7 +99,7 @@ def _note(folder: Path) -> Path:
 
 def _normalised(score: float, ends: dict[str, Any]) -> float:
     """A mean score between floor and bound, which are of the same episodes."""
-    return float((score - ends["random"]) / (ends["clairvoyant"] - ends["random"]))
+    return float(normalised_score(score, ends["random"], ends["clairvoyant"]))
 
 
 def curve_key(scenario: Scenario) -> str:
@@ -173,13 +173,13 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dic
     curve = []
     checkpoints = checkpoints_of(folder)
     policies = {mode: CheckpointPolicy(checkpoints[-1], explore=mode == DRAWN) for mode in MODES}
-    tried = {
-        m: float(play(p, scenario, VALIDATION_EPISODES, VALIDATION_SEED).score.mean()) for m, p in policies.items()
-    }
+    tried = {m: float(play(p, scenario, VALIDATION_EPISODES, VALIDATION).score.mean()) for m, p in policies.items()}
     mode = max(MODES, key=lambda m: tried[m])
     for checkpoint in checkpoints:
         about = read_description(checkpoint)
-        score = float(play(CheckpointPolicy(checkpoint, mode == DRAWN), scenario, ends["episodes"], SEED).score.mean())
+        score = float(
+            play(CheckpointPolicy(checkpoint, mode == DRAWN), scenario, ends["episodes"], REPORTED).score.mean()
+        )
         point = {name: about[name] for name in PROGRESS}
         curve.append({**point, "normalised_score": _normalised(score, ends)})
     trained = {

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from edge_experts.envs import Scenario, heldout_ids, load_scenario
 from edge_experts.envs.io.atomic import write_text
+from edge_experts.envs.seeds import REPORTED, TEACHER
 
 from ..evaluation.evaluate import ENDS, play
-from .cell import SEED, TEACHER_SEED, curve_key, demonstrate
+from .cell import curve_key, demonstrate
 from .protocol import FOLDER, Benchmark, Cell
 
 RUNS = Path("runs") / "bench"
@@ -150,7 +151,9 @@ def _write_references(envs: set[str], benchmark: Benchmark, runs: Path) -> Path:
 
 
 def _measure_ends(scenario: Scenario, episodes: int) -> dict[str, Any]:
-    scores = {name: float(play(policy, scenario, episodes, SEED, True).score.mean()) for name, policy in ENDS.items()}
+    scores = {
+        name: float(play(policy, scenario, episodes, REPORTED, True).score.mean()) for name, policy in ENDS.items()
+    }
     return {"env": scenario.id, "split": scenario.tables.split, "episodes": episodes, **scores}
 
 
@@ -160,4 +163,4 @@ def _demonstrate(env: str, benchmark: Benchmark) -> None:
     scenario = load_scenario(env)
     if not any((folder / f"{role}.parquet").exists() for role in ("device", "provider") if scenario.acts(role)):
         team = scenario.replace({"rewards.team": 1.0}) if scenario.devices.count > 1 else scenario
-        demonstrate(benchmark.demonstrations.policy, team, benchmark.demonstrations.episodes, TEACHER_SEED, folder)
+        demonstrate(benchmark.demonstrations.policy, team, benchmark.demonstrations.episodes, TEACHER, folder)

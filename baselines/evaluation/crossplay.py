@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import Scenario, World
+from edge_experts.envs.api.policy import Actions, Policy, PolicyMaker
 from edge_experts.envs.sim.spec import ROLES
 
-from ..heuristics.plan_policy import Actions
-from ..heuristics.policies import Maker, Policy
 from .evaluate import ENDS, play
+from .metrics import normalised_score
 
 
 class Halves:
@@ -41,7 +41,9 @@ class Halves:
         return actions
 
 
-def crossplay(makers: Mapping[str, Maker], scenario: Scenario, episodes: int, seed: int = 0) -> NDArray[np.float64]:
+def crossplay(
+    makers: Mapping[str, PolicyMaker], scenario: Scenario, episodes: int, seed: int = 0
+) -> NDArray[np.float64]:
     """Normalised welfare of every pair: (policies, policies); row: agents of even index, column: the others.
 
     Args:
@@ -55,14 +57,14 @@ def crossplay(makers: Mapping[str, Maker], scenario: Scenario, episodes: int, se
     for i, first in enumerate(makers.values()):
         for j, second in enumerate(makers.values()):
             score = float(play(_Made(first, second), scenario, episodes, seed).score.mean())
-            matrix[i, j] = (score - floor) / (bound - floor)
+            matrix[i, j] = normalised_score(score, floor, bound)
     return matrix
 
 
 class _Made:
     """A pair that is made anew for every batch of worlds."""
 
-    def __init__(self, first: Maker, second: Maker) -> None:
+    def __init__(self, first: PolicyMaker, second: PolicyMaker) -> None:
         self._makers = first, second
         self._made: tuple[World, Policy] | None = None
 

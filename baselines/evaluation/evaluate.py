@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge_experts.envs import Scenario, World, load_scenario
+from edge_experts.envs.api.policy import Policy, play_episodes
+from edge_experts.envs.seeds import TEST
+from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.sim.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
 
 from ..heuristics.bounds import score_of
-from ..heuristics.policies import Policy, make_policy
+from ..heuristics.policies import make_policy
 from ..provenance import provenance
 from .metrics import Interval, gini_index, jain_index, mean_interval, normalised_interval, worst_decile
 
 ENDS = {"random": "random", "clairvoyant": "clairvoyant"}  # floor and bound
 MAX_WORLDS = 64  # stepped together
-TEST_SEED = 2**41  # added to the seed given: no training run uses these streams
 
 
 @dataclass
@@ -68,7 +70,7 @@ def play(policy: str | Policy, scenario: Scenario, episodes: int, seed: int, pro
     with tqdm(total=episodes, desc=f"evaluate {label}", unit="ep", disable=None if progress else True) as bar:
         for first in range(0, episodes, MAX_WORLDS):
             count = min(MAX_WORLDS, episodes - first)
-            world = World(scenario, count, seed + TEST_SEED, first_world=first)
+            world = World(scenario, count, TEST.key(seed), first_world=first)
             player = make_policy(policy, world, seed=seed + first) if isinstance(policy, str) else policy
             parts.append(_play_batch(player, world))
             bar.update(count)
@@ -81,18 +83,16 @@ def _play_batch(policy: Policy, world: World) -> Record:
     """One episode in every world."""
     B, scenario = world.n_worlds, world.scenario
     devices, providers, clock = world.state.devices, world.state.providers, world.state.clock
-    returns = {"device": np.zeros((B, world.sizes.U)), "provider": np.zeros((B, world.sizes.P))}
+    returns = {role: np.zeros((B, world.sizes.count(role))) for role in ROLES}
     terms = {name: np.zeros(B) for name in (*DEVICE_TERMS, *PROVIDER_TERMS)}
     endings, placements = np.zeros(len(ENDINGS), int), np.zeros(world.sizes.X, int)
     busy, slots, energy, lengths = np.zeros(world.sizes.E), 0, np.zeros(B), np.zeros(B)
     quality, latency, hallucination, able, refused, invalid = [], [], [], np.zeros(B), 0, 0
-    world.reset()
-    score, running = np.zeros(B), np.ones(B, bool)
-    while running.any():
-        world.step(*policy.act(world))
+    score = np.zeros(B)
+    for running in play_episodes(world, policy):
         score += score_of(world) * running
-        returns["device"] += devices.reward * running[:, None]
-        returns["provider"] += providers.reward * running[:, None]
+        for role in ROLES:
+            returns[role] += world.records(role).reward * running[:, None]
         for name in DEVICE_TERMS:
             terms[name] += devices[name].sum(axis=1) * running
         for name in PROVIDER_TERMS:
@@ -112,7 +112,6 @@ def _play_batch(policy: Policy, world: World) -> Record:
         )
         slots += int(running.sum())
         lengths += running
-        running &= ~clock.over
     return Record(
         score=score,
         device_return=returns["device"].sum(axis=1),

@@ -9,13 +9,13 @@ import gymnasium
 import numpy as np
 
 from edge_experts.envs.registry import Source
+from edge_experts.envs.seeds import generic_test_seed
 
 from ..markdown import table
 from .env_steps import as_parallel, masked_choice, play_steps
 from .metrics import mean_interval
 
 Choose = Callable[[dict[str, Any], list[str]], dict[str, Any]]
-TEST_SEED = 2**31  # added to the seed of episodes, apart from small training seeds; many generators take 32 bits
 
 
 def evaluate_outside(source: Source, policies: list[str], episodes: int, seed: int) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def _evaluate(source: Source, name: str, episodes: int, seed: int) -> dict[str, 
     totals, lengths, by_agent = [], [], dict.fromkeys(env.possible_agents, 0.0)
     for episode in range(episodes):
         total = steps = 0.0
-        for step in play_steps(env, (seed + episode + TEST_SEED) % 2**32, choose):
+        for step in play_steps(env, generic_test_seed(seed, episode), choose):
             steps += bool(step.actions)
             for agent, reward in step.rewards.items():
                 total += float(reward)

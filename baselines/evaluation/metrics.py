@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from edge_experts.agents.score_reference import normalised_score
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -36,13 +38,13 @@ def mean_interval(values: ArrayLike) -> Interval:
 def normalised_interval(policy: Sequence[float], floor: Sequence[float], bound: Sequence[float]) -> Interval:
     """Normalised score `(x - random) / (clairvoyant - random)` of mean returns over the same episodes.
 
-    The interval is the bias-corrected bootstrap's, over episodes drawn together for all three policies: they faced the
+    The interval is the percentile bootstrap's, over episodes drawn together for all three policies: they faced the
     same episodes, so their differences vary less than they do.
     """
     x, low, high = (np.asarray(values, dtype=float) for values in (policy, floor, bound))
 
     def score(x: Any, low: Any, high: Any, axis: int = -1) -> Any:
-        return (x.mean(axis) - low.mean(axis)) / (high.mean(axis) - low.mean(axis))
+        return normalised_score(x.mean(axis), low.mean(axis), high.mean(axis))
 
     mean = float(score(x, low, high))
     if len(x) < 2 or np.ptp(x - low) == 0.0 or np.ptp(x - high) == 0.0:

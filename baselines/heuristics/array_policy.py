@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import World
+from edge_experts.envs.api.policy import Actions
 from edge_experts.envs.api.spaces import RoleSpaces, role_spaces
 from edge_experts.envs.io.import_string import load_object
 from edge_experts.envs.sim.spec import ROLES
-
-from .plan_policy import Actions
 
 
 class OutsidePolicy:
@@ -51,8 +50,7 @@ class OutsidePolicy:
     ) -> NDArray[np.int64] | None:
         if role not in chosen or role not in spaces:
             return None
-        agents = {"device": world.sizes.U, "provider": world.sizes.P}[role]
-        shape = (world.n_worlds, agents, *spaces[role].shape)
+        shape = (world.n_worlds, world.sizes.count(role), *spaces[role].shape)
         given = np.asarray(chosen[role])
         if given.shape != shape or given.dtype.kind not in "iu":
             raise ValueError(

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import World
+from edge_experts.envs.api.policy import Actions
+from edge_experts.envs.sim.spec import ROLES
 
 from .plan_kernels import plan_clairvoyant
-from .plan_policy import Actions, Ints, Planner, time_price
+from .plan_policy import Ints, Planner, time_price
 
 SWEEPS = 4  # of local improvement; more changed the mean welfare of text-v0 by less than its standard error
 # prices of backlog, in terms of `time_price`, and eagerness to finish what has been begun
@@ -19,12 +21,9 @@ GRID = tuple(product((0.05, 0.2, 0.5), (1.0, 1.5)))
 
 def score_of(world: World) -> NDArray[np.float64]:
     """Rewards of the last slot, summed over the agents: (B,). Roles that do not act and scripted devices do not count."""
-    agents = world.sizes.U - world.scenario.devices.scripted
     total = np.zeros(world.n_worlds)
-    if world.scenario.devices.act:
-        total += world.state.devices.reward[:, :agents].sum(axis=1)
-    if world.scenario.providers.act:
-        total += world.state.providers.reward.sum(axis=1)
+    for role in ROLES:
+        total += world.records(role).reward[:, : len(world.agents(role))].sum(axis=1)
     return total
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import World
+from edge_experts.envs.api.policy import Actions
 
 from .plan_kernels import Scratch
 
 Ints = NDArray[np.int64]
-Actions = tuple[Ints | None, Ints | None]
 
 
 class Planner:

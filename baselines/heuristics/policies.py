@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import World
+from edge_experts.envs.api.policy import Actions, Policy
 from edge_experts.envs.io.suggestions import did_you_mean
 
 from .bounds import Assignment, Enumeration, is_enumerable
 from .plan_kernels import plan_coordinated, plan_myopic
-from .plan_policy import Actions, Ints, Planner, place, time_price
+from .plan_policy import Ints, Planner, place, time_price
 
 COORDINATED_PRICE = 0.25  # of backlog, in terms of `time_price`; between 0.1 and 0.5 made no clear difference
-
-
-class Policy(Protocol):
-    """Plays every agent of a `World`."""
-
-    def act(self, world: World) -> Actions:
-        """Actions for `World.step`: (B, U, 2) for devices and (B, P, 6) for providers; `None` is the default."""
-        ...
-
-
-Maker = Callable[[World], Policy]  # makes a policy for the worlds that it will play
 
 
 class RandomPolicy:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_experts.envs import Scenario, World
+from edge_experts.envs.api.policy import Policy
 
-from .policies import Policy, make_policy
+from .policies import make_policy
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from edge_experts.envs import World, shipped_ids
 
 from .. import cli
 from . import environment_tables as tables
+from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
 from .scenario_pages import environment_page
 from .speed_tables import engine_block, training_block
 
+PACKAGES = ("envs", "agents", "baselines")
 PICTURE_SLOT = 32
 
 
@@ -27,6 +29,8 @@ def texts(root: Path) -> dict[Path, str]:
     docs, results = root / "docs", root / "results"
     references = json.loads((results / "references.json").read_text("utf-8"))
     made = {docs / "commands.md": command_page(cli.build_parser(), rllib.build_parser())}
+    for package in PACKAGES:
+        made[docs / "api" / f"{package}.md"] = api_page(root / package)
     for name in shipped_ids():
         made[docs / "environments" / f"{name.split('/')[1]}.md"] = environment_page(World(name), references)
     blocks = {

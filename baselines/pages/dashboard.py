@@ -167,7 +167,7 @@ def _episode_sections(tables: dict[str, dict[str, Any]], note: str = "") -> list
 def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
     """One episode of the run's last checkpoint, where it can be played in a world."""
     from edge_experts.agents.training import latest_checkpoint
-    from edge_experts.envs import Recorder, World
+    from edge_experts.envs import Recorder, World, play_episodes
     from edge_experts.envs.registry import EnvError, find
 
     checkpoint = latest_checkpoint(folder)
@@ -185,9 +185,7 @@ def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
         return None
     world = World(market, seed=1, overrides=policy.description["env_config"].get("scenario"))
     recorder = Recorder(world)
-    world.reset()
-    while not world.state.clock.over[0]:
-        world.step(*policy.act(world))
+    for _ in play_episodes(world, policy):
         recorder.note()
     return recorder.tables()
 

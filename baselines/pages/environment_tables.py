@@ -23,8 +23,8 @@ def environments_table(folder: str) -> str:
         scenario = load_scenario(name)
         bare = name.split("/")[1]
         papers = [f"[{number}](https://arxiv.org/abs/{number})" for number in ARXIV.findall(scenario.source)]
-        rows.append([f"[`{bare}`]({folder}{bare}.md)", scenario.title, papers[0] if papers else "-"])
-    return table(["id: `edge_experts/` and", "what it is", "arXiv"], rows)
+        rows.append([f"[`{name}`]({folder}{bare}.md)", scenario.title, papers[0] if papers else "-"])
+    return table(["id", "what it is", "arXiv"], rows)
 
 
 def heuristics_table(references: Mapping[str, Any]) -> str:

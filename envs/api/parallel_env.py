@@ -95,9 +95,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         self._window: Any = None
         self.world = World(self.scenario, seed=0)
         self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
-        counts = {"provider": self.world.sizes.P, "device": self.world.sizes.U - self.scenario.devices.scripted}
         self._places = {
-            f"{role}_{i}": (role, i) for role in counts if self.scenario.acts(role) for i in range(counts[role])
+            agent: (role, i) for role in ("provider", "device") for i, agent in enumerate(self.world.agents(role))
         }
         self.possible_agents = list(self._places)
         self.agents: list[str] = []
@@ -108,7 +107,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     def _watch(self) -> None:
         """Plain views of what is read in every step; the world keeps its buffers."""
         state = self.world.state
-        records = {"device": np.asarray(state.devices)[0], "provider": np.asarray(state.providers)[0]}
+        records = {role: np.asarray(self.world.records(role))[0] for role in ROLES}
         self._over, self._presence = np.asarray(state.clock)["over"], records["device"]["presence"]
         self._happened = {role: records[role][["reward", "terminated", "truncated", *INFO[role]]] for role in ROLES}
 

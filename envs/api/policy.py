@@ -1,25 +1,48 @@
-"""Whoever plays the agents that are not trained."""
+"""Policies: whoever plays the agents of worlds, and the loop that lets them."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..sim.world import World
 
+Actions = tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]
 
-class Partners(Protocol):
-    """Plays agents of a `World`: any policy of `edge_experts.baselines`, or your own."""
 
-    def act(self, world: World) -> tuple[Any, Any]:
-        """Actions of devices (B, U, 2) and of providers (B, P, 6), or `None` for the defaults."""
+class Policy(Protocol):
+    """Plays the agents of a `World`: any policy of `edge_experts.baselines`, a checkpoint, or your own."""
+
+    def act(self, world: World) -> Actions:
+        """Actions for `World.step`: (B, U, 2) for devices and (B, P, 6) for providers; `None` is the default."""
+        ...
+
+
+PolicyMaker = Callable[[World], Policy]  # makes a policy for the worlds that it will play
+
+
+def play_episodes(world: World, policy: Policy) -> Iterator[NDArray[np.bool_]]:
+    """Play one episode in every world, from a reset on.
+
+    Yields:
+        After every slot, which worlds were still in their episode while it was played: (B,) bool. What happened stands in
+        `world.state`; a world whose episode is over plays on, and is not to be counted.
+    """
+    world.reset()
+    running = np.ones(world.n_worlds, np.bool_)
+    while running.any():
+        world.step(*policy.act(world))
+        yield running
+        running = running & ~world.state.clock.over
 
 
 class GateFollowers:
     """Devices take the legal expert of the best gate reading, at the highest power; providers keep their defaults."""
 
-    def act(self, world: World) -> tuple[Any, Any]:
+    def act(self, world: World) -> Actions:
         """Actions of devices (B, U, 2); `None` for providers."""
         X, actions = world.sizes.X, world.default_actions("device")
         legal = world.views.device_masks[..., :X] == 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..scenario import Scenario, ScenarioError
 from .parallel_env import EdgeEnv, Observation
-from .policy import GateFollowers, Partners
+from .policy import GateFollowers, Policy
 
 
 class SingleAgentEnv(gymnasium.Env[Observation, Any]):
@@ -40,7 +40,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
         scenario: Mapping[str, Any] | None = None,
         agent: str | None = None,
-        partners: Partners | None = None,
+        partners: Policy | None = None,
         render_mode: str | None = None,
     ) -> None:
         self.env = EdgeEnv(base, scenario, render_mode=render_mode)
@@ -53,7 +53,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         if agent is not None and agent not in known:
             raise ScenarioError(f"agent: '{agent}' is not one of {', '.join(known)}")
         self.agent = agent or known[0]
-        self.partners: Partners = partners or GateFollowers()
+        self.partners: Policy = partners or GateFollowers()
         self.render_mode = render_mode
         self.observation_space = self.env.observation_space(self.agent)
         self.action_space = self.env.action_space(self.agent)

@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..scenario import Scenario, ScenarioError
 from ..sim.spec import ROLES
-from ..sim.state import PRESENT
 from ..sim.world import World
-from .policy import Partners
+from .policy import Policy
 from .spaces import RoleSpaces
 
 
@@ -69,7 +68,7 @@ class AgentBatch:
         role: str = "device",
         seed: int = 0,
         scenario: Mapping[str, Any] | None = None,
-        partners: Partners | None = None,
+        partners: Policy | None = None,
         threads: int = 1,
     ) -> None:
         if role not in ROLES:
@@ -81,20 +80,16 @@ class AgentBatch:
         self.spaces = RoleSpaces(role, self.world.sizes)
         self.single_observation_space = self.spaces.observation["observation"]
         self.single_action_space = self.spaces.action
-        self.agents_per_world = self.world.sizes.U if role == "device" else self.world.sizes.P
+        self.agents_per_world = self.world.sizes.count(role)
         self.num_agents = N = n_worlds * self.agents_per_world
         observations, masks = self.world.views.of(role)
         self.observations = observations.reshape(N, -1)
-        self._world_masks, self._record = masks.reshape(N, -1), self._records()
+        self._world_masks, self._record = masks.reshape(N, -1), np.asarray(self.world.records(role)).reshape(-1)
         self.action_masks = np.zeros((N, len(self.spaces.mask_columns)), np.int8)
         self.rewards = np.zeros(N, np.float32)
         self.terminals, self.truncations, self.masks = (np.zeros(N, np.bool_) for _ in range(3))
         self.final_observations = np.zeros_like(self.observations)
         self.final_action_masks = np.zeros_like(self.action_masks)
-
-    def _records(self) -> Any:
-        state = self.world.state
-        return np.asarray(state.devices if self.role == "device" else state.providers).reshape(-1)
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
         """Begin an episode in every world: the first of a seed if it is given, else the next."""
@@ -140,18 +135,12 @@ class AgentBatch:
 
     def _look(self) -> None:
         np.take(self._world_masks, self.spaces.mask_columns, axis=1, out=self.action_masks)
-        if self.role == "device":
-            np.equal(self._record["presence"], PRESENT, out=self.masks)
-            if scripted := self.world.scenario.devices.scripted:
-                self.masks.reshape(self.world.n_worlds, -1)[:, -scripted:] = False
-        else:
-            self.masks[:] = True
+        self.masks[:] = self.world.present(self.role).reshape(-1)
 
     def sample_actions(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Uniformly random legal actions: (N, parts) or (N,)."""
-        devices, providers = self.world.sample_actions(rng)
-        drawn = (devices if self.role == "device" else providers).reshape(self.num_agents, -1)
-        return self.spaces.from_world(drawn)
+        drawn = dict(zip(ROLES, self.world.sample_actions(rng), strict=True))[self.role]
+        return self.spaces.from_world(drawn.reshape(self.num_agents, -1))
 
     def close(self) -> None:
         """Nothing to release."""
@@ -188,7 +177,7 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
         num_envs: int = 1,
         role: str = "device",
         scenario: Mapping[str, Any] | None = None,
-        partners: Partners | None = None,
+        partners: Policy | None = None,
         copy: bool = True,
         threads: int = 1,
     ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..api.policy import Actions, Policy, play_episodes
 from ..api.spaces import RoleSpaces
 from ..io.atomic import replacing
 from ..sim.spec import ROLES
@@ -36,40 +37,34 @@ class Demonstrations:
     them), `reward`, `terminated`, `truncated`; rows are ordered by episode, agent and slot.
 
     Args:
-        world: What is played, from a reset on.
+        world: What is played.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self._spaces = {role: RoleSpaces(role, world.sizes) for role in ROLES if world.scenario.acts(role)}
         self._slots: dict[str, list[dict[str, Array]]] = {role: [] for role in self._spaces}
-        self._running = np.ones(world.n_worlds, bool)
 
-    def play(self, policy: Any) -> None:
-        """Play every world's episode to its end with a policy (see `baselines.policies`)."""
-        self.world.reset()
-        while self._running.any():
-            self._step(*policy.act(self.world))
+    def play(self, policy: Policy) -> None:
+        """Play every world's episode to its end."""
+        for running in play_episodes(self.world, _Watched(policy, self)):
+            for role, slots in self._slots.items():
+                record = self.world.records(role)
+                ends = {name: np.array(record[name]) for name in ("terminated", "truncated")}
+                slots[-1] |= {"reward": np.array(record.reward, np.float32), **ends}
+                slots[-1]["kept"] &= running[:, None]
 
-    def _step(self, devices: Array | None, providers: Array | None) -> None:
-        world, state = self.world, self.world.state
-        played = {
-            role: world.default_actions(role) if given is None else given
-            for role, given in (("device", devices), ("provider", providers))
-        }
-        seen = {role: self._seen(role, played[role]) for role in self._slots}
-        world.step(played["device"], played["provider"])
-        for role, columns in seen.items():
-            record = state.devices if role == "device" else state.providers
-            ends = {name: np.array(record[name]) for name in ("terminated", "truncated")}
-            self._slots[role].append({**columns, "reward": np.array(record.reward, np.float32), **ends})
-        self._running &= ~state.clock.over
+    def note(self, actions: Actions) -> None:
+        """Note what all agents see now and are about to play; `play` does."""
+        for role, given in zip(ROLES, actions, strict=True):
+            if role in self._slots:
+                played = self.world.default_actions(role) if given is None else np.asarray(given)
+                self._slots[role].append(self._seen(role, played))
 
     def _seen(self, role: str, played: Array) -> dict[str, Array]:
         world, spaces = self.world, self._spaces[role]
         observation, mask = world.views.of(role)
         B, n = observation.shape[:2]
-        there = world.live_devices if role == "device" else np.ones((B, n), bool)
         return {
             "episode": np.repeat(np.arange(B)[:, None], n, axis=1),
             "agent": np.repeat(np.arange(n)[None], B, axis=0),
@@ -77,7 +72,7 @@ class Demonstrations:
             "observation": observation.copy(),
             "action_mask": spaces.shown_mask(mask),
             "action": np.array(spaces.from_world(played)).reshape(B, n, len(spaces.nvec)),
-            "kept": there & self._running[:, None],
+            "kept": world.present(role),
         }
 
     def columns(self, role: str) -> dict[str, Array]:
@@ -112,6 +107,19 @@ class Demonstrations:
             with replacing(place / f"{role}.parquet") as part:
                 parquet.write_table(arrow.table(columns).replace_schema_metadata(notes), part)
         return place
+
+
+class _Watched:
+    """A policy whose actions are noted together with what led to them."""
+
+    def __init__(self, policy: Policy, demonstrations: Demonstrations) -> None:
+        self._policy, self._demonstrations = policy, demonstrations
+
+    def act(self, world: World) -> Actions:
+        """The policy's actions."""
+        actions = self._policy.act(world)
+        self._demonstrations.note(actions)
+        return actions
 
 
 def read_demonstrations(folder: str | Path, role: str) -> dict[str, Array]:

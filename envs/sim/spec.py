@@ -48,6 +48,7 @@ class Sizes:
     categories: int
     prompts: int
     strict: bool
+    scripted: int
     serving: bool
     gaps: bool
 
@@ -69,9 +70,18 @@ class Sizes:
             categories=len(f.priors),
             prompts=len(f.category) if c.show_prompt else 0,
             strict=bool(c.strict_share > 0.0),
+            scripted=int(c.scripted),
             serving=bool(c.serving),
             gaps=bool(c.has_gaps),
         )
+
+    def count(self, role: str) -> int:
+        """Devices or providers in a world, agents or not: the rows of a role in every array."""
+        return self.U if role == "device" else self.P
+
+    def agents(self, role: str) -> int:
+        """How many of them decide for themselves where their role acts: the first ones; scripted devices stand last."""
+        return self.U - self.scripted if role == "device" else self.P
 
     @property
     def variants(self) -> int:

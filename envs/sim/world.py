@@ -147,10 +147,9 @@ class World:
         return [Shard(a, b, new_board(self.constants, self.figures)) for a, b in pairwise(edges)]
 
     def _allocate_views(self) -> Views:
-        counts = {"device": self.constants.U, "provider": self.constants.P}
-        shapes = [(self.n_worlds, counts[role]) for role in ROLES]
         arrays: list[Any] = []
-        for role, shape in zip(ROLES, shapes, strict=True):
+        for role in ROLES:
+            shape = (self.n_worlds, self.sizes.count(role))
             arrays.append(np.zeros((*shape, observation_size(role, self.sizes)), np.float32))
             arrays.append(np.zeros((*shape, sum(action_sizes(role, self.sizes))), np.int8))
         return Views(*arrays)
@@ -247,9 +246,23 @@ class World:
         """What a role does when nobody tells it: devices wait, providers keep their defaults. (B, agents, parts)."""
         return self._defaults[role].copy()
 
+    def records(self, role: str) -> Any:
+        """State and last outcome of all devices or providers: (B, n) records, see `state.DEVICE` and `state.PROVIDER`."""
+        return self.state.devices if role == "device" else self.state.providers
+
+    def agents(self, role: str) -> list[str]:
+        """Names of the agents of a role, as `device_0`; none where the role does not act."""
+        return [f"{role}_{i}" for i in range(self.sizes.agents(role))] if self.scenario.acts(role) else []
+
+    def present(self, role: str) -> NDArray[np.bool_]:
+        """Which agents of a role are there now: (B, n) bool; scripted devices are no agents."""
+        there = np.zeros((self.n_worlds, self.sizes.count(role)), np.bool_)
+        there[:, : self.sizes.agents(role)] = True
+        return there & self.live_devices if role == "device" else there
+
     @property
     def live_devices(self) -> NDArray[np.bool_]:
-        """(B, U): which devices are there now."""
+        """Which devices are there now, scripted ones too: (B, U) bool."""
         return np.asarray(self.state.devices.presence == PRESENT)
 
     @property

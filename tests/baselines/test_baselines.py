@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from edge_experts.agents.score_reference import normalise
+from edge_experts.agents.score_reference import stored_score
 from edge_experts.baselines.evaluation.evaluate import evaluate, play
 from edge_experts.baselines.evaluation.metrics import jain_index, mean_interval, normalised_interval
 from edge_experts.baselines.evaluation.score_table import score_table
@@ -188,10 +188,10 @@ def test_stored_references_belong_to_the_shipped_scenarios() -> None:
         scenario = load_scenario(name)
         fresh = evaluate(["random"], scenario, episodes=64 if name.endswith("netmoe-v0") else 8)[0]
         floor, bound = fresh["floor"]["score"]["mean"], fresh["bound"]["score"]["mean"]
-        assert normalise(scenario, floor) == pytest.approx(0.0, abs=0.2)
-        assert normalise(scenario, bound) == pytest.approx(1.0, abs=0.2)
-    assert normalise(load_scenario("text-v0", {"devices.count": 3}), 1.0) is None
+        assert stored_score(scenario, floor) == pytest.approx(0.0, abs=0.2)
+        assert stored_score(scenario, bound) == pytest.approx(1.0, abs=0.2)
+    assert stored_score(load_scenario("text-v0", {"devices.count": 3}), 1.0) is None
     paid_together = load_scenario("text-v0", {"rewards.team": 1.0})
-    assert normalise(paid_together, 1.0) == normalise(load_scenario("text-v0"), 1.0), (
+    assert stored_score(paid_together, 1.0) == stored_score(load_scenario("text-v0"), 1.0), (
         "mixing rewards does not change their sum"
     )
