@@ -1,4 +1,4 @@
-"""From a scenario to the numbers the kernel reads: constants, recorded figures, arrival traces."""
+"""From a scenario to the figures the kernel reads: recorded and modelled ones, arrival traces."""
 
 from __future__ import annotations
 
@@ -11,119 +11,16 @@ import numpy as np
 from ..io.suggestions import did_you_mean
 from ..physics import quality
 from ..physics.economics import CREDITS_PER_USD
-from ..physics.radio import jakes_correlation
 from ..scenario import Scenario, ScenarioError
 from ..schema import Requests
 from ..tables import ExpertTable, QualityTable
 from ..tables.expert_table import Expert
 from ..tables.reading import TABLES_DIR, Stamp, stamped
 from .plugins import SLOTS, code_of, find_model, pointers
-from .state import CONSTANTS, KIND, MACHINE, SCORE, Figures, Floats, Ints
+from .state import KIND, MACHINE, SCORE, Figures, Floats, Ints
 
 BITS_PER_TOKEN = 4 * 8  # a token is about four characters of English (OpenAI's rule of thumb)
 TRACE_SLOT_S = 5.0
-OUT_OF_REACH_DB = -1e9  # no link is weaker
-
-
-def build_constants(s: Scenario, seed: int, f: Figures) -> Any:
-    """The scenario as one record of numbers (`state.CONSTANTS`)."""
-    radio, devices, providers = s.radio, s.devices, s.providers
-    kinds = [s.kind(table) for table in s.quality_tables]
-    E, L = len(s.experts), max(1, len(s.local_experts))
-    still = s.mobility.model == "static"
-    noise_w_hz = 10 ** ((radio.noise_dbm_hz + radio.noise_figure_db - 30) / 10)
-    highest_power_w = max(devices.power_levels_w)
-    failing = s.events.outage_expert
-    values = dict(
-        P=providers.count,
-        U=devices.count,
-        E=E,
-        X=E + L,
-        C=-(-E // providers.count),
-        loads=-(-E // providers.count) if _can_load(s, f) else 0,
-        seed=seed,
-        slots=s.episode.slots,
-        slot_s=s.episode.slot_s,
-        requests_per_device=s.episode.requests_per_device,
-        subtasks=max(kind.subtasks for kind in kinds),
-        deadline_slots=max(kind.deadline_slots for kind in kinds),
-        context_spread=s.requests.context_spread,
-        distinct=s.requests.distinct,
-        show_prompt=s.requests.show_prompt,
-        strict_share=s.requests.strict_share,
-        max_hallucination=s.requests.max_hallucination,
-        arrival_process=code_of("arrivals", s.arrivals.process),
-        arrival_rate=s.arrivals.rate_per_s,
-        burst_ratio=s.arrivals.burst_ratio,
-        burst_stop=1.0 / s.arrivals.burst_slots,
-        gate_skill=s.gate.skill,
-        gate_noise=s.gate.noise,
-        channel=code_of("channel", radio.channel),
-        serving=radio.access == "serving",
-        has_gaps=radio.min_snr_db is not None or radio.range_m is not None,
-        handover_margin_db=radio.handover_margin_db,
-        handover_s=radio.handover_s,
-        least_gain_db=OUT_OF_REACH_DB
-        if radio.min_snr_db is None
-        else radio.min_snr_db + 10 * math.log10(noise_w_hz * radio.bandwidth_hz / highest_power_w),
-        range_m=math.inf if radio.range_m is None else radio.range_m,
-        carrier_hz=radio.carrier_hz,
-        bandwidth_hz=radio.bandwidth_hz,
-        noise_w_hz=noise_w_hz,
-        provider_power_w=radio.provider_power_w,
-        max_tx_s=radio.max_tx_s,
-        backhaul_bps=radio.backhaul_bps,
-        cloud_rtt_s=radio.cloud_rtt_s,
-        fading_correlation=1.0
-        if still
-        else jakes_correlation(s.mobility.speed_mps, radio.carrier_hz, s.episode.slot_s),
-        mobility=code_of("mobility", s.mobility.model),
-        step_m=s.mobility.speed_mps * s.episode.slot_s,
-        area_m=s.mobility.area_m,
-        churn=devices.churn,
-        battery_j=devices.battery_j,
-        may_wait=devices.may_wait,
-        at_home=devices.at_home,
-        providers_act=providers.act,
-        scripted=devices.scripted,
-        highest_power_w=highest_power_w,
-        highest_price=max(providers.price_levels),
-        highest_speed=max(providers.speed_levels),
-        highest_views=max(providers.view_levels),
-        highest_factor=max(providers.power_factors),
-        highest_memory_gb=max(devices.memory_gb),
-        local_budget=devices.local_budget_units,
-        device_load_gb_per_s=devices.load_gb_per_s,
-        default_price=providers.default_price,
-        default_speed=providers.default_speed,
-        default_bandwidth=providers.default_bandwidth,
-        default_views=providers.default_views,
-        default_power=providers.default_power,
-        view_angle_deg=providers.view_angle_deg,
-        memory_gb=providers.memory_gb,
-        load_gb_per_s=providers.load_gb_per_s,
-        load_cost_per_gb=providers.load_cost_per_gb,
-        usd_per_kwh=providers.usd_per_kwh,
-        idle_power_w=providers.idle_power_w,
-        late_penalty=providers.late_penalty,
-        queue_limit_s=s.queue_limit_s,
-        energy_weight=s.rewards.energy_weight,
-        latency_weight=s.rewards.latency_weight,
-        team=s.rewards.team,
-        outage_expert=s.experts.index(failing) if failing else -1,
-        outage_slot=s.events.outage_slot,
-        outage_end=s.events.outage_slot + s.events.outage_slots,
-        price_factor=s.events.price_factor,
-        price_slot=s.events.price_slot if s.events.price_factor != 1.0 else s.episode.slots,
-    )
-    names = CONSTANTS.names or ()
-    return np.rec.array([tuple(values[name] for name in names)], dtype=CONSTANTS)[0]
-
-
-def _can_load(s: Scenario, f: Figures) -> bool:
-    """Whether some provider's memory is too small for all of its experts, so that there is something to load."""
-    count, memory_gb = s.providers.count, f.machines.memory_gb[: len(s.experts)]
-    return any(memory_gb[p::count].sum() > s.providers.memory_gb for p in range(count))
 
 
 def load_figures(scenario: Scenario) -> tuple[Figures, tuple[QualityTable, ...]]:

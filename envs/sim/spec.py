@@ -175,7 +175,7 @@ ROLES = ("device", "provider")
 
 
 def slices(role: str, sizes: Sizes) -> dict[str, slice]:
-    """Where each field of a role's observation lies."""
+    """Where each field of a role's observation lies. The kernel reads where it begins as `c.device_at.NAME`."""
     found, start = {}, 0
     for item in OBS_FIELDS[role]:
         found[item.name] = slice(start, start + item.size(sizes))

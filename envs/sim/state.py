@@ -25,8 +25,8 @@ DEVICE_TERMS = ("earned", "payment", "energy", "latency")
 PROVIDER_TERMS = ("revenue", "electricity", "loading_cost", "late_cost")
 
 
-def record(*fields: tuple[str, type]) -> np.dtype[Any]:
-    """A record of scalars; a field spec may name several fields of one type, separated by blanks."""
+def record(*fields: tuple[str, Any]) -> np.dtype[Any]:
+    """A record of scalars or of records; a field spec may name several fields of one type, separated by blanks."""
     return np.dtype([(name, kind) for names, kind in fields for name in names.split()], align=True)
 
 
@@ -148,34 +148,6 @@ DEVICE = record(
     ("share part_latency_s", float),  # of the provider's band; from slot start to delivery
     ("quality latency_s hallucination", float),  # of a request composed in the slot
     ("reward earned payment energy latency", float),  # credits; all but `earned` are negative
-)
-CONSTANTS = record(
-    ("P U E X C loads seed slots requests_per_device", int),  # loads: places that can be loaded, C or none
-    ("subtasks deadline_slots", int),  # the most of all kinds
-    ("slot_s context_spread", float),
-    ("distinct show_prompt", bool),
-    ("strict_share max_hallucination", float),
-    ("arrival_process", int),
-    ("arrival_rate burst_ratio burst_stop", float),  # burst_stop: probability per slot of changing state
-    ("gate_skill gate_noise", float),
-    ("channel", int),
-    ("serving has_gaps", bool),  # access through the serving provider; some links may be out of reach
-    ("handover_margin_db handover_s least_gain_db range_m", float),
-    ("carrier_hz bandwidth_hz noise_w_hz provider_power_w max_tx_s backhaul_bps cloud_rtt_s fading_correlation", float),
-    ("mobility", int),
-    ("step_m area_m churn battery_j local_budget device_load_gb_per_s", float),
-    ("may_wait at_home providers_act", bool),
-    ("scripted", int),
-    (
-        "highest_power_w highest_price highest_speed highest_views highest_factor highest_memory_gb",
-        float,
-    ),  # of the levels
-    ("default_price default_speed default_bandwidth default_views default_power", int),
-    ("view_angle_deg", float),
-    ("memory_gb load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty", float),
-    ("queue_limit_s energy_weight latency_weight team", float),
-    ("outage_expert outage_slot outage_end price_slot", int),
-    ("price_factor", float),
 )
 
 

@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..physics.jit import bind
 from ..scenario import Scenario
 from ..scenarios import load_scenario
+from .constants import build_constants
 from .kernel.observations import Board, new_board
 from .kernel.step import first_wrong, observe_worlds, reset_worlds, step_worlds
-from .params import build_constants, load_figures
+from .params import load_figures
 from .plugins import pointers
 from .spec import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
 from .state import PRESENT, allocate, arrays

@@ -28,7 +28,7 @@ def arrival_chance(w: Worlds, c: Any, f: Figures) -> float:
     """Probability that an idle device asks within a slot."""
     if c.arrival_process == arrivals.SATURATED:
         return 1.0
-    rate = c.arrival_rate
+    rate = c.rate_per_s
     if c.arrival_process == arrivals.BURSTY:
         rate = arrivals.bursty_rate(rate, c.burst_ratio, w.clock.busy_period == 1)
     elif c.arrival_process == arrivals.TRACE:
@@ -62,7 +62,7 @@ def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
     device.strict = care < c.strict_share
     # log-normal with the stated mean
     device.context_bits = kind.context_bits * exp(c.context_spread * (length - 0.5 * c.context_spread))
-    device.local_budget = c.local_budget
+    device.local_budget = c.local_budget_units
     device.age, device.done = 0, 0
     device.last_expert = -1
     device.output_bits, device.coverage_sum = 0.0, 0.0

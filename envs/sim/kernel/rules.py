@@ -69,13 +69,19 @@ def suits(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
 
 
 @jit
+def can_run(u: int, place: int, w: Worlds, f: Figures) -> bool:
+    """Whether a device has budget and memory for one of its local experts."""
+    device = w.devices[u]
+    return device.local_budget > 0.0 and f.machines[place].memory_gb <= device.memory_gb  # type: ignore[no-any-return]
+
+
+@jit
 def may_place(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
     """Whether a device may place a part on an expert (E to X - 1: a local one)."""
     if not may_act(u, w) or not suits(u, place, w, c, f):
         return False
     if place >= c.E:
-        device = w.devices[u]
-        return device.local_budget > 0.0 and f.machines[place].memory_gb <= device.memory_gb  # type: ignore[no-any-return]
+        return can_run(u, place, w, f)
     return is_available(place, w, c) and is_reachable(u, access_of(u, place, w, c), w, c)
 
 
