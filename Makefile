@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: install train test lint types bench report calibrate clean
+.PHONY: install train test lint types bench report pages docs calibrate clean
 
 install: $(VENV)/installed
 
@@ -37,8 +37,16 @@ bench: install
 report: install
 	$(BIN)/edge-experts report --readme README.md --presets configs/train
 
+# the pages of docs/ and the tables of README.md that are made from the code and the results
+pages: install
+	$(BIN)/python -m edge_experts.baselines.pages
+
+# a site to read in the browser: site/index.html (the tests build it, too)
+docs: install
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+
 calibrate: install
 	$(BIN)/edge-experts calibrate --episodes 200 --heldout --references results/references.json
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(RUNS)
+	rm -rf $(VENV) build dist site *.egg-info $(RUNS)

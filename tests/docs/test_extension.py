@@ -1,10 +1,9 @@
-"""What strangers add from outside: the guide as written, registration, entry points, models compiled into the kernel."""
+"""What strangers add from outside: registration, entry points, models compiled into the kernel."""
 
 from __future__ import annotations
 
 import os
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import ROOT, blocks
 
 from edge_experts.envs import (
     EnvError,
@@ -27,62 +27,38 @@ from edge_experts.envs import (
 )
 from edge_experts.envs.registry import find
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "envs" / "README.md").read_text(encoding="utf-8")
+AUCTION = next(text for _, text, name in blocks(ROOT / "docs/extending/environment.md") if name == "auction.py")
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_the_guide_works_as_written(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 17
-    for language, text in blocks:
-        if language in ("yaml", "python"):
-            name = text.split("\n")[0].removeprefix("# ")
-            assert name.endswith((".yaml", ".py")), name
-            (tmp_path / name).write_text(text)
-            continue
-        for command in text.strip().split("\n"):
-            done = subprocess.run(
-                command, shell=True, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": PATH}
-            )
-            assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
+def run(command: list[str], folder: Path) -> str:
+    """What a command says, in a process that has a folder on its path."""
+    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return done.stdout
 
 
-def test_a_package_called_envs_beside_ours_disturbs_nothing(tmp_path: Path) -> None:
-    package = tmp_path / "envs"
-    package.mkdir()
+def test_a_package_called_envs_and_its_entry_point_are_known_beside_ours(tmp_path: Path) -> None:
+    """Also in a remote sampling process."""
+    package, info = tmp_path / "envs", tmp_path / "their_pkg-1.0.dist-info"
+    for folder in (package, info):
+        folder.mkdir()
     (package / "__init__.py").write_text("WHOSE = 'mine'\n")
-    blocks = re.findall(r"^```python\n# auction.py\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    (package / "auction.py").write_text(blocks[0])
+    (package / "auction.py").write_text(AUCTION)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-pkg\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edge_experts.envs]\nthem/auction-v0 = envs.auction:Auction\n")
     script = (
         "import envs, edge_experts.envs as ours\n"
         "assert envs.WHOSE == 'mine' and ours.World('text-v0').reset() is not None\n"
         "assert ours.make('envs.auction:Auction').rounds == 8\n"
     )
-    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment)
+    run([sys.executable, "-c", script], tmp_path)
+    assert "them/auction-v0" in run(["edge-experts", "list"], tmp_path)
+    run(["edge-experts", "validate", "them/auction-v0"], tmp_path)
     settings = ["--config", '{"train_batch_size_per_learner": 256}', "--stop", '{"training_iteration": 1}']
-    command = ["rllib", "train", "--algo", "PPO", "--env", "envs.auction:Auction", *settings, "--num-env-runners", "1"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-1500:]
-
-
-def test_entry_points_of_installed_packages_are_known(tmp_path: Path) -> None:
-    info = tmp_path / "their_pkg-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-pkg\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edge_experts.envs]\nthem/auction-v0 = their_auction:Auction\n")
-    blocks = re.findall(r"^```python\n# auction.py\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-    (tmp_path / "their_auction.py").write_text(blocks[0])
-    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(["edge-experts", "list"], env=environment, capture_output=True, text=True, check=True)
-    assert "them/auction-v0" in done.stdout
-    settings = ["--config", '{"train_batch_size_per_learner": 256}', "--stop", '{"training_iteration": 1}']
-    command = ["rllib", "train", "--algo", "PPO", "--env", "them/auction-v0", *settings, "--num-env-runners", "1"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-1500:]
-    validated = subprocess.run(["edge-experts", "validate", "them/auction-v0"], env=environment, capture_output=True)
-    assert validated.returncode == 0
+    train = ["rllib", "train", "--algo", "PPO", "--env", "them/auction-v0", *settings, "--num-env-runners", "1"]
+    run(train, tmp_path)
 
 
 def test_registered_names_reach_every_maker(tmp_path: Path) -> None:

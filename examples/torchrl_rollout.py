@@ -1,0 +1,52 @@
+"""TorchRL: a whole market as a multi-agent environment, one group of agents a role, and a small network that plays it.
+
+Shows `PettingZooWrapper` with masks; groups are named here because TorchRL keeps the word `device` for itself.
+Needs the extra `clients`.
+
+    python examples/torchrl_rollout.py --slots 100
+"""
+
+import argparse
+
+import torch
+from tensordict.nn import TensorDictModule, TensorDictSequential
+from torchrl.envs.libs.pettingzoo import PettingZooWrapper
+
+from edge_experts.envs import FlatEnv
+
+ROLES = ("device", "provider")
+
+
+def chooser(group: str, size: int, choices: int) -> TensorDictSequential:
+    """Logits from one linear layer, then a draw among the legal choices."""
+
+    def draw(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.distributions.Categorical(logits=logits.masked_fill(~mask, -1e9)).sample()
+
+    network = torch.nn.Linear(size, choices)
+    return TensorDictSequential(
+        TensorDictModule(network, in_keys=[(group, "observation")], out_keys=[(group, "logits")]),
+        TensorDictModule(draw, in_keys=[(group, "logits"), (group, "action_mask")], out_keys=[(group, "action")]),
+    )
+
+
+def main() -> None:
+    """Play a rollout and print what each role earned."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, default=20)
+    arguments = parser.parse_args()
+    market = FlatEnv("edge_experts/text-v0", actions="discrete")
+    groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ROLES}
+    env = PettingZooWrapper(market, group_map=groups, use_mask=True, categorical_actions=True, seed=1)
+    players = []
+    for group, agents in groups.items():
+        size = market.observation_space(agents[0]).shape[0]  # type: ignore[index]
+        players.append(chooser(group, size, int(market.action_space(agents[0]).n)))  # type: ignore[attr-defined]
+    rollout = env.rollout(arguments.slots, TensorDictSequential(*players))
+    for group in groups:
+        rewards = rollout["next", group, "reward"]
+        print(f"{group}: {rewards.sum() / rewards.shape[1]:.1f} credits each in {len(rollout)} slots")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The code and the commands of README.md and docs/, as written: those of a page in its order, in one folder."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import PAGES, README, ROOT, blocks
+
+from edge_experts.agents.cli import main as rllib
+from edge_experts.baselines.cli import main as edge_experts
+
+COMMANDS = {"rllib": rllib, "edge-experts": edge_experts}
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to work in, with nothing but the shipped configurations; a Ray that was started there is stopped."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    # sampling processes inherit it, as they would from a terminal in this folder
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    yield tmp_path
+    if "ray" in sys.modules:
+        import ray
+
+        ray.shutdown()
+    for name in [name for name, module in sys.modules.items() if _is_from(module, tmp_path)]:
+        del sys.modules[name]
+
+
+def _is_from(module: Any, folder: Path) -> bool:
+    return str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
+
+
+def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of a terminal, in this process: starting one for each would import Ray anew."""
+    program, *words = shlex.split(command)
+    if program == "python":
+        monkeypatch.setattr(sys, "argv", words)
+        runpy.run_path(words[0], run_name="__main__")
+        return
+    assert COMMANDS[program](words) == 0, command
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_page_does_what_it_shows(page: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for language, text, name in blocks(page):
+        if name:
+            (empty_folder / name).write_text(text)
+        elif language == "python":
+            exec(compile(text, str(page), "exec"), namespace)
+        else:
+            assert language == "bash", f"{page}: a block of YAML begins with '# NAME.yaml'"
+            for command in text.strip().split("\n"):
+                run(command, monkeypatch)
+
+
+def test_the_front_page_shows_a_loop_a_training_and_a_scenario_in_few_lines() -> None:
+    by_language = {language: text.strip().split("\n") for language, text, _ in blocks(README)}
+    shown = "\n".join(text for _, text, _ in blocks(README))
+    assert "pettingzoo.make(" in shown and "rllib train " in shown
+    assert len([line for line in by_language["python"] if line]) <= 10 and len(by_language["yaml"]) <= 10
