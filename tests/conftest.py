@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,12 @@ import pytest
 
 from edge_experts.envs import World
 from edge_experts.envs.sim.state import arrays
+
+
+def pytest_configure() -> None:
+    """One thread for each test and what it starts: their networks are small, and every core has a test of its own."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 @pytest.fixture
@@ -27,12 +34,30 @@ def rollout_digest(world: World, slots: int, rng: np.random.Generator, row: int)
     return sha.hexdigest()
 
 
-@pytest.fixture
-def ray_here() -> Iterator[Any]:
-    """A Ray of four processors that belongs to one test."""
+@pytest.fixture(scope="session")
+def end_of_ray() -> Iterator[None]:
+    """Whatever Ray the tests have left is shut down after the last of them."""
+    yield
     import ray
 
     ray.shutdown()
-    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
+
+
+@pytest.fixture
+def ray_here(end_of_ray: None) -> Any:
+    """A Ray of four processors, which all tests of this process share; started by the first that needs it."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    return ray
+
+
+@pytest.fixture
+def no_ray() -> Iterator[None]:
+    """No Ray in this process: the test brings one of its own, or must not start any."""
+    import ray
+
+    ray.shutdown()
+    yield
     ray.shutdown()

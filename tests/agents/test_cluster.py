@@ -61,7 +61,7 @@ def wait_for(read: Any, enough: Any, run: subprocess.Popen[bytes], seconds: floa
     return read()
 
 
-def test_an_address_where_nobody_answers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_address_where_nobody_answers(no_ray: None, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from edge_experts.agents.cli import main
 
     command = ["train", "--algo", "MoEPPO", "--env", "edge_experts/netmoe-v0", "--stop", '{"env_steps": 10}']

@@ -16,10 +16,12 @@ import pytest
 from building import scalars
 
 from edge_experts.agents.cli import main
+from edge_experts.baselines.cli import main as edge_experts
 from edge_experts.envs import shipped_ids
 
 BIN = Path(sys.executable).parent
 FAST = {
+    "num_env_runners": 0,
     "num_envs_per_env_runner": 8,
     "train_batch_size_per_learner": 96,
     "minibatch_size": 48,
@@ -73,19 +75,17 @@ class Echo(ParallelEnv):
 '''
 
 
-def rllib(
-    *arguments: str, cwd: Path | None = None, check: bool = True, timeout: int = 240
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([BIN / "rllib", *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout)
-    assert not check or done.returncode == 0, done.stderr[-3000:]
-    return done
+def rllib(*arguments: str) -> None:
+    assert main(arguments) == 0
 
 
 def rows(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
 
 
-def test_train_writes_everything_and_resumes_and_evaluates(tmp_path: Path) -> None:
+def test_train_writes_everything_and_resumes_and_evaluates(
+    ray_here: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = [
         "train",
         "--algo",
@@ -107,9 +107,10 @@ def test_train_writes_everything_and_resumes_and_evaluates(tmp_path: Path) -> No
         "--checkpoint-freq",
         "2",
     ]
-    done = rllib(*job, "--stop", '{"training_iteration": 3}')
+    rllib(*job, "--stop", '{"training_iteration": 3}')
     run = tmp_path / "job"
-    assert "checkpoint_000003" in done.stdout and "learning_curve.png" in done.stdout
+    said = capsys.readouterr().out
+    assert "checkpoint_000003" in said and "learning_curve.png" in said
     assert [row["training_iteration"] for row in rows(run)] == [1, 2, 3]
     assert {p.name for p in run.glob("checkpoint_*")} == {"checkpoint_000002", "checkpoint_000003"} and not list(
         run.glob(".*part")
@@ -131,39 +132,18 @@ def test_train_writes_everything_and_resumes_and_evaluates(tmp_path: Path) -> No
     # without --resume a new directory is taken; --restore begins there with the old weights
     rllib(*job, "--stop", '{"training_iteration": 6}', "--restore", str(run / "checkpoint_000005"))
     assert [row["training_iteration"] for row in rows(tmp_path / "job-2")] == [6]
-    shown = rllib("evaluate", str(run / "checkpoint_000005"), "--episodes", "2", "--render")
-    assert "mean return" in shown.stdout and "slot 3 of 10" in shown.stdout + shown.stderr
-    evaluated = subprocess.run(
-        [
-            BIN / "edge-experts",
-            "evaluate",
-            run / "checkpoint_000005",
-            "--env",
-            "text-v0",
-            "--episodes",
-            "2",
-            "--set",
-            "episode.slots=10",
-            "--json",
-            tmp_path / "r.json",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (
-        "normalised score" in evaluated.stdout and json.loads((tmp_path / "r.json").read_text())["invalid_actions"] == 0
-    )
-    wrong = subprocess.run(
-        [BIN / "edge-experts", "evaluate", run / "checkpoint_000005", "--env", "netmoe-v0", "--episodes", "2"],
-        capture_output=True,
-        text=True,
-    )
-    assert (
-        wrong.returncode == 2
-        and "was trained on observations of 69 entries" in wrong.stderr
-        and "Traceback" not in wrong.stderr
-    )
+    capsys.readouterr()
+    rllib("evaluate", str(run / "checkpoint_000005"), "--episodes", "2", "--render")
+    shown = capsys.readouterr()
+    assert "mean return" in shown.out and "slot 3 of 10" in shown.out + shown.err
+    evaluate = ["evaluate", str(run / "checkpoint_000005"), "--episodes", "2", "--env"]
+    where = ["--set", "episode.slots=10", "--json", str(tmp_path / "r.json")]
+    assert edge_experts([*evaluate, "text-v0", *where]) == 0
+    assert "normalised score" in capsys.readouterr().out
+    assert json.loads((tmp_path / "r.json").read_text())["invalid_actions"] == 0
+    wrong = subprocess.run([BIN / "edge-experts", *evaluate, "netmoe-v0"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "was trained on observations of 69 entries" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
 
 
 def test_killed_runs_resume_from_the_last_checkpoint_and_ctrl_c_saves_one(tmp_path: Path) -> None:
@@ -180,6 +160,8 @@ def test_killed_runs_resume_from_the_last_checkpoint_and_ctrl_c_saves_one(tmp_pa
         str(tmp_path),
         "--name",
         "job",
+        "--num-env-runners",
+        "1",
         "--checkpoint-freq",
         "1",
         "--stop",
@@ -187,12 +169,12 @@ def test_killed_runs_resume_from_the_last_checkpoint_and_ctrl_c_saves_one(tmp_pa
     ]
     run = tmp_path / "job"
     first = subprocess.Popen(job, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    wait_for(lambda: len(list(run.glob("checkpoint_*"))) >= 3, first)
+    wait_for(lambda: len(list(run.glob("checkpoint_*"))) >= 2, first)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     reached = max(int(p.name[-6:]) for p in run.glob("checkpoint_*"))
     second = subprocess.Popen([*job, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: max(int(p.name[-6:]) for p in run.glob("checkpoint_*")) > reached + 2, second)
+    wait_for(lambda: max(int(p.name[-6:]) for p in run.glob("checkpoint_*")) > reached + 1, second)
     second.send_signal(signal.SIGINT)
     out, _ = second.communicate(timeout=60)
     assert second.returncode == 0 and "checkpoint_" in out
@@ -216,7 +198,11 @@ def wait_for(condition: object, process: subprocess.Popen[str] | subprocess.Pope
     raise AssertionError("took too long")
 
 
-def test_env_of_ones_own_from_a_file_with_a_remote_runner(tmp_path: Path) -> None:
+def test_env_of_ones_own_from_a_file_with_a_remote_runner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a process of its own, whose Ray begins in this folder, as it does for a user."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "my_env.py").write_text(USER_ENV)
     (tmp_path / "envs").mkdir()  # a package of the user's own with the name of one of our folders
     (tmp_path / "envs" / "__init__.py").write_text("raise RuntimeError('the wrong envs was imported')")
@@ -227,26 +213,14 @@ def test_env_of_ones_own_from_a_file_with_a_remote_runner(tmp_path: Path) -> Non
         "hidden": [8, 8],
         "env_config": {"length": 4},
     }
-    rllib(
-        "train",
-        "--algo",
-        "MoEPPO",
-        "--env",
-        "my_env.py:Echo",
-        "--config",
-        json.dumps(config),
-        "--num-env-runners",
-        "1",
-        "--stop",
-        '{"training_iteration": 2}',
-        "--name",
-        "echo",
-        cwd=tmp_path,
-    )
+    job = ["train", "--algo", "MoEPPO", "--env", "my_env.py:Echo", "--config", json.dumps(config)]
+    job += ["--num-env-runners", "1", "--stop", '{"training_iteration": 2}', "--name", "echo"]
+    done = subprocess.run([BIN / "rllib", *job], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
     last = rows(tmp_path / "runs" / "echo")[-1]
     assert set(last["module_returns"]) == {"caller"} and 0 < last["episode_return_mean"] < 8
-    shown = rllib("evaluate", "runs/echo/checkpoint_000002", "--episodes", "3", cwd=tmp_path)
-    assert "MoEPPO on my_env.py:Echo" in shown.stdout
+    rllib("evaluate", "runs/echo/checkpoint_000002", "--episodes", "3")
+    assert "MoEPPO on my_env.py:Echo" in capsys.readouterr().out
 
 
 YAML = """
@@ -254,19 +228,27 @@ my-experiment:
   run: MoEPPO
   env: edge_experts/netmoe-v0
   stop: {training_iteration: 1}
-  config: {num_envs_per_env_runner: 4, train_batch_size_per_learner: 24, minibatch_size: 12, num_epochs: 1, hidden: [8, 8]}
+  config:
+    num_env_runners: 0
+    num_envs_per_env_runner: 4
+    train_batch_size_per_learner: 24
+    minibatch_size: 12
+    num_epochs: 1
+    hidden: [8, 8]
 """
 
 
-def test_yaml_file_and_stock_runner(tmp_path: Path) -> None:
+def test_yaml_file_and_stock_runner(ray_here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "job.yaml").write_text(YAML)
-    rllib("train", "file", "job.yaml", "--runner", "stock", "--set", "tables.prompts=5", cwd=tmp_path)
+    rllib("train", "file", "job.yaml", "--runner", "stock", "--set", "tables.prompts=5")
     assert rows(tmp_path / "runs" / "job")[-1]["env_steps"] >= 24
 
 
 @pytest.mark.parametrize("env", [*shipped_ids(), "edge_experts/mixed-heldout-partners-v0"])
-def test_every_shipped_scenario_trains_an_iteration(env: str, tmp_path: Path) -> None:
+def test_every_shipped_scenario_trains_an_iteration(env: str, ray_here: Any, tmp_path: Path) -> None:
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 80, "minibatch_size": 40, "num_epochs": 1}
+    small["num_env_runners"] = 0
     stop = ["--stop", '{"training_iteration": 1}', "--local-dir", str(tmp_path), "--name", "one"]
     rllib("train", "--algo", "MoEPPO", "--env", env, "--set", "episode.slots=6", "--config", json.dumps(small), *stop)
     (row,) = rows(tmp_path / "one")
@@ -290,22 +272,11 @@ def test_every_shipped_scenario_trains_an_iteration(env: str, tmp_path: Path) ->
         ),
     ],
 )
-def test_other_algorithms_and_gymnasium_ids(algo: str, env: str, config: dict[str, object], tmp_path: Path) -> None:
-    rllib(
-        "train",
-        "--algo",
-        algo,
-        "--env",
-        env,
-        "--config",
-        json.dumps(config),
-        "--stop",
-        '{"training_iteration": 1}',
-        "--local-dir",
-        str(tmp_path),
-        "--name",
-        "x",
-    )
+def test_other_algorithms_and_gymnasium_ids(
+    algo: str, env: str, config: dict[str, object], ray_here: Any, tmp_path: Path
+) -> None:
+    where = ["--num-env-runners", "0", "--stop", '{"training_iteration": 1}', "--local-dir", str(tmp_path)]
+    rllib("train", "--algo", algo, "--env", env, "--config", json.dumps(config), *where, "--name", "x")
     assert rows(tmp_path / "x")[-1]["env_steps"] > 0
 
 
@@ -318,8 +289,6 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_more_processes_than_processors(ray_here: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Ray would wait for ever."""
-    from edge_experts.agents.cli import main
-
     assert main([*GOOD, "--num-env-runners", "99", "--local-dir", str(tmp_path)]) == 2
     assert "99 sampling and 0 learning processes need 99 processors" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -399,12 +368,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ) -> None:
     import ray
 
+    def start(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("Ray was started")
+
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", start)
     arguments, message = BAD[case]
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert message in shown.err and shown.err.count("\n") == 1 and shown.err.startswith("rllib: ")
-    assert not ray.is_initialized() and not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -446,35 +420,25 @@ def test_bad_python_files(text: str, message: str, tmp_path: Path, capsys: pytes
     assert message in capsys.readouterr().err
 
 
-def test_the_same_seed_trains_the_same_networks_in_every_process(tmp_path: Path) -> None:
+def test_the_same_seed_trains_the_same_networks_in_every_process(ray_here: Any, tmp_path: Path) -> None:
     """Also where Python orders its sets otherwise."""
     import torch
     from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
     from edge_experts.agents.checkpoints.metadata import MODULE
 
+    def train(*arguments: str) -> tuple[int, str | None]:
+        return main(arguments), os.environ.get("PYTHONHASHSEED")
+
+    job = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--seed", "5", "--config", json.dumps(FAST)]
+    job += ["--stop", '{"training_iteration": 2}', "--local-dir", str(tmp_path), "--name"]
+    keys = ("1", "2")
+    environments = [{"env_vars": {"PYTHONHASHSEED": key, "OMP_NUM_THREADS": "1"}} for key in keys]
+    processes = [ray_here.remote(runtime_env=environment)(train) for environment in environments]
+    ends = ray_here.get([process.remote(*job, key) for process, key in zip(processes, keys, strict=True)], timeout=240)
+    assert ends == [(0, key) for key in keys]
     weights = []
-    for key in ("1", "2"):
-        job = [
-            "train",
-            "--algo",
-            "MoEPPO",
-            "--env",
-            "edge_experts/text-v0",
-            "--seed",
-            "5",
-            "--config",
-            json.dumps(FAST),
-        ]
-        where = ["--local-dir", str(tmp_path), "--name", key, "--stop", '{"training_iteration": 2}']
-        environment = {**os.environ, "PYTHONHASHSEED": key, "OMP_NUM_THREADS": "1"}
-        subprocess.run(
-            [BIN / "rllib", *job, *where, "--num-env-runners", "0"],
-            check=True,
-            env=environment,
-            capture_output=True,
-            timeout=240,
-        )
+    for key in keys:
         modules = MultiRLModule.from_checkpoint(str(tmp_path / key / "checkpoint_000002" / MODULE))
         weights.append({name: module.state_dict() for name, module in modules.items()})
     for name, mine in weights[0].items():
