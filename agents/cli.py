@@ -87,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from edge_experts.envs import ScenarioError, TableError
         from edge_experts.envs.registry import EnvError
 
-        from .checkpoints.metadata import CheckpointError
-        from .setup import SetupError
+        from .errors import CheckpointError, SetupError
     except ModuleNotFoundError as error:
         print(f"rllib: {error}; pip install 'edge-experts[rllib]'", file=sys.stderr)
         return 2
@@ -105,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from edge_experts.envs.scenarios import parse_overrides
 
-    from .setup import SetupError, set_up
+    from .errors import SetupError
+    from .setup import set_up
     from .training import CURVE, RESULTS, Run, check_stop, latest_checkpoint
 
     config, stop, name, policies = _read_source(arguments)
@@ -155,7 +155,7 @@ def _start_ray(address: str | None) -> None:
     """Start Ray on this machine, or join the cluster at an address."""
     import ray
 
-    from .setup import SetupError
+    from .errors import SetupError
 
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
@@ -173,7 +173,7 @@ def _check_processors(config: Any) -> None:
     """Ray waits without a word for processors that this machine does not have."""
     import ray
 
-    from .setup import SetupError
+    from .errors import SetupError
 
     runners = config.num_env_runners + config.evaluation_num_env_runners
     needed = runners * config.num_cpus_per_env_runner + config.num_learners
@@ -188,7 +188,7 @@ def _check_processors(config: Any) -> None:
 def _place(arguments: argparse.Namespace, name: str) -> tuple[Path, Path | None]:
     """Results directory and the checkpoint to begin from."""
     from .checkpoints.metadata import read_description
-    from .setup import SetupError
+    from .errors import SetupError
     from .training import latest_checkpoint
 
     base = arguments.local_dir / (arguments.name or name)
@@ -217,8 +217,9 @@ def _number(path: Path, base: Path) -> int | None:
 
 def _read_source(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any], str, str]:
     """Configuration, stop criteria, name of the run, and which agents share a policy."""
+    from .errors import SetupError
     from .ray_env import find_env
-    from .setup import SetupError, new_config, update_config
+    from .setup import new_config, update_config
 
     source = arguments.source
     if source:
@@ -251,7 +252,7 @@ def _read_python(path: Path, env: str | None, runner: str) -> tuple[Any, dict[st
     """What a Python file defines: `config` and `stop`, as values or as functions of the environment, and `policies`."""
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-    from .setup import SetupError
+    from .errors import SetupError
 
     if path.suffix != ".py":
         raise SetupError(f"train file: '{path}' must end in .py or .yaml")
@@ -277,7 +278,8 @@ def _read_python(path: Path, env: str | None, runner: str) -> tuple[Any, dict[st
 
 
 def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str, Any], str]:
-    from .setup import SetupError, new_config, update_config
+    from .errors import SetupError
+    from .setup import new_config, update_config
 
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
@@ -299,7 +301,7 @@ def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[Any, dict[str,
 
 
 def _parse_json(option: str, text: str) -> dict[str, Any]:
-    from .setup import SetupError
+    from .errors import SetupError
 
     try:
         value = json.loads(text)
@@ -312,7 +314,7 @@ def _parse_json(option: str, text: str) -> dict[str, Any]:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from .checkpoints.play import play_checkpoint
-    from .setup import SetupError
+    from .errors import SetupError
 
     if arguments.episodes < 1:
         raise SetupError(f"--episodes: {arguments.episodes} must be 1 or more")

@@ -1,4 +1,4 @@
-"""Algorithms by name, and what each needs to run on a given environment."""
+"""Algorithms by name, and how a configuration is completed for an environment."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from ray.rllib.env.env_context import EnvContext
 from ray.rllib.policy.policy import PolicySpec
 from ray.tune.registry import get_trainable_cls, register_env, register_trainable
 
-from edge_experts.envs.api.spaces import RoleSpaces
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
 from edge_experts.envs.io.suggestions import did_you_mean
-from edge_experts.envs.recording.demonstrations import DemonstrationError
 from edge_experts.envs.registry import is_market
 
+from .algorithms.appo import MaskedAPPOConfig
 from .algorithms.dqn import MaskedDQNConfig
-from .algorithms.imitation import MaskedBCConfig, MaskedMARWILConfig, check_demonstrations
-from .algorithms.impala import MaskedAPPOConfig, MaskedIMPALAConfig
-from .algorithms.mappo import CRITIC, MAPPO, MAPPOConfig
-from .algorithms.moe_ppo import MoEPPO, MoEPPOConfig
+from .algorithms.imitation import MaskedBCConfig, MaskedMARWILConfig
+from .algorithms.impala import MaskedIMPALAConfig
+from .algorithms.mappo import MAPPOConfig
+from .algorithms.moe_ppo import MoEPPOConfig
 from .algorithms.ppo import MaskedPPOConfig
-from .algorithms.sac import D2SAC, MaskedSACConfig
-from .mixture.observation_layout import layout_of
+from .algorithms.sac import D2SACConfig, MaskedSACConfig
+from .errors import SetupError
+from .networks.config import NetworkConfig, brings_network
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES, PolicyMapping
 from .ray_env import PettingZooEnv, find_env
-from .sampling.batched_runner import BatchedEnvRunner
 
 DEFAULT_WORLDS = 64
-# these expect the transitions of each agent in episodes
-REPLAY = {"DQN": "MultiAgentPrioritizedEpisodeReplayBuffer", "SAC": "MultiAgentEpisodeReplayBuffer"}
-OWN = {"MoEPPO": MoEPPO, "MAPPO": MAPPO, "D2SAC": D2SAC}
-# RLlib's algorithms that the batched runner can feed, and what they become then
-BATCHED = {
+# what samples worlds and takes masks: our own algorithms, and what some of RLlib's become
+CONFIGS: dict[str, type[Any]] = {
+    "MoEPPO": MoEPPOConfig,
+    "MAPPO": MAPPOConfig,
+    "D2SAC": D2SACConfig,
     "PPO": MaskedPPOConfig,
     "APPO": MaskedAPPOConfig,
     "IMPALA": MaskedIMPALAConfig,
@@ -45,15 +44,15 @@ BATCHED = {
     "BC": MaskedBCConfig,
     "MARWIL": MaskedMARWILConfig,
 }
-TAKE_MASKS = tuple(BATCHED.values())
-ONLY_BATCHED = (MAPPOConfig, MaskedDQNConfig, MaskedSACConfig, MaskedMARWILConfig)
+OWN = tuple(name for name in CONFIGS if name not in ALGORITHMS)
+# RLlib's replay buffers of single agents, and those that take several agents' episodes in their place
+REPLAY_BUFFERS = {
+    "PrioritizedEpisodeReplayBuffer": "MultiAgentPrioritizedEpisodeReplayBuffer",
+    "EpisodeReplayBuffer": "MultiAgentEpisodeReplayBuffer",
+}
 
-for _name, _algorithm in OWN.items():
-    register_trainable(_name, _algorithm)
-
-
-class SetupError(ValueError):
-    """A run cannot be set up. Names the setting, its value and the fix."""
+for _name in OWN:
+    register_trainable(_name, CONFIGS[_name]().algo_class)
 
 
 def algorithm_names() -> list[str]:
@@ -76,10 +75,9 @@ def new_config(algo: str, env: str | None = None, runner: str = "auto") -> Algor
         return _outside_algorithm(algo).get_default_config()
     if algo not in algorithm_names():
         raise SetupError(f"algo: '{algo}' is not known; {did_you_mean(algo, algorithm_names(), cutoff=0.4)}")
-    if algo in BATCHED and runner != "stock" and env is not None and is_market(env):
-        return BATCHED[algo]()
-    found: Any = OWN.get(algo) or get_trainable_cls(algo)
-    return found.get_default_config()
+    if algo in OWN or (algo in CONFIGS and runner != "stock" and env is not None and is_market(env)):
+        return CONFIGS[algo]()
+    return get_trainable_cls(algo).get_default_config()
 
 
 def _outside_algorithm(path: str) -> Any:
@@ -111,13 +109,13 @@ def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
 
 
 def set_up(config: AlgorithmConfig, policies: str = DEFAULT_SCHEME, runner: str = "auto") -> AlgorithmConfig:
-    """Complete a configuration for its environment: creator, policies, runner, and what the algorithm lacks.
+    """Complete a configuration for its environment: creator, runner, policies, and what the algorithm itself needs.
 
     Args:
         config: With `env` named (see `find_env`) and `env_config`.
-        policies: One of `policies.SCHEMES`, used unless the configuration has a mapping of its own.
-        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is in `OWN` or
-            `BATCHED`, and the configuration brings no network of its own.
+        policies: One of `policy_mapping.SCHEMES`, used unless the configuration has a mapping of its own.
+        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is in `CONFIGS`, and
+            the configuration brings no network of its own.
 
     Returns:
         The completed configuration: the given one, or what took its place for the batched runner.
@@ -125,106 +123,69 @@ def set_up(config: AlgorithmConfig, policies: str = DEFAULT_SCHEME, runner: str 
     Raises:
         EnvError, ScenarioError, TableError, SetupError: before anything is started.
     """
-    name = config.env
-    if not isinstance(name, str):
-        if name is None:
-            raise SetupError("env: none is given; add .environment(ID) to the config, or --env ID")
+    if config.env is None:
+        raise SetupError("env: none is given; add .environment(ID) to the config, or --env ID")
+    if not isinstance(config.env, str):
         return config  # a class or creator of the user's own, with all that goes with it
-    creator = find_env(name)
-    algo = config.algo_class.__name__
-    fits = is_market(name) and (isinstance(config, TAKE_MASKS) or algo in BATCHED)
-    own_network = _has_own_network(config)
-    if runner == "batched" and not fits:
-        raise SetupError(
-            f"runner: batched samples our environments for {', '.join([*OWN, *BATCHED])}; {algo} on {name} needs "
-            "--runner stock"
-        )
-    if isinstance(config, ONLY_BATCHED) and (runner == "stock" or not is_market(name)):
-        raise SetupError(
-            f"runner: {_shown_name(algo)} as it is here lives on the worlds of the batched runner, on our environments only; "
-            f"{name} with --runner {runner} has none"
-        )
-    if own_network and (runner == "batched" or isinstance(config, ONLY_BATCHED)) and algo not in OWN:
-        raise SetupError(
-            f"runner: batched trains {_shown_name(algo)} with a plain network that takes masks, but the configuration brings a "
-            "network of its own (rl_module); leave that out, or use --runner stock"
-        )
-    batched = fits and (
-        runner == "batched" or isinstance(config, ONLY_BATCHED) or (runner == "auto" and not own_network)
-    )
-    if batched and algo in BATCHED:
-        config = _become(config, BATCHED[algo])
-    if getattr(config, "memory", 0) and not batched:
-        raise SetupError(
-            f"memory: {config.memory} needs the batched runner, on our environments; elsewhere take RLlib's own PPO with "
-            "rl_module(model_config=DefaultModelConfig(use_lstm=True))"
-        )
-    if not isinstance(config, TAKE_MASKS) and (is_market(name) or name not in gymnasium.registry):
-        config.environment(env_config={"flatten": True, **config.env_config})
+    creator = find_env(config.env)
+    config = _choose_runner(config, runner)
     env = creator(EnvContext(config.env_config, worker_index=0))
-    register_env(name, creator)
-    config.environment(disable_env_checking=True)  # RLlib's check samples without masks
+    register_env(config.env, creator)
     if isinstance(env, PettingZooEnv):
         _set_policies(config, env, policies)
-        if not batched and algo in REPLAY and config.replay_buffer_config.get("type") in (None, *_SINGLE_AGENT_BUFFERS):
-            config.replay_buffer_config = {**config.replay_buffer_config, "type": REPLAY[algo]}
-        if isinstance(config, MAPPOConfig) and CRITIC not in config.policies:
-            config.add_critic(env.env.world.sizes)
-        if isinstance(config, MoEPPOConfig) and not own_network:
-            _describe_policies(config, env, is_market(name))
-    elif isinstance(config, MoEPPOConfig) and (config.modality_sets or not isinstance(config.branches, int)):
-        raise SetupError("branches: one number, and no modality_sets, for an environment of a single agent")
-    if isinstance(config, MaskedMARWILConfig):
+    if isinstance(config, NetworkConfig):
         try:
-            check_demonstrations(config.demonstrations, name, _acting(env))
-        except DemonstrationError as error:
+            config.prepare(env)
+        except ValueError as error:
             raise SetupError(str(error)) from None
-    if batched:
-        config.env_runners(env_runner_cls=getattr(config, "runner_class", BatchedEnvRunner))
-        if config.num_envs_per_env_runner == 1:  # RLlib's default; one world would waste the batch
-            config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
     env.close()
     return config
 
 
-def _acting(env: PettingZooEnv) -> dict[str, RoleSpaces]:
-    """The spaces of the roles that act."""
-    return {role: spaces for role, spaces in env.env.role_spaces.items() if env.env.scenario.acts(role)}
+def _choose_runner(config: AlgorithmConfig, runner: str) -> AlgorithmConfig:
+    """The configuration for the batched runner, or for RLlib's stock runner with what that needs.
+
+    Raises:
+        SetupError: if the runner that is asked for cannot sample for the algorithm on its environment.
+    """
+    name, algo = config.env, config.algo_class.__name__
+    fits = is_market(name) and (isinstance(config, NetworkConfig) or algo in CONFIGS)
+    needs_worlds = config.needs_worlds if isinstance(config, NetworkConfig) else ""
+    if runner == "batched" and not fits:
+        raise SetupError(
+            f"runner: batched samples our environments for {', '.join(CONFIGS)}; {algo} on {name} needs --runner stock"
+        )
+    if needs_worlds and (runner == "stock" or not is_market(name)):
+        raise SetupError(f"{needs_worlds} (env {name}, --runner {runner})")
+    if brings_network(config) and algo not in OWN and (runner == "batched" or needs_worlds):
+        raise SetupError(
+            f"runner: batched trains {algo.removeprefix('Masked')} with a plain network that takes masks, but the "
+            "configuration brings one of its own (rl_module); leave that out, or use --runner stock"
+        )
+    config.environment(disable_env_checking=True)  # RLlib's check samples without masks
+    if fits and runner != "stock" and (runner == "batched" or needs_worlds or not brings_network(config)):
+        config = _become(config, CONFIGS[algo]) if algo in ALGORITHMS else config
+        config.env_runners(env_runner_cls=config.runner_class)
+        if config.num_envs_per_env_runner == 1:  # RLlib's default; one world would waste the batch
+            config.env_runners(num_envs_per_env_runner=DEFAULT_WORLDS)
+    elif not isinstance(config, NetworkConfig) and (is_market(name) or name not in gymnasium.registry):
+        config.environment(env_config={"flatten": True, **config.env_config})
+    return config
 
 
-def _shown_name(algo: str) -> str:
-    return algo.removeprefix("Masked")
-
-
-def _describe_policies(config: MoEPPOConfig, env: PettingZooEnv, has_layout: bool) -> None:
-    """Tell the mixtures what their observations are about."""
-    layouts: dict[str, Any] = {}
-    for agent in env.possible_agents:
-        role = agent.rpartition("_")[0]
-        policy = config.policy_mapping_fn(agent, None)
-        if policy not in layouts:
-            layouts[policy] = layout_of(role, env.env.world) if has_layout else None
-    try:
-        config.describe_policies(layouts)
-    except ValueError as error:
-        raise SetupError(str(error)) from None
-
-
-def _has_own_network(config: AlgorithmConfig) -> bool:
-    return config._rl_module_spec is not None or bool(config._model_config)
-
-
-def _become(config: AlgorithmConfig, kind: type) -> AlgorithmConfig:
+def _become(config: AlgorithmConfig, kind: type) -> Any:
     """The same settings as another kind of configuration."""
     other = kind()
     vars(other).update({name: value for name, value in vars(config).items() if name != "algo_class"})
     return other
 
 
-_SINGLE_AGENT_BUFFERS = ("PrioritizedEpisodeReplayBuffer", "EpisodeReplayBuffer")
-
-
 def _set_policies(config: AlgorithmConfig, env: PettingZooEnv, policies: str) -> None:
+    """Give every agent its policy, and RLlib's own algorithms a replay buffer for several agents."""
+    buffer = getattr(config, "replay_buffer_config", None)
+    if buffer and not isinstance(config, NetworkConfig):
+        kind = str(buffer.get("type", "EpisodeReplayBuffer"))
+        config.replay_buffer_config = {**buffer, "type": REPLAY_BUFFERS.get(kind, kind)}  # type: ignore[attr-defined]
     if config.policies and set(config.policies) != {"default_policy"}:
         return
     if policies not in SCHEMES:

@@ -22,10 +22,10 @@ from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
 from .checkpoints.metadata import describe_checkpoint
+from .errors import SetupError
 from .mixture.report import report_routers
 from .plotting import draw_curve
 from .score_reference import stored_score
-from .setup import SetupError
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about

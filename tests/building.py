@@ -15,21 +15,20 @@ def runner(
     **scenario: Any,
 ) -> Any:
     """A sampler of the batched runner's own."""
-    from edge_experts.agents.sampling.batched_runner import BatchedEnvRunner
     from edge_experts.agents.setup import new_config, set_up
 
     config = new_config(algo, env).environment(env, env_config={"scenario": scenario})
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).training(
         train_batch_size_per_learner=worlds * 12,
         minibatch_size=worlds * 12,
-        forced_share=1.0,
+        no_choice_fraction=1.0,
         gamma=0.9,
         lambda_=0.8,
         memory=memory,
     )
     config.debugging(seed=3)
     set_up(config, policies)
-    return BatchedEnvRunner(config=config)
+    return config.env_runner_cls(config=config)
 
 
 def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scenario: Any) -> Any:

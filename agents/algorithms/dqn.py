@@ -8,15 +8,13 @@ from ray.rllib.algorithms.dqn.dqn import DQN, DQNConfig
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from ..networks.q_network import QModule
-from .fused_learner import LeanLearner
-from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining, TransitionEnvRunner
+from ..networks.q_network import QNetwork
+from .fused_learner import FusedLearner
+from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining
 
 
 class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
     """Configuration of DQN over the joint choices of an action's parts; illegal ones are never played nor bootstrapped."""
-
-    runner_class = TransitionEnvRunner
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedDQN)
@@ -37,14 +35,14 @@ class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """A network that takes masks and several action parts."""
-        return RLModuleSpec(module_class=QModule)
+        return RLModuleSpec(module_class=QNetwork)
 
     def get_default_learner_class(self) -> type:
         """The learner for ready-made batches."""
         return MaskedDQNLearner
 
 
-class MaskedDQNLearner(ReplayLearner, LeanLearner, DQNTorchLearner):  # type: ignore[misc]
+class MaskedDQNLearner(ReplayLearner, FusedLearner, DQNTorchLearner):  # type: ignore[misc]
     """DQN's loss on batches of the replay buffer."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class LeanLearner:
+class FusedLearner:
     """Mixin of an RLlib torch learner whose updates are small and many."""
 
     _module: Any

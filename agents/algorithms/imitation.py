@@ -30,26 +30,40 @@ from ray.rllib.utils.metrics import (
 from edge_experts.envs.api.spaces import RoleSpaces
 from edge_experts.envs.recording.demonstrations import DemonstrationError, demonstration_sizes, read_demonstrations
 
-from ..networks.actor_critic import MoEModule
-from ..networks.config import NetworkSettings
-from ..sampling.batched_runner import ADVANTAGES, BatchedEnvRunner
+from ..networks.actor_critic import MixtureActorCritic
+from ..networks.config import NetworkConfig
+from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.batches import nested
-from .fused_learner import LeanLearner
+from .fused_learner import FusedLearner
 from .off_policy import ReplayLearner
 
 Array = NDArray[Any]
 
 
-class MaskedMARWILConfig(NetworkSettings, MARWILConfig):  # type: ignore[misc]
+class MaskedMARWILConfig(NetworkConfig, MARWILConfig):  # type: ignore[misc]
     """Configuration of MARWIL from demonstrations on our environments; `beta` 0 is behaviour cloning.
 
-    Args of `training`, beside MARWIL's own and those of `NetworkSettings`:
+    Args of `training`, beside MARWIL's own and those of `NetworkConfig`:
         demonstrations: Folder that `edge-experts demonstrate` wrote.
         updates: Minibatches of an iteration, each of the rows of `train_batch_size_per_learner` environment steps.
     """
 
-    batch_form = ADVANTAGES
     runner_class = BatchedEnvRunner
+
+    @property
+    def needs_worlds(self) -> str:
+        """Demonstrations are of our environments, and what was learned is played in them."""
+        return self._only_on_worlds()
+
+    def prepare(self, env: Any) -> None:
+        """See that there are demonstrations of the environment.
+
+        Raises:
+            DemonstrationError: if not.
+        """
+        super().prepare(env)
+        acting = {role: spaces for role, spaces in env.env.role_spaces.items() if env.env.scenario.acts(role)}
+        check_demonstrations(self.demonstrations, self.env, acting)
 
     @property
     def is_online(self) -> bool:
@@ -88,7 +102,7 @@ class MaskedMARWILConfig(NetworkSettings, MARWILConfig):  # type: ignore[misc]
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """A network that takes masks and several action parts."""
-        return RLModuleSpec(module_class=MoEModule)
+        return RLModuleSpec(module_class=MixtureActorCritic)
 
     def get_default_learner_class(self) -> type:
         """The learner for ready-made batches."""
@@ -103,7 +117,7 @@ class MaskedBCConfig(MaskedMARWILConfig):
         self.beta = 0.0
 
 
-class MaskedMARWILLearner(ReplayLearner, LeanLearner, MARWILTorchLearner):  # type: ignore[misc]
+class MaskedMARWILLearner(ReplayLearner, FusedLearner, MARWILTorchLearner):  # type: ignore[misc]
     """MARWIL's loss on batches of demonstrations."""
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from edge_experts.envs.sim.spec import Sizes, observation_size
 
-from ..networks.actor_critic import MixturePolicy
+from ..networks.actor_critic import MixtureActor
 from ..networks.running_norm import RunningNorm
 from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.rollout_buffer import Group, Rollout
@@ -45,9 +45,20 @@ class MAPPOConfig(MaskedPPOConfig):
     """
 
     @property
-    def runner_class(self) -> type:
+    def needs_worlds(self) -> str:
+        """The critic reads whole worlds."""
+        return self._only_on_worlds()
+
+    @property
+    def runner_class(self) -> type:  # type: ignore[override]
         """The runner that gathers what the critic sees."""
         return CentralEnvRunner
+
+    def prepare(self, env: Any) -> None:
+        """Add the critic, unless it is there."""
+        super().prepare(env)
+        if CRITIC not in self.policies:
+            self.add_critic(env.env.world.sizes)
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MAPPO)
@@ -79,7 +90,7 @@ class MAPPOConfig(MaskedPPOConfig):
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
         values = gymnasium.spaces.Box(-np.inf, np.inf, (sizes.P + sizes.U,), np.float32)
         policies = list(self.policies)
-        specs = {name: RLModuleSpec(module_class=MixturePolicy) for name in policies}
+        specs = {name: RLModuleSpec(module_class=MixtureActor) for name in policies}
         critic = {"hidden": tuple(self.critic_hidden)}
         specs[CRITIC] = RLModuleSpec(
             module_class=CentralCritic, observation_space=seen, action_space=values, model_config=critic
@@ -102,15 +113,15 @@ class CentralCritic(TorchRLModule):  # type: ignore[misc]
     def setup(self) -> None:
         """Build the network."""
         sizes = (self.observation_space.shape[0], *self.model_config["hidden"])
-        self.normalise = RunningNorm(sizes[0])
+        self.running_norm = RunningNorm(sizes[0])
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.values = nn.Linear(sizes[-1], self.action_space.shape[0])
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         x = batch[Columns.OBS]
         if torch.is_grad_enabled():
-            self.normalise.gather(x)
-        x = self.normalise(x)
+            self.running_norm.gather(x)
+        x = self.running_norm(x)
         for layer in self.layers:
             x = torch.relu(layer(x))
         return {Columns.VF_PREDS: self.values(x)}

@@ -3,91 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import Tensor
 
+from ..mixture.config import BalanceConfig, MixtureConfig, names_of
 from ..mixture.metrics import labels_of, routing_report, specialisation_report
-from ..mixture.routers import ROUTERS, Routing, balance_loss, z_loss
-from ..networks.actor_critic import PLACEMENTS, ROUTING
+from ..mixture.observation_layout import layout_of
+from ..mixture.routers import Routing, balance_loss, z_loss
+from ..networks.actor_critic import ROUTING
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
 
-BALANCES = ("loss", "bias", "none")
+SETTINGS = (*names_of(MixtureConfig), *names_of(BalanceConfig))
 
 
 class MoEPPOConfig(MaskedPPOConfig):
-    """Configuration of `MoEPPO`; beside PPO's own settings, `training` takes those of the mixture.
+    """Configuration of `MoEPPO`.
 
-    Args of `training`:
-        branches: Number of branches, or a mapping from policy to that number; 1 is plain PPO with the same network.
-        router: Kind of router: `topk`, `dense`, `laplace`, `hyper`, `switch` (see `routers`).
-        top_k: How many branches an input uses; `dense` uses all, `switch` one.
-        router_noise: Noise on the router's scores while learning; 0: none.
-        placement: Where the branches sit: `trunk` (policy and value share them), `policy` or `value`.
-        modality_sets: Give every modality a set of branches of its own; on our environments.
-        balance: How load is balanced: by a `loss` of weight `balance_coeff`, by a `bias` on the choice that moves by
-            `balance_rate` a minibatch, or not (`none`).
-        balance_coeff: Weight of the load-balancing loss.
-        balance_rate: Step of the balancing bias.
-        z_coeff: Weight of the router's z-loss.
-        capacity: Rows that a branch takes of a minibatch, in multiples of an even load; 0: no limit.
-        dense_equal: Train the control instead: one plain network with as many weights in place of the mixture.
-        hidden, forced_share, memory: As in `MaskedPPOConfig`.
+    `training` takes, beside the settings of `MaskedPPOConfig`, the fields of `MixtureConfig` and `BalanceConfig`, which tell
+    what they mean; `branches` may also be a mapping from policy to that number. Four branches are the default.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MoEPPO)
-        self.branches: int | Mapping[str, int] = 4
-        self.router = "topk"
-        self.top_k = 2
-        self.router_noise = 0.0
-        self.placement = "trunk"
-        self.modality_sets = False
-        self.balance = "loss"
-        self.balance_coeff = 0.01
-        self.balance_rate = 0.001
-        self.z_coeff = 0.0
-        self.capacity = 0.0
-        self.dense_equal = False
+        for name, value in {**asdict(MixtureConfig(branches=4)), **asdict(BalanceConfig())}.items():
+            setattr(self, name, value)
 
-    def training(
-        self,
-        *,
-        branches: Any = NotProvided,
-        router: Any = NotProvided,
-        top_k: Any = NotProvided,
-        router_noise: Any = NotProvided,
-        placement: Any = NotProvided,
-        modality_sets: Any = NotProvided,
-        balance: Any = NotProvided,
-        balance_coeff: Any = NotProvided,
-        balance_rate: Any = NotProvided,
-        z_coeff: Any = NotProvided,
-        capacity: Any = NotProvided,
-        dense_equal: Any = NotProvided,
-        **kwargs: Any,
-    ) -> MoEPPOConfig:
+    def training(self, **kwargs: Any) -> MoEPPOConfig:
         """Set the mixture's settings and any of PPO's."""
+        own = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
         super().training(**kwargs)
-        self._take(
-            branches=branches,
-            router=router,
-            top_k=top_k,
-            router_noise=router_noise,
-            placement=placement,
-            modality_sets=modality_sets,
-            balance=balance,
-            balance_coeff=balance_coeff,
-            balance_rate=balance_rate,
-            z_coeff=z_coeff,
-            capacity=capacity,
-            dense_equal=dense_equal,
-        )
+        self._take(**own)
         return self
 
     def validate(self) -> None:
@@ -97,30 +48,50 @@ class MoEPPOConfig(MaskedPPOConfig):
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
-        for name, value, known in (
-            ("router", self.router, ROUTERS),
-            ("placement", self.placement, PLACEMENTS),
-            ("balance", self.balance, BALANCES),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}: {value!r} is not one of {', '.join(known)}")
-        counts = self.branches if isinstance(self.branches, Mapping) else {"": self.branches}
+        BalanceConfig(**{name: getattr(self, name) for name in names_of(BalanceConfig)})
+        given: Any = self.branches
+        counts: dict[str, int] = dict(given) if isinstance(given, Mapping) else {"": given}
         for policy, count in counts.items():
             where = f"branches.{policy}" if policy else "branches"
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{where}: {count!r} must be 1 or more")
+            self.mixture_of(policy)
         most = max(counts.values())
         if self.router not in ("dense", "switch") and not 1 <= self.top_k <= most and most > 1:
             raise ValueError(f"top_k: {self.top_k!r} must be between 1 and branches = {most}")
-        for name in ("balance_coeff", "balance_rate", "z_coeff", "router_noise", "capacity"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: {getattr(self, name)!r} must not be negative")
         if self.balance == "bias" and self.router == "dense":
             raise ValueError(
                 "balance: 'bias' moves which branches are chosen, and router 'dense' uses all: take 'loss'"
             )
         if self.memory and self.placement != "trunk":
             raise ValueError(f"placement: {self.placement!r} does not go with a memory: take 'trunk'")
+
+    def mixture_of(self, policy: str) -> MixtureConfig:
+        """The mixture of a policy."""
+        given: Any = self.branches
+        branches = given[policy] if isinstance(given, Mapping) else given
+        return MixtureConfig(**{name: getattr(self, name) for name in names_of(MixtureConfig)} | {"branches": branches})
+
+    def prepare(self, env: Any) -> None:
+        """Tell every policy's network what its observations are about.
+
+        Raises:
+            ValueError: if the settings name policies or modalities that the environment does not have.
+        """
+        super().prepare(env)
+        if self.brings_network:
+            return
+        if not self.is_multi_agent:
+            if self.modality_sets or isinstance(self.branches, Mapping):
+                raise ValueError("branches: one number, and no modality_sets, for an environment of a single agent")
+            return
+        layouts: dict[str, Any] = {}
+        world = getattr(env.env, "world", None)
+        for agent in env.possible_agents:
+            policy = self.policy_mapping_fn(agent, None)
+            if policy not in layouts:
+                layouts[policy] = layout_of(agent.rpartition("_")[0], world) if world is not None else None
+        self.describe_policies(layouts)
 
     def describe_policies(self, layouts: Mapping[str, Any]) -> None:
         """Tell every policy's network what its observations are about.
@@ -137,27 +108,24 @@ class MoEPPOConfig(MaskedPPOConfig):
             )
         specs = {}
         for policy, layout in layouts.items():
-            if self.modality_sets:
+            mixture = self.mixture_of(policy)
+            if mixture.modality_sets:
                 if layout is None:
                     raise ValueError("modality_sets: True needs an environment of ours, whose requests have modalities")
-                if self._branches_of(policy) < len(layout["modalities"]):
+                if mixture.branches < len(layout["modalities"]):
                     raise ValueError(
-                        f"branches: {self._branches_of(policy)} is too few for modality_sets: there are "
+                        f"branches: {mixture.branches} is too few for modality_sets: there are "
                         f"{len(layout['modalities'])} modalities, and each needs one"
                     )
-            own = {"layout": layout, "branches": self._branches_of(policy)}
+            own = {"layout": layout, "branches": mixture.branches}
             specs[policy] = RLModuleSpec(module_class=self.get_default_rl_module_spec().module_class, model_config=own)
         self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
 
-    def _branches_of(self, policy: str) -> int:
-        return self.branches[policy] if isinstance(self.branches, Mapping) else self.branches
-
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        names = ("router", "top_k", "router_noise", "placement", "modality_sets", "capacity", "dense_equal")
-        mixture = {name: getattr(self, name) for name in names}
-        branches = {} if isinstance(self.branches, Mapping) else {"branches": self.branches}
-        return {**super()._model_config_auto_includes, **branches, **mixture}
+        # the number of branches may be each policy's own, see `describe_policies`
+        names = [n for n in names_of(MixtureConfig) if n != "branches" or not isinstance(self.branches, Mapping)]
+        return {**super()._model_config_auto_includes, **{name: getattr(self, name) for name in names}}
 
     def get_default_learner_class(self) -> type:
         """The learner that balances the branches."""
@@ -186,7 +154,7 @@ class MoEPPOLearner(MaskedPPOLearner):
             module.router.balance(routing.weights, config.balance_rate)
         if self._is_last:
             report = {"router_balance_loss": balance.detach(), "router_z_loss": z.detach(), **routing_report(routing)}
-            layout = module.options["layout"]
+            layout = module.layout
             if layout and layout["categories"]:
                 rows = _rows(batch)
                 seen = batch[Columns.OBS]["observation"][rows].reshape(len(routing.weights), -1)

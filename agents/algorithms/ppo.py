@@ -34,41 +34,51 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.torch_utils import explained_variance
 from torch import Tensor
 
-from ..networks.actor_critic import MoEModule
-from ..networks.config import NetworkSettings
-from ..networks.recurrent import RecurrentModule
-from ..sampling.batched_runner import ADVANTAGES, BatchedEnvRunner
+from ..networks.actor_critic import MixtureActorCritic
+from ..networks.config import NetworkConfig
+from ..networks.recurrent import RecurrentActorCritic
+from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.batches import collect
 from ..sampling.minibatches import Minibatches
-from .fused_learner import LeanLearner
+from .fused_learner import FusedLearner
 
 
-class MaskedPPOConfig(NetworkSettings, PPOConfig):  # type: ignore[misc]
+class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
     """PPO with one plain network for policy and value, and exact action masks.
 
     Args of `training`, beside PPO's own:
-        hidden: As in `NetworkSettings`.
-        forced_share: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
+        hidden: As in `NetworkConfig`.
+        no_choice_fraction: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
         memory: Size of what agents remember, in a recurrent unit behind the trunk; 0: nothing. Batched runner only.
     """
 
-    batch_form = ADVANTAGES
+    runner_class = BatchedEnvRunner
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedPPO)
-        self.forced_share = 0.1
+        self.no_choice_fraction = 0.1
         self.memory = 0
+
+    @property
+    def needs_worlds(self) -> str:
+        """A memory is kept by the batched runner only."""
+        if not self.memory:
+            return ""
+        return (
+            f"memory: {self.memory} needs the batched runner, on our environments; elsewhere take RLlib's own PPO with "
+            "rl_module(model_config=DefaultModelConfig(use_lstm=True))"
+        )
 
     def training(
         self,
         *,
-        forced_share: Any = NotProvided,
+        no_choice_fraction: Any = NotProvided,
         memory: Any = NotProvided,
         **kwargs: Any,
     ) -> MaskedPPOConfig:
         """Set the network's settings and any of PPO's."""
         super().training(**kwargs)
-        self._take(forced_share=forced_share, memory=memory)
+        self._take(no_choice_fraction=no_choice_fraction, memory=memory)
         return self
 
     def validate(self) -> None:
@@ -78,14 +88,14 @@ class MaskedPPOConfig(NetworkSettings, PPOConfig):  # type: ignore[misc]
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
-        if not 0 <= self.forced_share <= 1:
-            raise ValueError(f"forced_share: {self.forced_share!r} must be between 0 and 1")
+        if not 0 <= self.no_choice_fraction <= 1:
+            raise ValueError(f"no_choice_fraction: {self.no_choice_fraction!r} must be between 0 and 1")
         if not isinstance(self.memory, int) or self.memory < 0:
             raise ValueError(f"memory: {self.memory!r} must be a size, or 0 for none")
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """A network that takes masks and several action parts."""
-        return RLModuleSpec(module_class=RecurrentModule if self.memory else MoEModule)
+        return RLModuleSpec(module_class=RecurrentActorCritic if self.memory else MixtureActorCritic)
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
@@ -96,7 +106,7 @@ class MaskedPPOConfig(NetworkSettings, PPOConfig):  # type: ignore[misc]
         return MaskedPPOLearner
 
 
-class MaskedPPOLearner(LeanLearner, PPOTorchLearner):  # type: ignore[misc]
+class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
     """PPO's loss, optimiser and minibatches, without the work that RLlib's learner does for every minibatch.
 
     Losses are reported of the last minibatch of an update, which is what RLlib keeps of them too.

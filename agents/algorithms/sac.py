@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from ..networks.actor_critic import LOG_STD_RANGE
 from ..networks.diffusion import DiffusionActor
 from ..networks.distributions import mask_logits
-from ..networks.joint_actions import JointModule, network
-from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining, TransitionEnvRunner
+from ..networks.joint_actions import JointActionModule, network
+from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining
 
 ACTORS = ("categorical", "box", "diffusion")
 LOWEST_LOG = -100.0  # of a probability; that of an illegal choice, which is zero, has none
@@ -38,23 +38,21 @@ MASS = 1e-6
 class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
     """Configuration of SAC with exact masks.
 
-    Args of `training`, beside SAC's own and those of `NetworkSettings`:
+    Args of `training`, beside SAC's own and those of `NetworkConfig`:
         actor: `categorical`: probabilities of each part's choices, of which the joint choice is made, and exact expectations
             over the joint choices (Christodoulou, "Soft actor-critic for discrete action settings", 2019). `box`: a number
             in [-1, 1] for each choice of each part, of which the highest legal ones are played, and SAC for continuous
             actions. `diffusion`: as `categorical`, with preferences made by a `DiffusionActor` (D2SAC).
         denoising_steps: Of the diffusion.
-        entropy_share: Entropy that the temperature aims at, as a share of that of a uniform choice among the legal ones;
+        target_entropy_fraction: Entropy that the temperature aims at, as a share of that of a uniform choice among the legal ones;
             with `box`, the aim is minus one nat for each legal choice instead.
     """
-
-    runner_class = TransitionEnvRunner
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedSAC)
         self.actor = "categorical"
         self.denoising_steps = 5
-        self.entropy_share = 0.1
+        self.target_entropy_fraction = 0.1
         self.replay_buffer_config: dict[str, Any] = {
             **self.replay_buffer_config,
             "capacity": 200_000,
@@ -67,12 +65,12 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
         *,
         actor: Any = NotProvided,
         denoising_steps: Any = NotProvided,
-        entropy_share: Any = NotProvided,
+        target_entropy_fraction: Any = NotProvided,
         **kwargs: Any,
     ) -> MaskedSACConfig:
         """Set the actor and any of SAC's settings."""
         super().training(**kwargs)
-        self._take(actor=actor, denoising_steps=denoising_steps, entropy_share=entropy_share)
+        self._take(actor=actor, denoising_steps=denoising_steps, target_entropy_fraction=target_entropy_fraction)
         return self
 
     def validate(self) -> None:
@@ -86,8 +84,10 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
             raise ValueError(f"actor: {self.actor!r} is not one of {', '.join(ACTORS)}")
         if not isinstance(self.denoising_steps, int) or self.denoising_steps < 1:
             raise ValueError(f"denoising_steps: {self.denoising_steps!r} must be 1 or more")
-        if not 0 <= self.entropy_share < 1:
-            raise ValueError(f"entropy_share: {self.entropy_share!r} must be at least 0 and below 1")
+        if not 0 <= self.target_entropy_fraction < 1:
+            raise ValueError(
+                f"target_entropy_fraction: {self.target_entropy_fraction!r} must be at least 0 and below 1"
+            )
         if not self.twin_q:
             raise ValueError("twin_q: False is not for this SAC, whose two critics correct each other: leave it True")
 
@@ -105,7 +105,7 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
         return MaskedSACLearner
 
 
-class SACModule(JointModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
+class SACModule(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
     """Two critics with older copies of themselves; the names of the parts are those that RLlib's learner looks for."""
 
     def _build_critics(self, inputs: int, outputs: int) -> None:
@@ -193,7 +193,7 @@ class ChoiceSACModule(SACModule):
             ACTION_LOG_PROBS_NEXT: later_logs.clamp(min=LOWEST_LOG),
         }
 
-    def entropy_aim(self, batch: dict[str, Any], share: float) -> Tensor:
+    def target_entropy(self, batch: dict[str, Any], share: float) -> Tensor:
         """Entropy that the temperature aims at: (batch,)."""
         return share * self.legal(batch[Columns.OBS]).sum(dim=-1).float().log()
 
@@ -255,7 +255,7 @@ class BoxSACModule(SACModule):
             "logp_next_resampled": later_log,
         }
 
-    def entropy_aim(self, batch: dict[str, Any], share: float) -> Tensor:
+    def target_entropy(self, batch: dict[str, Any], share: float) -> Tensor:
         """Entropy that the temperature aims at: (batch,)."""
         return -batch[Columns.OBS]["action_mask"].float().sum(dim=-1)
 
@@ -285,7 +285,7 @@ class MaskedSACLearner(ReplayLearner, SACTorchLearner):  # type: ignore[misc]
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """RLlib's losses of critics and actor; the temperature aims at the module's `entropy_aim`."""
+        """RLlib's losses of critics and actor; the temperature aims at the module's `target_entropy`."""
         module = self.module[module_id].unwrapped()
         is_box = isinstance(module, BoxSACModule)
         losses = self._compute_loss_for_module_continuous if is_box else self._compute_loss_for_module_discrete
@@ -294,7 +294,7 @@ class MaskedSACLearner(ReplayLearner, SACTorchLearner):  # type: ignore[misc]
             entropy = -fwd_out["logp_resampled"].detach()
         else:
             entropy = -(fwd_out[ACTION_PROBS] * fwd_out[ACTION_LOG_PROBS]).sum(dim=-1).detach()
-        gap = entropy - module.entropy_aim(batch, config.entropy_share)
+        gap = entropy - module.target_entropy(batch, config.target_entropy_fraction)
         key = (module_id, "alpha_loss")
         aimed = (self.curr_log_alpha[module_id] * gap).mean()
         total = total - self._temp_losses[key] + aimed

@@ -8,9 +8,9 @@ import torch
 from ray.rllib.algorithms.dqn.default_dqn_rl_module import DefaultDQNRLModule
 from ray.rllib.core.columns import Columns
 
-from ..networks.q_network import QModule
+from ..networks.q_network import QNetwork
 
-ONLY_VALUES = (QModule, DefaultDQNRLModule)
+ONLY_VALUES = (QNetwork, DefaultDQNRLModule)
 
 
 def decide(module: Any, batch: dict[str, Any], explore: bool = False) -> tuple[Any, Any]:

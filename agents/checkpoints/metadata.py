@@ -9,12 +9,10 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+from ..errors import CheckpointError
+
 DESCRIPTION = "edge_experts.json"
 MODULE = Path("learner_group") / "learner" / "rl_module"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used. Names the path and the reason."""
 
 
 def describe_checkpoint(folder: Path, config: AlgorithmConfig, row: Mapping[str, Any] | None = None) -> None:

@@ -12,10 +12,11 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from ray.rllib.env.env_context import EnvContext
 from tqdm import tqdm
 
+from ..errors import CheckpointError
 from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
 from ..ray_env import PettingZooEnv, find_env
 from .inference import decide
-from .metadata import MODULE, CheckpointError, read_description
+from .metadata import MODULE, read_description
 
 
 def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:

@@ -16,11 +16,12 @@ from edge_experts.envs import World
 from edge_experts.envs.api.spaces import RoleSpaces, best_legal, joint_mask, role_spaces
 from edge_experts.envs.sim.spec import ROLES
 
+from ..errors import CheckpointError
 from ..networks.recurrent import MEMORY
 from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
 from ..sampling.rollout_buffer import Group, group_agents
 from .inference import decide
-from .metadata import MODULE, CheckpointError, read_description
+from .metadata import MODULE, read_description
 
 
 class CheckpointPolicy:

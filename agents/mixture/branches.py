@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .config import MixtureConfig
 from .routers import Router, Routing
 
 EMBEDDING, BOTTLENECK = 8, 8  # of the hypernetwork: what it knows of a branch, and the layer it makes
@@ -80,28 +81,15 @@ class Mixture(nn.Module):
     Args:
         inputs: Size of the input.
         hidden: Width of each layer of a branch.
-        branches: Number of branches.
-        router: Kind of router, see `routers`.
-        top_k: How many branches an input uses.
-        noise: Of the router.
-        capacity: Rows that a branch takes while learning, in multiples of an even load; the rows of the lowest weight beyond
-            it do without that branch. 0: no limit.
+        config: Of the mixture.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        hidden: tuple[int, ...],
-        branches: int,
-        router: str = "topk",
-        top_k: int = 2,
-        noise: float = 0.0,
-        capacity: float = 0.0,
-    ) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...], config: MixtureConfig) -> None:
         super().__init__()
-        self.branches, self.capacity = Branches(inputs, hidden, branches), capacity
-        self.router = Router(inputs, branches, router, top_k, noise) if branches > 1 else None
-        self.hyper = HyperBranch(inputs, hidden[-1], branches) if branches > 1 and router == "hyper" else None
+        count = config.branches
+        self.branches, self.capacity = Branches(inputs, hidden, count), config.capacity
+        self.router = Router(inputs, config) if count > 1 else None
+        self.hyper = HyperBranch(inputs, hidden[-1], count) if count > 1 and config.router == "hyper" else None
 
     def forward(self, x: Tensor, is_open: Tensor | None = None) -> tuple[Tensor, Routing | None]:
         """Mixed output (batch, hidden[-1]), and how it was routed.

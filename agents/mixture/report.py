@@ -47,7 +47,7 @@ class _Watched:
     def __init__(self, policy: CheckpointPolicy, routed: list[tuple[Group, Any]]) -> None:
         self._policy, self._routed = policy, routed
         self._slot: list[tuple[Group, Any, dict[str, Any], Any, Any]] = []
-        self.found = {group.module: Specialisation(module.options["layout"]) for group, module in routed}
+        self.found = {group.module: Specialisation(module.layout) for group, module in routed}
 
     def act(self, world: World) -> Actions:
         """The policy's actions; what its routers see is kept until `keep`."""
@@ -70,7 +70,7 @@ class _Watched:
 
 
 def _has_router(module: Any) -> bool:
-    return getattr(module, "router", None) is not None and module.options["layout"] is not None
+    return getattr(module, "router", None) is not None and module.layout is not None
 
 
 def _note(gathered: Specialisation, module: Any, batch: dict[str, Any], played: Any, there: Any) -> None:

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.distributions import MASKED
-
-ROUTERS = ("topk", "dense", "laplace", "hyper", "switch")
+from .config import MixtureConfig
 
 
 @dataclass(frozen=True)
@@ -46,25 +45,23 @@ class Router(nn.Module):
 
     Args:
         inputs: Size of the input.
-        branches: Number of branches.
-        kind: One of `ROUTERS`.
-        top_k: How many branches an input uses; all with `dense`, one with `switch`.
-        noise: Standard deviation of the noise on the scores while learning, in units that the router learns; 0: none.
+        config: Of the mixture.
     """
 
     offset: Tensor
 
-    def __init__(self, inputs: int, branches: int, kind: str = "topk", top_k: int = 2, noise: float = 0.0) -> None:
+    def __init__(self, inputs: int, config: MixtureConfig) -> None:
         super().__init__()
-        self.kind, self.branches, self.noise = kind, branches, noise
-        self.top_k = {"dense": branches, "switch": 1}.get(kind, min(top_k, branches))
-        if kind == "laplace":
+        self.kind, self.branches, self.noise = config.router, config.branches, config.router_noise
+        branches = self.branches
+        self.top_k = {"dense": branches, "switch": 1}.get(self.kind, min(config.top_k, branches))
+        if self.kind == "laplace":
             self.centres = nn.Parameter(torch.randn(branches, inputs) * 0.1)
         else:
             self.linear = nn.Linear(inputs, branches)
             nn.init.normal_(self.linear.weight, std=0.01)
             nn.init.zeros_(self.linear.bias)
-        if noise > 0:
+        if self.noise > 0:
             self.spread = nn.Linear(inputs, branches)
             nn.init.zeros_(self.spread.weight)
             nn.init.zeros_(self.spread.bias)

@@ -12,60 +12,42 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
 from ..mixture.branches import Mixture
+from ..mixture.config import MixtureConfig
 from ..mixture.routers import Router, Routing
 from .distributions import distribution_for, mask_logits
 from .running_norm import RunningNorm
 
 ROUTING = "routing"  # in what a training pass returns: the `Routing` of the batch
 LOG_STD_RANGE = (-5.0, 2.0)
-PLACEMENTS = ("trunk", "policy", "value")
-# of the networks; a module's own configuration replaces some
-DEFAULTS: dict[str, Any] = {
-    "hidden": (64, 64),
-    "branches": 1,
-    "router": "topk",
-    "top_k": 2,
-    "router_noise": 0.0,
-    "capacity": 0.0,
-    "placement": "trunk",
-    "modality_sets": False,
-    "layout": None,
-    "dense_equal": False,
-}
+PLAIN = MixtureConfig()
 
 
-class MixturePolicy(TorchRLModule):  # type: ignore[misc]
+class MixtureActor(TorchRLModule):  # type: ignore[misc]
     """Mixture of branches with a policy head on top.
 
     Observations may be any space that flattens; of a `Dict` with an `action_mask` the mask also enters the network.
 
-    Model config, beside `DEFAULTS`:
-        hidden: Width of each layer of a branch, and of a trunk without branches.
-        branches: Number of branches; 1 is a plain network.
-        router: Kind of router, one of `routers.ROUTERS`.
-        top_k: How many branches an input uses.
-        router_noise: Noise on the router's scores while learning.
-        capacity: See `branches.Mixture`.
-        placement: Where the branches sit: `trunk` (policy and value share them), or in the `policy`'s or `value`'s own
-            trunk, the other then being a plain network.
-        modality_sets: Split the branches into a set for each modality; an input may use the sets of the modalities that it
-            holds, and any set if it holds none. Source: Han et al., "FuseMoE", NeurIPS 2024.
-        layout: What the observation's columns are, see `layout.layout_of`.
-        dense_equal: Build the control instead: one plain network with as many weights in place of the mixture.
+    Model config, beside the fields of `MixtureConfig`:
+        hidden: Width of each layer of a branch, and of a trunk without branches; (64, 64) by default.
+        layout: What the observation's columns are, see `observation_layout.layout_of`; none by default.
+        plain_width: Width of the plain network that takes the place of the mixture; by default as `dense_equal` says.
     """
 
     def setup(self) -> None:
         """Build the network for the module's spaces."""
-        self.options = {**DEFAULTS, **self.model_config}
-        if self.options["dense_equal"] and self.options["branches"] > 1:
-            self.options["plain_width"] = self._equal_width()
+        self.mixture_config = MixtureConfig.read(self.model_config)
+        self.hidden = tuple(self.model_config.get("hidden", (64, 64)))
+        self.layout = self.model_config.get("layout")
+        self.plain_width = self.model_config.get("plain_width")
+        if self.plain_width is None and self.mixture_config.dense_equal and self.mixture_config.branches > 1:
+            self.plain_width = self._equal_width()
         self.has_mask = (
             isinstance(self.observation_space, gymnasium.spaces.Dict) and "action_mask" in self.observation_space.spaces
         )
         self.action_dist_cls, outputs = distribution_for(self.action_space)
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
         self.inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
-        self.normalise = RunningNorm(self.inputs)
+        self.running_norm = RunningNorm(self.inputs)
         self.mixture = self._trunk("policy")
         # the heads also see the input: what is linear in it need not pass through the branches
         self.policy = nn.Linear(self._features_of(self.mixture), outputs)
@@ -74,20 +56,11 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
 
     def _trunk(self, user: str) -> Mixture:
         """The trunk of the policy or of the value function: the mixture, or a plain network where it sits elsewhere."""
-        options, hidden = self.options, tuple(self.options["hidden"])
-        if options["placement"] not in ("trunk", user):
-            return Mixture(self.inputs, hidden, 1)
-        if "plain_width" in options:
-            return Mixture(self.inputs, (options["plain_width"],) * len(hidden), 1)
-        return Mixture(
-            self.inputs,
-            hidden,
-            options["branches"],
-            options["router"],
-            options["top_k"],
-            options["router_noise"],
-            options["capacity"],
-        )
+        if self.mixture_config.placement not in ("trunk", user):
+            return Mixture(self.inputs, self.hidden, PLAIN)
+        if self.plain_width is not None:
+            return Mixture(self.inputs, (self.plain_width,) * len(self.hidden), PLAIN)
+        return Mixture(self.inputs, self.hidden, self.mixture_config)
 
     def _features_of(self, trunk: Mixture) -> int:
         """What a head on a trunk sees: its output and the input."""
@@ -97,13 +70,13 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
         """Width at which a plain network in place of the mixture makes the module, as nearly as possible, as large."""
 
         def size(**changes: Any) -> int:
-            options = {**self.options, "dense_equal": False, **changes}
+            settings = {**self.model_config, "dense_equal": False, **changes}
             spaces = {"observation_space": self.observation_space, "action_space": self.action_space}
-            return parameter_count(type(self)(**spaces, model_config=options))
+            return parameter_count(type(self)(**spaces, model_config=settings))
 
         with torch.random.fork_rng():  # building networks to count their weights leaves no trace
             wanted = size()
-            low, high = 1, 2 * max(self.options["hidden"])
+            low, high = 1, 2 * max(self.hidden)
             while size(plain_width=high) < wanted:
                 low, high = high, 2 * high
             while high - low > 1:
@@ -132,8 +105,8 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
         """Normalised observations as vectors: (batch, inputs)."""
         x = self._flatten(batch[Columns.OBS])
         if torch.is_grad_enabled():  # in the learner; runners only play
-            self.normalise.gather(x)
-        return self.normalise(x)  # type: ignore[no-any-return]
+            self.running_norm.gather(x)
+        return self.running_norm(x)  # type: ignore[no-any-return]
 
     def _pass(self, trunk: Mixture, x: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
         """What the heads on a trunk see, and how the trunk was routed."""
@@ -143,12 +116,13 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
 
     def _open_branches(self, observation: Any) -> Tensor | None:
         """Which branches each row may use: (batch, branches); branch b is of modality b modulo their number."""
-        if not self.options["modality_sets"]:
+        if not self.mixture_config.modality_sets:
             return None
-        modalities = self.options["layout"]["modalities"]
+        assert self.layout is not None, "modality_sets needs a layout"
+        modalities = self.layout["modalities"]
         seen = observation["observation"]
         held = torch.stack([seen[..., columns].sum(dim=-1) > 0 for columns in modalities], dim=-1)
-        owner = [b % len(modalities) for b in range(self.options["branches"])]
+        owner = [b % len(modalities) for b in range(self.mixture_config.branches)]
         return held[..., owner]
 
     def _distribution_inputs(self, features: Tensor, observation: Any) -> Tensor:
@@ -167,13 +141,13 @@ class MixturePolicy(TorchRLModule):  # type: ignore[misc]
         return _flatten(self.observation_space, observation)
 
 
-class MoEModule(MixturePolicy, ValueFunctionAPI):  # type: ignore[misc]
-    """Mixture of branches, with a policy head and a value head on top; settings as `MixturePolicy`."""
+class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
+    """Mixture of branches, with a policy head and a value head on top; settings as `MixtureActor`."""
 
     def setup(self) -> None:
         """Build the network for the module's spaces."""
         super().setup()
-        self.value_trunk = None if self.options["placement"] == "trunk" else self._trunk("value")
+        self.value_trunk = None if self.mixture_config.placement == "trunk" else self._trunk("value")
         self.value = nn.Linear(self._features_of(self.value_trunk or self.mixture), 1)
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.value.bias)
@@ -193,7 +167,7 @@ class MoEModule(MixturePolicy, ValueFunctionAPI):  # type: ignore[misc]
     @property
     def router(self) -> Router | None:
         """Of the mixture, if there is one."""
-        trunk = self.value_trunk if self.options["placement"] == "value" else self.mixture
+        trunk = self.value_trunk if self.mixture_config.placement == "value" else self.mixture
         return trunk.router if trunk is not None else None
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:

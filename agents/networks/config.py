@@ -1,4 +1,4 @@
-"""What the configurations of all our networks share."""
+"""What the configurations of all our algorithms share: their networks, and what they need of an environment."""
 
 from __future__ import annotations
 
@@ -7,12 +7,42 @@ from typing import Any
 from ray.rllib.algorithms.algorithm_config import NotProvided
 
 
-class NetworkSettings:
-    """Mixin before the configuration of an RLlib algorithm: the width of its networks.
+class NetworkConfig:
+    """Mixin before the configuration of an RLlib algorithm: networks that take masks, and sampling by worlds.
 
     Args of `training`, beside the algorithm's own:
         hidden: Width of each layer.
+
+    Attributes:
+        runner_class: What samples worlds for the algorithm.
     """
+
+    runner_class: type
+
+    @property
+    def needs_worlds(self) -> str:
+        """Why it can be sampled by its `runner_class` only, on our environments; empty: RLlib's stock runner does too."""
+        return ""
+
+    def _only_on_worlds(self) -> str:
+        """What `needs_worlds` says of an algorithm that is sampled by worlds whatever its settings."""
+        name = self.algo_class.__name__.removeprefix("Masked")  # type: ignore[attr-defined]
+        return f"runner: {name} as it is here lives on the worlds of the batched runner, on our environments only"
+
+    @property
+    def brings_network(self) -> bool:
+        """Whether its user has set a network."""
+        return brings_network(self)
+
+    def prepare(self, env: Any) -> None:
+        """Complete what depends on the environment.
+
+        Args:
+            env: A `PettingZooEnv`, or a Gymnasium environment.
+
+        Raises:
+            ValueError: if the settings do not fit it.
+        """
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
@@ -43,3 +73,8 @@ class NetworkSettings:
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
         return {**super()._model_config_auto_includes, "hidden": tuple(self.hidden)}  # type: ignore[misc]
+
+
+def brings_network(config: Any) -> bool:
+    """Whether a configuration's user has set a network (`rl_module`)."""
+    return config._rl_module_spec is not None or bool(config._model_config)

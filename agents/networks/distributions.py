@@ -51,7 +51,8 @@ class Categoricals(Distribution):  # type: ignore[misc]
     def sample(self, *, sample_shape: Any = None) -> Tensor:
         """Draw every part: (batch, parts), or (batch,) where flat.
 
-        The first of exponential clocks that run at the speed of the probabilities; one of probability zero never rings.
+        Each choice gets an exponential variate divided by its probability, and the smallest one wins: so every choice is drawn
+        with its probability (the exponential form of the Gumbel-max trick). A choice of probability zero is never drawn.
         """
         return self._joined([(p / torch.empty_like(p).exponential_()).argmax(dim=-1) for p in self.probabilities])
 

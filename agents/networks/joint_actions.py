@@ -26,7 +26,7 @@ def network(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class JointModule(TorchRLModule):  # type: ignore[misc]
+class JointActionModule(TorchRLModule):  # type: ignore[misc]
     """Base of the networks that learn from transitions, on observations with an `action_mask`.
 
     A joint choice is one combination of the parts of an action, numbered with the last part running fastest.
@@ -41,14 +41,14 @@ class JointModule(TorchRLModule):  # type: ignore[misc]
         self.counts = list(sizes_of(self.action_space))
         self.choices = int(np.prod(self.counts))
         self.inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
-        self.normalise = RunningNorm(self.inputs)
+        self.running_norm = RunningNorm(self.inputs)
 
     def seen(self, observation: dict[str, Tensor]) -> Tensor:
         """Normalised observation and mask as a vector: (batch, inputs)."""
         x = torch.cat([observation["action_mask"].float(), observation["observation"]], dim=-1)
         if torch.is_grad_enabled():
-            self.normalise.gather(x)
-        return self.normalise(x)  # type: ignore[no-any-return]
+            self.running_norm.gather(x)
+        return self.running_norm(x)  # type: ignore[no-any-return]
 
     def legal(self, observation: dict[str, Tensor]) -> Tensor:
         """Which joint choices are legal: (batch, choices) bool."""

@@ -12,16 +12,16 @@ from ray.rllib.core.rl_module.apis import QNetAPI, TargetNetworkAPI
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
-from .joint_actions import JointModule, network
+from .joint_actions import JointActionModule, network
 
 
-class QModule(JointModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
+class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
     """Values of all joint choices, those of illegal ones at minus infinity.
 
     Duelling: a value, and the advantage of each choice over the mean of the legal ones. Source: Wang et al., "Dueling network
     architectures for deep reinforcement learning", ICML 2016, equation 9.
 
-    Model config, beside that of `JointModule`:
+    Model config, beside that of `JointActionModule`:
         dueling: Whether to learn value and advantages apart.
         double_q: Whether the newest network chooses what the target network judges.
         epsilon: Share of random choices, a number or a schedule over environment steps.

@@ -10,19 +10,19 @@ from torch import Tensor, nn
 
 from ..mixture.branches import Mixture
 from ..mixture.routers import Routing
-from .actor_critic import MoEModule
+from .actor_critic import MixtureActorCritic
 
 RESTARTS = "restarts"  # (batch, slots): an agent's life begins anew before this slot
 MEMORY = "h"  # name of the state
 
 
-class RecurrentModule(MoEModule):
-    """`MoEModule` with a memory of what an agent saw before.
+class RecurrentActorCritic(MixtureActorCritic):
+    """`MixtureActorCritic` with a memory of what an agent saw before.
 
     Takes single steps, observations (batch, ...), or sequences, (batch, slots, ...), with the state before the first slot and
     `RESTARTS`. Source of the unit: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
 
-    Model config, beside that of `MoEModule`:
+    Model config, beside that of `MixtureActorCritic`:
         memory: Size of the state.
     """
 

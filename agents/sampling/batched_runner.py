@@ -32,18 +32,19 @@ from edge_experts.envs.seeds import EVALUATION_RUNNERS, TRAINING
 from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.sim.world import Views, World
 
-from ..networks.recurrent import MEMORY, RecurrentModule
+from ..networks.recurrent import MEMORY, RecurrentActorCritic
 from .batches import as_sequences, nested, thinned
 from .gae import generalised_advantages
 from .rollout_buffer import Group, Rollout, group_agents
-from .sequences import order_rows
 
 Array = NDArray[Any]
-ADVANTAGES, TRAJECTORIES = "advantages", "trajectories"  # the forms of a batch
 
 
 class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
-    """Samples a `World` of `num_envs_per_env_runner` worlds and returns one `MultiAgentBatch` with advantages."""
+    """Samples `num_envs_per_env_runner` worlds and returns one `MultiAgentBatch` with advantages.
+
+    Algorithms that learn from something else have runners that override `_rows_of`.
+    """
 
     config: Any
 
@@ -69,7 +70,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         spec = self.config.get_multi_rl_module_spec(env=env, spaces=self.get_spaces(), inference_only=False)
         self.module = spec.build()
         for _, module in self.module.items():
-            if module.is_stateful() and not isinstance(module.unwrapped(), RecurrentModule):
+            if module.is_stateful() and not isinstance(module.unwrapped(), RecurrentActorCritic):
                 raise ValueError(
                     f"runner: {type(module).__name__} is recurrent in a way that the batched runner does not handle; "
                     "use --runner stock"
@@ -213,7 +214,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self._is_whole |= over
 
     def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
-        """The batch that the algorithm learns from, in the form its configuration names."""
+        """The batch that the algorithm learns from."""
         parts: dict[str, list[dict[str, Array]]] = {}
         for group in self.groups:
             parts.setdefault(group.module, []).append(self._rows_of(group, rollout))
@@ -224,12 +225,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         return MultiAgentBatch(batches, env_steps=steps)
 
     def _rows_of(self, group: Group, rollout: Rollout) -> dict[str, Array]:
-        """What the algorithm learns from a group."""
-        is_ordered = self.config.batch_form == TRAJECTORIES
-        return self._trajectories(group, rollout) if is_ordered else self._advantages(group, rollout)
-
-    def _advantages(self, group: Group, rollout: Rollout) -> dict[str, Array]:
-        """Rows with advantages and value targets; those of agents that were not there are dropped."""
+        """What the algorithm learns from a group: here rows with advantages and value targets, of the agents that were there."""
         data = rollout.stacked(group)
         data.pop(Columns.VF_PREDS, None)
         values, following = self._value_estimates(group, rollout)
@@ -241,7 +237,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         )
         targets = advantages + values
         rollout.targets[group.key] = targets
-        nvec, share = self.role_spaces[group.role].nvec, self.config.forced_share
+        nvec, share = self.role_spaces[group.role].nvec, self.config.no_choice_fraction
         keep = live.reshape(-1) & thinned(data["action_mask"], nvec, share, self._thinning)
         if not config.use_kl_loss:
             del data[Columns.ACTION_DIST_INPUTS]
@@ -263,21 +259,6 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             last[worlds] = self._values(group, seen)
             following[t] = np.where(data["truncated"][t], last, following[t])
         return values, following
-
-    def _trajectories(self, group: Group, rollout: Rollout) -> dict[str, Array]:
-        """Rows in the order that V-trace reads them (see `trajectories`)."""
-        data, U = rollout.stacked(group), len(group.agents)
-        closing = []
-        for t, worlds, seen in rollout.cuts(group):  # cut by the time limit
-            agents = (worlds[:, None] * U + np.arange(U)).reshape(-1)
-            cut = (data["truncated"][t] & data["live"][t]).reshape(-1)[agents]
-            closing.append((t, agents[cut], {name: value[cut] for name, value in seen.items()}))
-        last = rollout.slots - 1  # cut by the end of the rollout
-        ended = data["terminated"][last] | data["truncated"][last]
-        agents = np.flatnonzero(data["live"][last] & ~ended)
-        seen = self._observe(group, self.world.views)
-        closing.append((last, agents, {name: value[agents] for name, value in seen.items()}))
-        return order_rows(data, closing, self.role_spaces[group.role].nvec)
 
     def _log(self, steps: int, finished: int, rollout: Rollout) -> None:
         """The stock runner's metrics."""

@@ -26,11 +26,11 @@ def generalised_advantages(
 
     Source: Schulman et al., "High-dimensional continuous control using generalized advantage estimation", 2016.
     """
-    surprise = rewards + gamma * following * ~terminated - values
+    td_errors = rewards + gamma * following * ~terminated - values
     carried = gamma * lambda_ * ~(terminated | truncated)
     advantages = np.empty_like(values)
     running = np.zeros_like(values[0])
     for t in range(len(rewards) - 1, -1, -1):
-        running = surprise[t] + carried[t] * running
+        running = td_errors[t] + carried[t] * running
         advantages[t] = running
     return advantages

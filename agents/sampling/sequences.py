@@ -12,15 +12,15 @@ Array = NDArray[Any]
 
 
 def order_rows(
-    data: dict[str, Array], closing: list[tuple[int, Array, dict[str, Array]]], nvec: Array
+    data: dict[str, Array], bootstrap_rows: list[tuple[int, Array, dict[str, Array]]], nvec: Array
 ) -> dict[str, Array]:
-    """Columns of all live rows, each stretch of an agent's life closed by what it saw last, if it goes on from there.
+    """Columns of all live rows, each stretch of an agent's life followed by what it saw last, if it goes on from there.
 
-    A closing row is not learned from (`loss_mask` is false); its value is what the stretch before it is bootstrapped with.
+    Such a bootstrap row is not learned from (`loss_mask` is false); its value is what the stretch before it is bootstrapped with.
 
     Args:
         data: (T, N, ...) columns of N agents, with `live`, `reward` and `terminated`.
-        closing: Slot, agents (n,) and their observations (n, ...) of every place where a stretch is cut.
+        bootstrap_rows: Slot, agents (n,) and their observations (n, ...) of every place where a stretch is cut.
         nvec: Choices per part of an action.
 
     Returns:
@@ -38,7 +38,7 @@ def order_rows(
     columns[Columns.TERMINATEDS] = data["terminated"].reshape(T, N)[slot, agent]
     columns[Columns.LOSS_MASK] = np.ones(len(slot), bool)
     parts, places = [columns], [place]
-    for t, agents, seen in closing:
+    for t, agents, seen in bootstrap_rows:
         n = len(agents)
         legal = np.split(seen["action_mask"], np.cumsum(nvec)[:-1], axis=-1)
         actions = np.stack([part.argmax(axis=-1) for part in legal], axis=-1)

@@ -84,7 +84,7 @@ def run_cell(cell: Cell, benchmark: Benchmark, runs: Path, results: Path, refere
 
 
 def _prune(folder: Path) -> None:
-    """Keep only the last checkpoint of a run that has a result; whoever takes that away wants the run again."""
+    """Keep only the last checkpoint of a run that has a result. To train the run anew, remove that checkpoint too."""
     from edge_experts.agents.training import checkpoints_of
 
     for checkpoint in checkpoints_of(folder)[:-1]:

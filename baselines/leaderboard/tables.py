@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,10 @@ def overall_table(board: Leaderboard) -> str:
             [
                 board.title(name),
                 board.seeds(name),
-                short(bootstrap_interval(interquartile_mean, board.scores(name))),
+                short(_middle(board, name)[0]),
                 short(bootstrap_interval(optimality_gap, board.scores(name))),
                 versus,
-                short(bootstrap_interval(interquartile_mean, board.heldout_scores(name))),
+                short(_middle(board, name)[1]),
             ]
         )
     return table(head, rows)
@@ -74,8 +75,7 @@ def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str])
             f"**{board.title(name)}**" if name == MIXTURE else board.title(name),
             board.seeds(name),
             *(full(mean_interval(board.runs(env, name))) for env in board.envs),
-            short(bootstrap_interval(interquartile_mean, board.scores(name))),
-            short(bootstrap_interval(interquartile_mean, board.heldout_scores(name))),
+            *(short(interval) for interval in _middle(board, name)),
         ]
         for name in names
     ]
@@ -83,6 +83,15 @@ def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str])
         known = [board.heuristics(env).get(policy) for env in board.envs]
         rows.append([f"*{policy}*", "", *("-" if score is None else f"{score:.2f}" for score in known), "", ""])
     return table(head, rows)
+
+
+@cache
+def _middle(board: Leaderboard, name: str) -> tuple[Interval, Interval]:
+    """Interquartile mean over all environments, and over their held-out twins: several tables show them."""
+    return (
+        bootstrap_interval(interquartile_mean, board.scores(name)),
+        bootstrap_interval(interquartile_mean, board.heldout_scores(name)),
+    )
 
 
 def env_table(board: Leaderboard, env: str) -> str:

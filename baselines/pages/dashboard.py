@@ -173,8 +173,8 @@ def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         return None
-    from edge_experts.agents.checkpoints.metadata import CheckpointError
     from edge_experts.agents.checkpoints.policy import CheckpointPolicy
+    from edge_experts.agents.errors import CheckpointError
 
     try:
         policy = CheckpointPolicy(checkpoint)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from edge_experts.agents.mixture.routers import balance_loss
-from edge_experts.agents.networks.actor_critic import ROUTING, MoEModule
+from edge_experts.agents.networks.actor_critic import ROUTING, MixtureActorCritic
 from edge_experts.agents.sampling.batches import thinned
 from edge_experts.agents.sampling.gae import generalised_advantages
 from edge_experts.envs import World
@@ -38,7 +38,7 @@ class BarePPO:
             "hidden": settings.hidden,
         }
         self.modules = {
-            role: MoEModule(observation_space=s.observation, action_space=s.action, model_config=model)
+            role: MixtureActorCritic(observation_space=s.observation, action_space=s.action, model_config=model)
             for role, s in self.spaces.items()
         }
         self.optimisers = {
@@ -100,7 +100,7 @@ class BarePPO:
         rows = {name: torch.cat([step[name] for step in history]) for name in names}
         rows["advantages"] = torch.from_numpy(advantages.reshape(-1))
         rows["targets"] = torch.from_numpy((advantages + values).reshape(-1))
-        kept = thinned(rows["action_mask"].numpy(), self.spaces[role].nvec, s.forced_share, self.rng)
+        kept = thinned(rows["action_mask"].numpy(), self.spaces[role].nvec, s.no_choice_fraction, self.rng)
         rows = {name: value[torch.from_numpy(kept)].clone() for name, value in rows.items()}
         spread = rows["advantages"]
         rows["advantages"] = (spread - spread.mean()) / spread.std().clamp(min=1e-4)
@@ -111,7 +111,7 @@ class BarePPO:
         learn(self.modules[role], self.optimisers[role], rows, self.settings, count)
 
 
-def learn(module: MoEModule, optimiser: Any, rows: dict[str, torch.Tensor], settings: Any, count: int) -> None:
+def learn(module: MixtureActorCritic, optimiser: Any, rows: dict[str, torch.Tensor], settings: Any, count: int) -> None:
     """PPO's updates of one network.
 
     Args:

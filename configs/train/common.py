@@ -99,7 +99,7 @@ def soft(config: Any, env: str) -> Any:
         alpha_lr=3e-4,
         tau=0.01,
         initial_alpha=0.02,
-        entropy_share=0.05,
+        target_entropy_fraction=0.05,
     )
 
 

@@ -86,7 +86,7 @@ class _Announcement(Listener):  # type: ignore[misc]
             print("edge-experts: compiling the simulation for this machine (15 s or so, once)", file=sys.stderr)
 
     def on_end(self, event: Event) -> None:
-        """Nothing to say."""
+        """Called when numba has compiled; nothing is printed."""
 
 
 @cache

@@ -12,8 +12,9 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from edge_experts.agents.mixture.branches import Branches, Mixture
+from edge_experts.agents.mixture.config import MixtureConfig
 from edge_experts.agents.mixture.routers import Router, balance_loss, entropy, load
-from edge_experts.agents.networks.actor_critic import ROUTING, MoEModule
+from edge_experts.agents.networks.actor_critic import ROUTING, MixtureActorCritic
 from edge_experts.agents.networks.distributions import MASKED, MaskedDiagGaussian, distribution_for, mask_logits
 from edge_experts.agents.networks.running_norm import RunningNorm
 from edge_experts.agents.policy_mapping import PolicyMapping
@@ -23,10 +24,10 @@ from edge_experts.agents.sampling.minibatches import Minibatches
 spaces = gymnasium.spaces
 
 
-def module(action: Any, mask: int | None = None, branches: int = 4) -> MoEModule:
+def module(action: Any, mask: int | None = None, branches: int = 4) -> MixtureActorCritic:
     box = spaces.Box(-1, 1, (6,), np.float32)
     seen = box if mask is None else spaces.Dict({"observation": box, "action_mask": spaces.MultiBinary(mask)})
-    return MoEModule(
+    return MixtureActorCritic(
         observation_space=seen,
         action_space=action,
         model_config={"branches": branches, "top_k": min(2, branches), "hidden": (16, 16)},
@@ -39,7 +40,7 @@ def observe(mask: np.ndarray | None, rows: int = 64) -> Any:
 
 
 def test_router_keeps_the_top_k_and_renormalises() -> None:
-    routing = Router(6, 5, "topk", 2)(torch.randn(100, 6))
+    routing = Router(6, MixtureConfig(branches=5, router="topk", top_k=2))(torch.randn(100, 6))
     weights, probabilities = routing.weights, routing.probabilities
     assert ((weights > 0).sum(dim=-1) == 2).all() and torch.allclose(weights.sum(dim=-1), torch.ones(100))
     assert torch.allclose(probabilities.sum(dim=-1), torch.ones(100))
@@ -62,12 +63,12 @@ def test_branches_are_independent_networks() -> None:
     for weight, bias in zip(branches.weights, branches.biases, strict=True):
         alone = torch.relu(alone @ weight[1] + bias[1])
     assert torch.allclose(branches(x, 1), alone, atol=1e-6)
-    mixture = Mixture(6, (8, 3), 2, "topk", 1)
+    mixture = Mixture(6, (8, 3), MixtureConfig(branches=2, router="topk", top_k=1))
     mixed, routing = mixture(x)
     weights = routing.weights
     both = torch.stack([mixture.branches(x, 0), mixture.branches(x, 1)])
     assert torch.allclose(mixed, both[weights.argmax(dim=-1), torch.arange(5)], atol=1e-6)
-    wide = Mixture(6, (8, 3), 4, "topk", 3)
+    wide = Mixture(6, (8, 3), MixtureConfig(branches=4, router="topk", top_k=3))
     mixed, routing = wide(x)
     weights = routing.weights
     every = torch.stack([wide.branches(x, i) for i in range(4)], dim=1)
@@ -80,7 +81,7 @@ def test_the_dense_control_has_as_many_weights(action: Any, branches: int) -> No
     def weights(**options: Any) -> int:
         seen = spaces.Box(-1, 1, (83,), np.float32)
         config = {"branches": branches, "top_k": 2, "hidden": (64, 64), **options}
-        net = MoEModule(observation_space=seen, action_space=action, model_config=config)
+        net = MixtureActorCritic(observation_space=seen, action_space=action, model_config=config)
         assert (net.mixture.router is None) == bool(options)
         return sum(p.numel() for p in net.parameters())
 
@@ -98,9 +99,9 @@ def test_input_statistics_are_gathered_by_the_learner_only_and_then_stay() -> No
     net = module(spaces.Discrete(2))
     with torch.inference_mode():
         net.forward_train({Columns.OBS: observe(None)})
-    assert net.normalise.count == 0
+    assert net.running_norm.count == 0
     net.forward_train({Columns.OBS: observe(None)})
-    assert net.normalise.count == 64
+    assert net.running_norm.count == 64
 
 
 MASKS = [
@@ -184,7 +185,7 @@ def test_masked_logit_is_exactly_impossible_in_float32() -> None:
     ],
 )
 def test_any_observation_that_flattens_is_taken(observation: Any) -> None:
-    net = MoEModule(
+    net = MixtureActorCritic(
         observation_space=observation,
         action_space=spaces.Discrete(2),
         model_config={"branches": 2, "top_k": 1, "hidden": (4,)},

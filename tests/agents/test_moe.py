@@ -14,6 +14,7 @@ from building import runner
 from ray.rllib.core.columns import Columns
 
 from edge_experts.agents.mixture.branches import HyperBranch, Mixture
+from edge_experts.agents.mixture.config import PLACEMENTS, ROUTERS, MixtureConfig
 from edge_experts.agents.mixture.metrics import (
     Specialisation,
     heat_map,
@@ -23,9 +24,9 @@ from edge_experts.agents.mixture.metrics import (
     routing_report,
 )
 from edge_experts.agents.mixture.observation_layout import layout_of
-from edge_experts.agents.mixture.routers import ROUTERS, Router, load, z_loss
-from edge_experts.agents.networks.actor_critic import PLACEMENTS, ROUTING, MoEModule, parameter_count
-from edge_experts.agents.networks.recurrent import RecurrentModule
+from edge_experts.agents.mixture.routers import Router, load, z_loss
+from edge_experts.agents.networks.actor_critic import ROUTING, MixtureActorCritic, parameter_count
+from edge_experts.agents.networks.recurrent import RecurrentActorCritic
 from edge_experts.agents.setup import SetupError, new_config, set_up
 from edge_experts.envs import World
 
@@ -34,7 +35,7 @@ SEEN = spaces.Dict({"observation": spaces.Box(-1, 1, (9,), np.float32), "action_
 ACTION = spaces.MultiDiscrete([3, 4])
 
 
-def module(kind: type = MoEModule, **options: Any) -> Any:
+def module(kind: type = MixtureActorCritic, **options: Any) -> Any:
     config = {"hidden": (16, 16), "branches": 4, **options}
     return kind(observation_space=SEEN, action_space=ACTION, model_config=config)
 
@@ -48,7 +49,7 @@ def seen(rows: int = 64) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ROUTERS)
 def test_routers_give_weights_that_a_gradient_can_move(kind: str) -> None:
-    router = Router(6, 5, kind, 2)
+    router = Router(6, MixtureConfig(branches=5, router=kind, top_k=2))
     x = torch.randn(200, 6)
     routing = router(x)
     used = {"dense": 5, "switch": 1}.get(kind, 2)
@@ -64,13 +65,13 @@ def test_routers_give_weights_that_a_gradient_can_move(kind: str) -> None:
 
 
 def test_laplace_scores_are_negative_distances() -> None:
-    router, x = Router(6, 3, "laplace", 3), torch.randn(10, 6)
+    router, x = Router(6, MixtureConfig(branches=3, router="laplace", top_k=3)), torch.randn(10, 6)
     expected = torch.stack([-(x - centre).norm(dim=-1) for centre in router.centres], dim=-1)
     assert torch.allclose(router(x).scores, expected, atol=1e-4)
 
 
 def test_noise_is_added_while_learning_only() -> None:
-    router, x = Router(6, 4, "topk", 2, noise=1.0), torch.randn(50, 6)
+    router, x = Router(6, MixtureConfig(branches=4, router="topk", top_k=2, router_noise=1.0)), torch.randn(50, 6)
     with torch.no_grad():
         assert torch.equal(router(x).scores, router(x).scores) and torch.equal(router(x).scores, router.linear(x))
     spread = torch.stack([router(x).scores.detach() for _ in range(400)]).std(dim=0).mean()
@@ -81,7 +82,7 @@ def test_noise_is_added_while_learning_only() -> None:
 
 
 def test_closed_branches_are_not_used_and_rows_without_any_use_all() -> None:
-    router, x = Router(6, 4, "topk", 2), torch.randn(30, 6)
+    router, x = Router(6, MixtureConfig(branches=4, router="topk", top_k=2)), torch.randn(30, 6)
     is_open = torch.zeros(30, 4, dtype=torch.bool)
     is_open[:10, 1], is_open[10:20, 2:] = True, True
     routing = router(x, is_open)
@@ -93,7 +94,7 @@ def test_closed_branches_are_not_used_and_rows_without_any_use_all() -> None:
 
 def test_a_bias_balances_the_load_without_a_loss() -> None:
     torch.manual_seed(3)
-    router, x = Router(6, 4, "topk", 1), torch.randn(2000, 6)
+    router, x = Router(6, MixtureConfig(branches=4, router="topk", top_k=1)), torch.randn(2000, 6)
     with torch.no_grad():
         router.linear.weight *= 50.0
         router.linear.bias[2] += 3.0  # everybody wants branch 2
@@ -126,7 +127,7 @@ def test_hyper_branch_depends_on_the_branches_that_are_not_chosen() -> None:
 
 
 def test_capacity_limits_a_branch_while_learning_only() -> None:
-    mixture, x = Mixture(6, (8,), 4, "topk", 1, capacity=1.0), torch.randn(100, 6)
+    mixture, x = Mixture(6, (8,), MixtureConfig(branches=4, router="topk", top_k=1, capacity=1.0)), torch.randn(100, 6)
     with torch.no_grad():
         mixture.router.linear.bias[1] += 50.0
         whole = mixture(x)[0]
@@ -215,7 +216,7 @@ def test_mutual_information_against_closed_forms() -> None:
 
 
 def test_dead_branches_are_counted() -> None:
-    router = Router(6, 4, "topk", 1)
+    router = Router(6, MixtureConfig(branches=4, router="topk", top_k=1))
     with torch.no_grad():
         router.linear.bias[:2] -= 100.0
         report = routing_report(router(torch.randn(500, 6)))
@@ -229,7 +230,7 @@ def test_a_report_holds_what_its_picture_shows() -> None:
         "categories": [0, 2],
         "names": {"modality": ["text", "video"], "category": ["a", "b"], "expert": ["x", "y", "z"]},
     }
-    gathered, router = Specialisation(layout), Router(2, 2, "topk", 1)
+    gathered, router = Specialisation(layout), Router(2, MixtureConfig(branches=2, router="topk", top_k=1))
     with torch.no_grad():
         router.linear.weight[:] = torch.tensor([[50.0, 0.0], [0.0, 50.0]])
         observation = torch.eye(2).repeat(50, 1)
@@ -338,7 +339,7 @@ def test_settings_that_do_not_fit_the_environment_are_refused() -> None:
 
 def test_a_sequence_is_what_its_steps_are() -> None:
     """The network on (batch, slots) gives what it gives slot by slot, with the memory begun anew where a life begins."""
-    net = module(RecurrentModule, memory=5, branches=2)
+    net = module(RecurrentActorCritic, memory=5, branches=2)
     T, B = 7, 6
     observation, mask = torch.randn(B, T, 9), torch.ones(B, T, 7, dtype=torch.int8)
     restarts = torch.rand(B, T) < 0.3
@@ -351,9 +352,9 @@ def test_a_sequence_is_what_its_steps_are() -> None:
             "restarts": restarts,
         }
     )
-    net.normalise.count.fill_(1e9)  # statistics stay as they are now
+    net.running_norm.count.fill_(1e9)  # statistics stay as they are now
     with torch.no_grad():
-        net.normalise.mean.zero_(), net.normalise.variance.fill_(1.0)
+        net.running_norm.mean.zero_(), net.running_norm.variance.fill_(1.0)
         whole = net.forward_train(
             {
                 Columns.OBS: {"observation": observation, "action_mask": mask},

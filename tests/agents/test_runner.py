@@ -11,7 +11,7 @@ from building import runner, small
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
-from edge_experts.agents.networks.actor_critic import MoEModule
+from edge_experts.agents.networks.actor_critic import MixtureActorCritic
 
 
 def test_batches_hold_what_the_world_showed_and_paid() -> None:
@@ -89,7 +89,7 @@ def test_absent_devices_are_not_in_the_batch() -> None:
 
 def test_rows_without_a_choice_are_thinned() -> None:
     sampler = runner(worlds=8)
-    sampler.config = sampler.config.copy(copy_frozen=False).training(forced_share=0.0)
+    sampler.config = sampler.config.copy(copy_frozen=False).training(no_choice_fraction=0.0)
     batch = sampler.sample(num_timesteps=8 * 12)[0].policy_batches["device"]
     masks = batch[Columns.OBS]["action_mask"]
     assert 0 < len(masks) < 8 * 12 * 16 and (masks.sum(axis=1) > 2).all()
@@ -147,7 +147,7 @@ def test_workers_sample_different_worlds() -> None:
 
 
 def test_recurrent_modules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MoEModule, "is_stateful", lambda self: True)
+    monkeypatch.setattr(MixtureActorCritic, "is_stateful", lambda self: True)
     with pytest.raises(ValueError, match="recurrent in a way.*--runner stock"):
         runner()
 
@@ -193,10 +193,8 @@ def test_trajectories_are_in_order_and_closed_by_what_was_seen_last() -> None:
 
 @pytest.mark.parametrize("algo", ["IMPALA", "APPO"])
 def test_vtrace_batches_bootstrap_from_the_true_last_observation(algo: str) -> None:
-    from edge_experts.agents.sampling.batched_runner import BatchedEnvRunner
-
     config = small(algo, worlds=4, **{"episode.slots": 7, "devices.churn": 0.1})
-    sampler = BatchedEnvRunner(config=config)
+    sampler = config.env_runner_cls(config=config)
     sampler._begin(staggered=False)
     finals = []
     play = sampler._play
@@ -248,7 +246,7 @@ def test_mappo_values_come_from_the_whole_world() -> None:
     from edge_experts.agents.algorithms.mappo import CRITIC, CentralEnvRunner
 
     config = small("MAPPO", worlds=3, **{"devices.churn": 0.1})
-    config.training(forced_share=1.0)
+    config.training(no_choice_fraction=1.0)
     sampler = CentralEnvRunner(config=config)
     batch = sampler.sample(num_timesteps=30)[0].policy_batches
     critic = batch[CRITIC]

@@ -16,7 +16,7 @@ from ray.rllib.core.columns import Columns
 from edge_experts.agents.algorithms.off_policy import NEXT, TransitionEnvRunner
 from edge_experts.agents.algorithms.sac import BoxSACModule, ChoiceSACModule
 from edge_experts.agents.networks.diffusion import DiffusionActor
-from edge_experts.agents.networks.q_network import QModule
+from edge_experts.agents.networks.q_network import QNetwork
 from edge_experts.agents.sampling.replay_buffer import WEIGHTS, Replay
 from edge_experts.agents.setup import SetupError, new_config, set_up
 from edge_experts.envs.api.spaces import best_legal, joint_mask
@@ -25,8 +25,8 @@ spaces = gymnasium.spaces
 SEEN = spaces.Dict({"observation": spaces.Box(-1, 1, (5,), np.float32), "action_mask": spaces.MultiBinary(7)})
 ACTION = spaces.MultiDiscrete([3, 4])
 KINDS = {
-    "dqn": (QModule, {"dueling": True, "double_q": True, "epsilon": 0.3}),
-    "plain dqn": (QModule, {"dueling": False, "double_q": False, "epsilon": 0.3}),
+    "dqn": (QNetwork, {"dueling": True, "double_q": True, "epsilon": 0.3}),
+    "plain dqn": (QNetwork, {"dueling": False, "double_q": False, "epsilon": 0.3}),
     "sac": (ChoiceSACModule, {"actor": "categorical"}),
     "d2sac": (ChoiceSACModule, {"actor": "diffusion", "denoising_steps": 3}),
     "box": (BoxSACModule, {"actor": "box"}),
@@ -156,7 +156,7 @@ def test_illegal_choices_have_probability_zero_in_sacs_losses(name: str) -> None
     assert (entropy <= legal.sum(-1).float().log() + 1e-4).all()
     (out[ACTION_PROBS] * out[ACTION_LOG_PROBS]).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in net.pi.parameters() if p.grad is not None)
-    aim = net.entropy_aim({Columns.OBS: now}, 0.5)
+    aim = net.target_entropy({Columns.OBS: now}, 0.5)
     assert torch.allclose(aim, 0.5 * legal.sum(-1).float().log())
 
 
@@ -176,7 +176,7 @@ def test_numbers_of_illegal_choices_add_nothing_to_a_box() -> None:
         mask = now["action_mask"].float()
         expected = (squashed.log_prob(numbers.clamp(-0.99999, 0.99999)) * mask).sum(-1)
     assert torch.allclose(log, expected, atol=0.05)
-    assert torch.equal(net.entropy_aim({Columns.OBS: now}, 0.1), -mask.sum(-1))
+    assert torch.equal(net.target_entropy({Columns.OBS: now}, 0.1), -mask.sum(-1))
 
 
 def test_the_actors_loss_leaves_the_critics_alone() -> None:
@@ -321,7 +321,7 @@ REFUSED = {
     "n_step": ("DQN", {"n_step": 3}, "n_step: 3 must be 1"),
     "atoms": ("DQN", {"num_atoms": 11}, "num_atoms: 11 must be 1"),
     "actor": ("SAC", {"actor": "gauss"}, "actor: 'gauss' is not one of categorical, box, diffusion"),
-    "share": ("SAC", {"entropy_share": 1.0}, "entropy_share: 1.0 must be at least 0 and below 1"),
+    "share": ("SAC", {"target_entropy_fraction": 1.0}, "target_entropy_fraction: 1.0 must be at least 0 and below 1"),
     "steps": ("D2SAC", {"denoising_steps": 0}, "denoising_steps: 0 must be 1 or more"),
     "width": ("SAC", {"hidden": []}, r"hidden: \[\] must be one or more widths"),
     "twin": ("SAC", {"twin_q": False}, "twin_q: False is not for this SAC"),
