@@ -41,6 +41,7 @@ from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.batches import collect
 from ..sampling.minibatches import Minibatches
 from .fused_learner import FusedLearner
+from .ppo_loss import surrogate_loss, value_loss
 
 
 class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
@@ -117,25 +118,20 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """PPO's clipped surrogate loss, value loss, entropy bonus and, if wanted, KL penalty.
-
-        Source: Schulman et al., "Proximal policy optimization algorithms", 2017, equations 7 to 9.
-        """
+        """PPO's clipped surrogate loss, value loss, entropy bonus and, if wanted, KL penalty (see `ppo_loss`)."""
         module = self.module[module_id].unwrapped()
         rows = (
             batch[Columns.LOSS_MASK].bool() if Columns.LOSS_MASK in batch else slice(None)
         )  # not those that only bootstrap
         distribution = module.get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS][rows])
         advantages = batch[Postprocessing.ADVANTAGES][rows]
-        ratio = torch.exp(distribution.logp(batch[Columns.ACTIONS][rows]) - batch[Columns.ACTION_LOGP][rows])
-        clipped = ratio.clamp(1 - config.clip_param, 1 + config.clip_param)
-        policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
+        logp, logp_before = distribution.logp(batch[Columns.ACTIONS][rows]), batch[Columns.ACTION_LOGP][rows]
+        policy_loss = surrogate_loss(logp, logp_before, advantages, config.clip_param)
         loss, report = policy_loss, {POLICY_LOSS_KEY: policy_loss}
         if isinstance(module, ValueFunctionAPI):
             values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))[rows]
             targets = batch[Postprocessing.VALUE_TARGETS][rows]
-            errors = (values - targets) ** 2
-            report[VF_LOSS_KEY] = errors.clamp(max=config.vf_clip_param).mean()
+            report[VF_LOSS_KEY] = value_loss(values, targets, config.vf_clip_param)
             loss = loss + config.vf_loss_coeff * report[VF_LOSS_KEY]
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         if entropy_coeff != 0 or self._is_last:
@@ -149,7 +145,7 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
         if self._is_last:
             report |= {ENTROPY_KEY: entropy, LEARNER_RESULTS_KL_KEY: kl}
             if VF_LOSS_KEY in report:
-                report[LEARNER_RESULTS_VF_LOSS_UNCLIPPED_KEY] = errors.mean()
+                report[LEARNER_RESULTS_VF_LOSS_UNCLIPPED_KEY] = value_loss(values, targets)
                 report[LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY] = explained_variance(targets, values)
             self.metrics.log_dict({k: v.detach() for k, v in report.items()}, key=module_id, window=1)
         return loss

@@ -13,6 +13,7 @@ from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from ..networks.recurrent import MEMORY, RESTARTS
+from .gae import standardised
 
 Array = NDArray[Any]
 
@@ -32,9 +33,9 @@ def collect(runners: Any, config: Any) -> tuple[MultiAgentBatch | None, list[Any
     for columns in batch.policy_batches.values():
         if Postprocessing.ADVANTAGES not in columns:
             continue
-        advantages = columns[Postprocessing.ADVANTAGES]
-        counted = advantages[columns[Columns.LOSS_MASK]] if Columns.LOSS_MASK in columns else advantages
-        columns[Postprocessing.ADVANTAGES] = (advantages - counted.mean()) / max(1e-4, float(counted.std()))
+        columns[Postprocessing.ADVANTAGES] = standardised(
+            columns[Postprocessing.ADVANTAGES], columns.get(Columns.LOSS_MASK)
+        )
     return batch, results
 
 

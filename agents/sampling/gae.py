@@ -1,10 +1,11 @@
-"""Generalised advantage estimation on arrays."""
+"""Generalised advantage estimation on arrays, and advantages as learners take them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -34,3 +35,11 @@ def generalised_advantages(
         running = td_errors[t] + carried[t] * running
         advantages[t] = running
     return advantages
+
+
+def standardised(advantages: torch.Tensor, counted: torch.Tensor | None = None) -> torch.Tensor:
+    """Advantages brought to zero mean and unit spread over the rows that count, (rows,) bool; all by default."""
+    sample = advantages if counted is None else advantages[counted]
+    if len(sample) < 2:
+        return advantages
+    return (advantages - sample.mean()) / max(1e-4, float(sample.std()))

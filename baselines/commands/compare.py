@@ -156,7 +156,7 @@ def demonstrate(arguments: argparse.Namespace) -> None:
 
 def exploit(arguments: argparse.Namespace) -> None:
     """Measure how much a deviator gains."""
-    from ..evaluation.exploit import Settings, as_json
+    from ..evaluation.exploit import as_json
     from ..evaluation.exploit import exploit as search
     from ..markdown import table
 
@@ -166,11 +166,10 @@ def exploit(arguments: argparse.Namespace) -> None:
     if arguments.json:
         check_folder(arguments.json)
     scenario = load_scenario(arguments.env, parse_overrides(arguments.set))
-    settings = Settings(steps=arguments.steps)
     found, rows = {}, []
     for name, make in find_players(arguments.policies, scenario, arguments.explore).items():
         deviations = search(
-            make, scenario, arguments.starts, arguments.episodes, settings, arguments.seed, progress=True
+            make, scenario, arguments.starts, arguments.episodes, arguments.steps, seed=arguments.seed, progress=True
         )
         found[name] = as_json(deviations)
         rows += [[name, d.agent, f"{d.before:.2f}", str(d.gain), d.start] for d in deviations.values()]

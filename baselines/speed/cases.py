@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from edge_experts.envs import EdgeEnv, TurnEnv, World, load_scenario
+from edge_experts.envs.api.spaces import role_spaces
+from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.tables.reading import TABLES_DIR
 
 from .measure import Case, Step
@@ -179,12 +181,43 @@ def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: in
 
 def bare_step() -> Step:
     """Iterations of the bare loop."""
-    from .bare_ppo import BarePPO
-
     config = _training_config()
     world = World(config.env, config.num_envs_per_env_runner, seed=1, overrides=config.env_config["scenario"])
+    _, iterate = bare_loop(world, config)
+    return _Iterations(iterate, config.train_batch_size_per_learner)
+
+
+def bare_loop(world: World, config: Any) -> tuple[list[Any], Callable[[], float]]:
+    """PPO in a plain loop with the networks, batch, minibatches and updates of an RLlib configuration.
+
+    Args:
+        world: Where it trains.
+        config: Of `MoEPPO`.
+
+    Returns:
+        The `Trainee` of each role, and an iteration, which returns the mean reward of an agent in a slot.
+    """
+    from edge_experts.agents.algorithms.ppo_loop import PPOSettings, Trainee, collect, learn
+    from edge_experts.agents.networks.actor_critic import MixtureActorCritic
+
     batch = config.train_batch_size_per_learner
-    return _Iterations(BarePPO(world, config, batch // world.n_worlds).iterate, batch)
+    settings, rng = PPOSettings.read(config, slots=batch // world.n_worlds), np.random.default_rng(0)
+    model = {**config.mixture_of("").as_settings(), "hidden": config.hidden}
+    trainees = []
+    for role in ROLES:
+        spaces = role_spaces(role, world.sizes)
+        shapes = {"observation_space": spaces.observation, "action_space": spaces.action}
+        module = MixtureActorCritic(**shapes, model_config=model)
+        trainees.append(Trainee(role, np.arange(world.sizes.agents(role)), module, settings.lr))
+    world.reset()
+
+    def iterate() -> float:
+        batches, reward = collect(world, trainees, settings, rng)
+        for trainee, rows in zip(trainees, batches, strict=True):
+            learn(trainee, rows, settings, minibatches=max(1, round(batch / settings.minibatch_size)))
+        return reward
+
+    return trainees, iterate
 
 
 class _Iterations:

@@ -10,7 +10,7 @@ Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random,
 
 from typing import Any
 
-from edge_experts.agents.setup.imitation import MaskedBCConfig
+from edge_experts.agents import MaskedBCConfig
 from edge_experts.configs.train.common import DEFAULT_ENV, from_demonstrations, stop
 
 __all__ = ["config", "stop"]

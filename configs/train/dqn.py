@@ -10,7 +10,7 @@ Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random,
 
 from typing import Any
 
-from edge_experts.agents.setup.dqn import MaskedDQNConfig
+from edge_experts.agents import MaskedDQNConfig
 from edge_experts.configs.train.common import DEFAULT_ENV, budget, from_replay, stop
 
 __all__ = ["config", "stop"]

@@ -10,7 +10,7 @@ Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random,
 
 from typing import Any
 
-from edge_experts.agents.setup.impala import MaskedIMPALAConfig
+from edge_experts.agents import MaskedIMPALAConfig
 from edge_experts.configs.train.common import DEFAULT_ENV, asynchronous, stop
 
 __all__ = ["config", "stop"]

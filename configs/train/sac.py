@@ -10,7 +10,7 @@ Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random,
 
 from typing import Any
 
-from edge_experts.agents.setup.sac import MaskedSACConfig
+from edge_experts.agents import MaskedSACConfig
 from edge_experts.configs.train.common import DEFAULT_ENV, soft, stop
 
 __all__ = ["config", "stop"]

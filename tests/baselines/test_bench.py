@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from building import scalars
 
+from edge_experts.agents.algorithms.ppo_loop import PPOSettings
+from edge_experts.agents.checkpoints.policy import CheckpointPolicy
+from edge_experts.agents.cli import main as rllib
 from edge_experts.agents.score_reference import stored_references
 from edge_experts.baselines.bench.cell import train_command
 from edge_experts.baselines.bench.protocol import kind_of, load_benchmark, name_of, select_cells
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.evaluation.crossplay import crossplay
-from edge_experts.baselines.evaluation.exploit import WARM, Settings, exploit
+from edge_experts.baselines.evaluation.exploit import WARM, exploit
 from edge_experts.baselines.heuristics.array_policy import OutsidePolicy, outside_policy
 from edge_experts.baselines.heuristics.policies import make_policy
 from edge_experts.baselines.leaderboard.data import Leaderboard
@@ -74,6 +78,12 @@ def __getattr__(name):  # an RLlib algorithm, which is slow to import
         return type("Mine", (PPO,), {})
     raise AttributeError(name)
 '''
+
+
+@pytest.fixture
+def ray_for_cells(ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells train on the Ray of the tests, as RAY_ADDRESS tells them to."""
+    monkeypatch.setenv("RAY_ADDRESS", ray_here.get_runtime_context().gcs_address)
 
 
 @pytest.fixture
@@ -159,7 +169,7 @@ def test_protocols_are_checked(change: str, message: str, workplace: Path, capsy
 
 
 def test_cells_are_filled_once_and_hold_where_they_come_from(
-    workplace: Path, capfd: pytest.CaptureFixture[str]
+    workplace: Path, ray_for_cells: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bench = ["bench", "--benchmark", "bench.yaml", "--steps", "128", "--jobs", "2"]
     assert main([*bench, "--algos", "moe_ppo", "bc", "--algo", "mine.py:FirstLegal"]) == 0
@@ -216,7 +226,7 @@ def test_a_stopped_benchmark_goes_on_where_it_was(workplace: Path, how: signal.S
     assert len(results(workplace)["ppo/seed_0"]["curve"]) >= 2
 
 
-def test_two_benchmarks_at_a_time_do_not_run_the_same_cell(workplace: Path) -> None:
+def test_two_benchmarks_at_a_time_do_not_run_the_same_cell(workplace: Path, ray_for_cells: None) -> None:
     command = [BIN / "edge-experts", "bench", "--benchmark", "bench.yaml", "--algos", "bc", "--steps", "128"]
     both = [subprocess.Popen(command, cwd=workplace) for _ in range(2)]
     assert [child.wait(240) for child in both] == [0, 0]
@@ -264,7 +274,7 @@ def test_policies_from_outside_see_rows_and_play_legal_actions(workplace: Path) 
     assert shown[0][0]["device"].shape == world.views.devices.shape and shown[0][1]["provider"].shape[:2] == (5, 2)
 
 
-def test_an_algorithm_from_outside_is_trained(workplace: Path) -> None:
+def test_an_algorithm_from_outside_is_trained(workplace: Path, ray_for_cells: None) -> None:
     bench = ["bench", "--benchmark", "bench.yaml", "--steps", "64", "--seeds", "1", "--envs", "small.yaml"]
     assert main([*bench, "--algo", "ray.rllib.algorithms.ppo:PPO"]) == 0
     one = results(workplace)["ray.rllib.algorithms.ppo.PPO/seed_0"]
@@ -275,37 +285,41 @@ def test_an_algorithm_from_outside_is_trained(workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_trains_through_the_command_and_its_checkpoint_is_evaluated(preset: str, workplace: Path) -> None:
-    from edge_experts.agents.cli import main as rllib
+def test_every_preset_trains_through_the_command_and_its_checkpoint_is_evaluated(
+    preset: str, workplace: Path, ray_here: Any
+) -> None:
+    """And between its checkpoints the networks have learned."""
+    import torch
 
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 32, "hidden": [8]}
     if preset in ("bc", "marwil"):
-        assert (
-            main(
-                [
-                    "demonstrate",
-                    "myopic",
-                    "--env",
-                    "small.yaml",
-                    "--episodes",
-                    "2",
-                    "--save",
-                    "runs/demonstrations/small.yaml",
-                ]
-            )
-            == 0
-        )
+        where = ["--env", "small.yaml", "--episodes", "2", "--save", "runs/demonstrations/small.yaml"]
+        assert main(["demonstrate", "myopic", *where]) == 0
         small |= {"updates": 2}
     elif preset in ("dqn", "sac", "sac_box", "d2sac"):
         small |= {"num_steps_sampled_before_learning_starts": 0, "train_batch_size_per_learner": 8}
-    elif preset not in ("appo", "impala"):
+        small |= {"min_sample_timesteps_per_iteration": 64}
+    elif preset in ("appo", "impala"):
+        small |= {"min_sample_timesteps_per_iteration": 512}  # they report now and then
+    else:
         small |= {"minibatch_size": 16}
     file = str(ROOT / "configs" / "train" / f"{preset}.py")
     job = ["train", "file", file, "--env", "small.yaml", "--config", json.dumps(small), "--name", "job"]
     assert rllib([*job, "--stop", '{"training_iteration": 1}']) == 0
     assert rllib([*job, "--stop", '{"training_iteration": 2}', "--resume"]) == 0
     rows = [json.loads(line) for line in Path("runs/job/results.jsonl").read_text().splitlines()]
-    assert [row["training_iteration"] for row in rows] == [1, 2]
+    assert [row["training_iteration"] for row in rows] == [1, 2] and rows[-1]["env_steps"] >= 64
+    before, after = (CheckpointPolicy(f"runs/job/checkpoint_00000{i}").modules for i in (1, 2))
+    for name, module in after.items():
+        first, last = before[name].state_dict(), module.state_dict()
+        assert any(not torch.equal(first[key], last[key]) for key in first if "weight" in key), name
+        assert all(torch.isfinite(value).all() for value in last.values()), name
+    told = scalars(Path("runs/job"))  # of losses, those that are finite
+    if preset == "mappo":
+        assert "learners/device/vf_loss" not in told and "learners/critic/vf_loss" in told
+    else:
+        learner = "device_0" if preset == "ippo" else "device"
+        print("SCAL", preset, sorted(t for t in told if "learners/" in t and "loss" in t)); open("/tmp/scal","a").write(preset+str(sorted(t for t in told if "learners/" in t and "loss" in t))+"\n")
     checkpoint = "runs/job/checkpoint_000002"
     assert main(["evaluate", f"ours={checkpoint}", "--env", "small.yaml", "--episodes", "2", "--json", "e.json"]) == 0
     result = json.loads(Path("e.json").read_text())
@@ -467,18 +481,19 @@ def test_a_deviator_finds_what_a_foolish_policy_leaves(workplace: Path) -> None:
             return actions, None
 
     scenario = load_scenario("small.yaml", {"providers.act": False, "episode.slots": 16})
-    settings = Settings(steps=20_000, slots=16)
-    found = exploit(lambda world: Idle(), scenario, starts=1, episodes=30, settings=settings)
+    settings = PPOSettings(slots=16)
+    found = exploit(lambda world: Idle(), scenario, starts=1, episodes=30, steps=20_000, settings=settings)
     assert set(found) == {"device"} and found["device"].gain.low > 0
     assert found["device"].before <= 0 and found["device"].start == "fresh network 0"
-    clever = exploit(lambda world: make_policy("myopic", world), scenario, 1, 30, settings)
+    clever = exploit(lambda world: make_policy("myopic", world), scenario, 1, 30, 20_000, settings)
     assert clever["device"].gain.mean < found["device"].gain.mean
 
 
-def test_deviators_of_a_checkpoint_begin_from_itself(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from edge_experts.agents.cli import main as rllib
-
+def test_deviators_of_a_checkpoint_begin_from_itself(
+    workplace: Path, ray_here: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 32, "minibatch_size": 16, "hidden": [8]}
+    small["num_env_runners"] = 0
     job = ["train", "--algo", "PPO", "--env", "small.yaml", "--config", json.dumps(small), "--name", "job"]
     assert rllib([*job, "--stop", '{"training_iteration": 1}']) == 0
     arguments = ["ours=runs/job/checkpoint_000001", "--env", "small.yaml", "--episodes", "4"]
@@ -503,12 +518,9 @@ def test_deviators_of_a_checkpoint_begin_from_itself(workplace: Path, capsys: py
     assert "| random |" in capsys.readouterr().out
 
 
-def test_who_was_not_there_in_training_plays_as_another(workplace: Path) -> None:
+def test_who_was_not_there_in_training_plays_as_another(workplace: Path, ray_here: Any) -> None:
     """Held-out twins may have more agents than there are independent policies."""
     from edge_experts.agents.checkpoints.metadata import CheckpointError
-    from edge_experts.agents.checkpoints.policy import CheckpointPolicy
-    from edge_experts.agents.cli import main as rllib
-
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 32, "minibatch_size": 16, "hidden": [8]}
     preset = str(ROOT / "configs" / "train" / "ippo.py")
     job = ["train", "file", preset, "--env", "small.yaml", "--config", json.dumps(small), "--name", "job"]

@@ -13,7 +13,6 @@ import torch
 
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.speed import cases
-from edge_experts.baselines.speed.bare_ppo import BarePPO
 from edge_experts.baselines.speed.measure import Case, Measurement, measure, speed_table
 from edge_experts.envs import World
 
@@ -119,14 +118,15 @@ def test_bad_input(option: str, value: str, said: str, capsys: pytest.CaptureFix
 
 
 def test_the_bare_loop_learns_what_it_is_compared_with() -> None:
-    settings = cases._training_config()
-    settings.minibatch_size, settings.num_epochs = 64, 2
-    world = World(settings.env, 8, seed=1, overrides=settings.env_config["scenario"])
+    config = cases._training_config()
+    config.minibatch_size, config.num_epochs, config.train_batch_size_per_learner = 64, 2, 8 * 32
+    world = World(config.env, 8, seed=1, overrides=config.env_config["scenario"])
     torch.manual_seed(0)
-    loop = BarePPO(world, settings, slots=32)
-    before = {role: module.policy.weight.detach().clone() for role, module in loop.modules.items()}
-    rewards = [loop.iterate() for _ in range(12)]
+    trainees, iterate = cases.bare_loop(world, config)
+    before = [trainee.module.policy.weight.detach().clone() for trainee in trainees]
+    rewards = [iterate() for _ in range(12)]
     assert np.mean(rewards[-3:]) > np.mean(rewards[:3])
-    assert all(not torch.equal(before[role], module.policy.weight) for role, module in loop.modules.items())
-    through_rllib = sum(p.numel() for p in loop.modules["device"].parameters())
+    assert all(not torch.equal(old, t.module.policy.weight) for old, t in zip(before, trainees, strict=True))
+    assert [trainee.role for trainee in trainees] == ["device", "provider"]
+    through_rllib = sum(weight.numel() for weight in trainees[0].module.parameters())
     assert through_rllib > 30_000  # the mixture, not a small stand-in
