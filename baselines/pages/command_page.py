@@ -41,7 +41,7 @@ def _argument(action: argparse.Action) -> str:
         told.append(action.help)
     if action.required and action.option_strings:
         told.append("must be given")
-    if action.default not in (None, False, [], "{}", ()) and "default" not in (action.help or ""):
+    if action.default and action.default != "{}" and "default" not in (action.help or ""):
         shown = " ".join(map(str, action.default)) if isinstance(action.default, list | tuple) else action.default
         told.append(f"`{shown}` by default")
     return f"{told[0]}: {'; '.join(told[1:])}." if len(told) > 1 else f"{told[0]}."

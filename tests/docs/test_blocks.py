@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shlex
 import sys
@@ -21,17 +22,11 @@ COMMANDS = {"rllib": rllib, "edge-experts": edge_experts}
 
 @pytest.fixture
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to work in, with nothing but the shipped configurations; a Ray that was started there is stopped."""
+    """A folder to work in, with nothing but the shipped configurations; what is imported from there is forgotten."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    # sampling processes inherit it, as they would from a terminal in this folder
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     yield tmp_path
-    if "ray" in sys.modules:
-        import ray
-
-        ray.shutdown()
     for name in [name for name, module in sys.modules.items() if _is_from(module, tmp_path)]:
         del sys.modules[name]
 
@@ -51,7 +46,14 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_page_does_what_it_shows(page: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_does_what_it_shows(
+    page: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    commands = "".join(text for language, text, _ in blocks(page) if language == "bash")
+    if re.search("--num-env-runners [1-9]", commands):
+        request.getfixturevalue("no_ray")  # sampling processes begin in the folder where Ray was started
+    elif "rllib train" in commands:
+        request.getfixturevalue("ray_here")
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for language, text, name in blocks(page):
         if name:

@@ -28,15 +28,6 @@ from edge_experts.envs import (
 from edge_experts.envs.registry import find
 
 AUCTION = next(text for _, text, name in blocks(ROOT / "docs/extending/environment.md") if name == "auction.py")
-PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-
-def run(command: list[str], folder: Path) -> str:
-    """What a command says, in a process that has a folder on its path."""
-    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-1500:]
-    return done.stdout
 
 
 def test_a_package_called_envs_and_its_entry_point_are_known_beside_ours(tmp_path: Path) -> None:
@@ -48,17 +39,21 @@ def test_a_package_called_envs_and_its_entry_point_are_known_beside_ours(tmp_pat
     (package / "auction.py").write_text(AUCTION)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-pkg\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edge_experts.envs]\nthem/auction-v0 = envs.auction:Auction\n")
+    settings = ["--config", '{"train_batch_size_per_learner": 256}', "--stop", '{"training_iteration": 1}']
+    train = ["train", "--algo", "PPO", "--env", "them/auction-v0", *settings, "--num-env-runners", "1"]
     script = (
         "import envs, edge_experts.envs as ours\n"
+        "from edge_experts.agents.cli import main as rllib\n"
+        "from edge_experts.baselines.cli import main as edge_experts\n"
         "assert envs.WHOSE == 'mine' and ours.World('text-v0').reset() is not None\n"
         "assert ours.make('envs.auction:Auction').rounds == 8\n"
+        "assert not edge_experts(['list']) and not edge_experts(['validate', 'them/auction-v0'])\n"
+        f"assert not rllib({train})\n"
     )
-    run([sys.executable, "-c", script], tmp_path)
-    assert "them/auction-v0" in run(["edge-experts", "list"], tmp_path)
-    run(["edge-experts", "validate", "them/auction-v0"], tmp_path)
-    settings = ["--config", '{"train_batch_size_per_learner": 256}', "--stop", '{"training_iteration": 1}']
-    train = ["rllib", "train", "--algo", "PPO", "--env", "them/auction-v0", *settings, "--num-env-runners", "1"]
-    run(train, tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "them/auction-v0" in done.stdout
 
 
 def test_registered_names_reach_every_maker(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pages import README, ROOT, said
+from pages import PAGES, README, ROOT, said
 
 from edge_experts.baselines.leaderboard.data import Leaderboard
 from edge_experts.baselines.leaderboard.page import digest, page, presets, with_block
@@ -46,9 +46,12 @@ def test_a_block_without_its_marks_is_missed() -> None:
         blocks.with_block(f"before\n{begin}\nold\nafter\n", "tables", "new")
 
 
+LEADERBOARD = (ROOT / "results" / "leaderboard.md").read_text("utf-8")
+
+
 def test_the_leaderboard_is_that_of_the_results(board: Leaderboard) -> None:
     """Made again with `make report`."""
-    assert (ROOT / "results" / "leaderboard.md").read_text("utf-8") == page(board)
+    assert page(board) == LEADERBOARD
     assert with_block(TEXT, short_table(board)) == TEXT and f"best of {len(board.names)} trained" in TEXT
     for path, text in presets(board, ROOT / "configs" / "train").items():
         assert path.read_text("utf-8") == text, path.name
@@ -57,7 +60,7 @@ def test_the_leaderboard_is_that_of_the_results(board: Leaderboard) -> None:
 def test_the_figures_are_drawn_from_the_results(board: Leaderboard) -> None:
     from PIL import Image
 
-    names = set(re.findall(r"images/(bench_[\w-]+\.png)", page(board)))
+    names = set(re.findall(r"images/(bench_[\w-]+\.png)", LEADERBOARD))
     assert len(names) >= 2 + len(board.envs)
     for name in names:
         with Image.open(ROOT / "results" / "images" / name) as picture:
@@ -84,11 +87,13 @@ def test_links_and_targets_exist(name: str) -> None:
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], anchor
 
 
-def test_the_map_of_folders_names_what_is_there() -> None:
-    for path in re.findall(
-        r"`((?:envs|agents|baselines|configs|docs|tests|examples)/[\w/.]*)`", said("../CONTRIBUTING.md")
-    ):
-        if not {"ID", "NAME"} & set(re.split(r"[/.]", path)):
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    """Words in capitals stand for any name."""
+    folders = "envs|agents|baselines|configs|docs|tests|examples|results"
+    for path in re.findall(rf"`((?:{folders})/[\w/.-]*)`", page.read_text("utf-8")):
+        parts = re.split(r"[/.]", path)
+        if not any(part.isupper() for part in parts if part != "README"):
             assert (ROOT / path).exists(), path
 
 
