@@ -21,7 +21,7 @@ from edge_experts.envs.io.atomic import replacing, write_text
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
-from .checkpoints.metadata import describe_checkpoint
+from .checkpoints.metadata import describe_checkpoint, latest_checkpoint
 from .errors import SetupError
 from .mixture.report import report_routers
 from .plotting import draw_curve
@@ -56,17 +56,6 @@ def check_stop(stop: Mapping[str, Any]) -> dict[str, float]:
             raise SetupError(f"stop.{name}: {value!r} is not a number")
         checked[CRITERIA[short]] = float(value)
     return checked
-
-
-def checkpoints_of(run: Path) -> list[Path]:
-    """The complete checkpoints of a run, the oldest first."""
-    return sorted(run.glob("checkpoint_" + "[0-9]" * 6))
-
-
-def latest_checkpoint(run: Path) -> Path | None:
-    """The newest complete checkpoint of a run."""
-    found = checkpoints_of(run)
-    return found[-1] if found else None
 
 
 class Run:

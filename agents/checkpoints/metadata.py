@@ -52,3 +52,14 @@ def read_description(folder: Path) -> dict[str, Any]:
         return json.loads(file.read_text("utf-8"))  # type: ignore[no-any-return]
     except json.JSONDecodeError as error:
         raise CheckpointError(f"checkpoint: '{file}' is damaged: {error}") from None
+
+
+def checkpoints_of(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, the oldest first."""
+    return sorted(run.glob("checkpoint_" + "[0-9]" * 6))
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    """The newest complete checkpoint of a run."""
+    found = checkpoints_of(run)
+    return found[-1] if found else None

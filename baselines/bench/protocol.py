@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from edge_experts.envs import Scenario
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
 from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
 from edge_experts.envs.io.suggestions import did_you_mean
@@ -80,6 +81,33 @@ class Cell:
         """Where its result goes."""
         place = self.folder(base)
         return place.with_name(f"{place.name}.json")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Task:
+    """A cell with all that its process must know."""
+
+    cell: Cell
+    benchmark: Benchmark
+    runs: Path
+    """Where training runs go."""
+    results: Path
+    """Where results go."""
+    references: Path
+    """File with floor and bound of all scenarios."""
+
+    def to_json(self) -> str:
+        """As text that `from_json` reads."""
+        return TypeAdapter(Task).dump_json(self, indent=1).decode()
+
+    @staticmethod
+    def from_json(text: str) -> Task:
+        """The task of a text.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        return TypeAdapter(Task).validate_json(text)
 
 
 def load_benchmark(path: Path | None = None) -> Benchmark:
@@ -162,3 +190,8 @@ def kind_of(reference: str) -> str:
     if callable(found) or hasattr(found, "act"):
         return "policy"
     raise ValueError(f"--algo: '{reference}' is neither an RLlib Algorithm class nor something that can act")
+
+
+def curve_key(scenario: Scenario) -> str:
+    """Of the floor and bound, among the references, that learning curves are normalised by."""
+    return f"curve:{scenario.hash()}"

@@ -19,8 +19,8 @@ from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.seeds import REPORTED, TEACHER
 
 from ..evaluation.evaluate import ENDS, play
-from .cell import curve_key, demonstrate
-from .protocol import FOLDER, Benchmark, Cell
+from ..heuristics.demonstrate import demonstrate
+from .protocol import FOLDER, Benchmark, Cell, Task, curve_key
 
 RUNS = Path("runs") / "bench"
 DEMONSTRATIONS = Path("runs") / "demonstrations"  # where the presets look for them
@@ -33,7 +33,6 @@ def fill(
     jobs: int | None = None,
     results: Path = FOLDER,
     runs: Path = RUNS,
-    source: Path | None = None,
     progress: bool = True,
 ) -> list[Cell]:
     """Run the cells that have no result yet; returns those that failed.
@@ -48,7 +47,6 @@ def fill(
         jobs: Cells at a time; one for each core by default.
         results: Where results go.
         runs: Where training runs go.
-        source: The user's benchmark file, if it is not the shipped one.
         progress: Show a bar with the remaining time.
     """
     missing = [cell for cell in cells if not cell.result(results).exists()]
@@ -65,7 +63,7 @@ def fill(
     def run(cell: Cell) -> int:
         if stopping.is_set():
             return 0
-        child = _start(cell, benchmark, runs, results, references, source)
+        child = _start(Task(cell=cell, benchmark=benchmark, runs=runs, results=results, references=references))
         children.add(child)
         code = child.wait()
         children.discard(child)
@@ -99,20 +97,18 @@ def fill(
     return failed
 
 
-def _start(
-    cell: Cell, benchmark: Benchmark, runs: Path, results: Path, references: Path, source: Path | None
-) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "edge_experts.baselines.bench.cell", "--references", str(references)]
-    command += ["--name", cell.name, "--env", cell.env, "--seed", str(cell.seed)]
-    command += ["--runs", str(runs), "--results", str(results)]
-    for option, value in (("--benchmark", source), ("--algo", cell.entry.algo), ("--steps", benchmark.steps)):
-        if value is not None:
-            command += [option, str(value)]
-    log = _log(cell, runs)
+def _start(task: Task) -> subprocess.Popen[bytes]:
+    """The process of a cell, which reads its task from a file beside its log."""
+    log = _log(task.cell, task.runs)
     log.parent.mkdir(parents=True, exist_ok=True)
+    file = log.with_suffix(".task.json")
+    write_text(file, task.to_json())
+    command = [sys.executable, "-m", "edge_experts.baselines.bench", str(file)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with open(log, "ab") as file:
-        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    with open(log, "ab") as stream:
+        return subprocess.Popen(
+            command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
 
 
 def _log(cell: Cell, runs: Path) -> Path:

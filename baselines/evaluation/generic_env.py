@@ -18,7 +18,7 @@ from .metrics import mean_interval
 Choose = Callable[[dict[str, Any], list[str]], dict[str, Any]]
 
 
-def evaluate_outside(source: Source, policies: list[str], episodes: int, seed: int) -> list[dict[str, Any]]:
+def evaluate_generic(source: Source, policies: list[str], episodes: int, seed: int) -> list[dict[str, Any]]:
     """Mean return of all agents together, and of each, under policies of an environment that has no bound.
 
     Args:
@@ -89,7 +89,7 @@ def results_table(results: list[dict[str, Any]]) -> str:
     return table(["policy", "mean return", "95 % interval", "steps an episode"], rows, is_padded=True)
 
 
-def describe_outside(source: Source) -> str:
+def describe_generic(source: Source) -> str:
     """The page of an environment of any kind: its documentation, agents and spaces."""
     made = source.make()
     env = as_parallel(made)
@@ -108,7 +108,7 @@ def describe_outside(source: Source) -> str:
     return "\n".join([*lines, table(["agents", "observation", "action"], rows)])
 
 
-def play_outside(source: Source, policy: str, seed: int, steps: int | None, show: Callable[[str], None]) -> None:
+def play_generic(source: Source, policy: str, seed: int, steps: int | None, show: Callable[[str], None]) -> None:
     """Play one episode and show every step as text: rewards, or what the environment renders."""
     env = as_parallel(source.make())
     choose = find_choice(policy, env, seed)

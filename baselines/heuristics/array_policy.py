@@ -15,7 +15,7 @@ from edge_experts.envs.io.import_string import load_object
 from edge_experts.envs.sim.spec import ROLES
 
 
-class OutsidePolicy:
+class ArrayPolicy:
     """Plays a world by what somebody else's function chooses.
 
     Args:
@@ -59,9 +59,9 @@ class OutsidePolicy:
         return spaces[role].to_world(given)
 
 
-def outside_policy(reference: str) -> Any:
+def load_array_policy(reference: str) -> Any:
     """The policy behind `module:name` or `file.py:name`: a class is made first, then its `act`, or it itself, is called."""
     found = load_object(reference)
     made = found() if isinstance(found, type) else found
     act = getattr(made, "act", made)
-    return OutsidePolicy(act, reference)
+    return ArrayPolicy(act, reference)

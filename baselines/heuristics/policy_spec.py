@@ -1,4 +1,4 @@
-"""Players: policies as a command line names them, `[NAME=]CHECKPOINT|POLICY`."""
+"""Policies and checkpoints as a command line names them, `[NAME=]CHECKPOINT|POLICY`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .policies import make_policy
 
 
 @dataclass(frozen=True)
-class Player:
+class PolicySpec:
     """A policy's name, or a checkpoint's folder; called with worlds, it makes the policy that plays them.
 
     Args:
@@ -46,21 +46,21 @@ class Player:
         return CheckpointPolicy(self.given, self.explore, seed)
 
 
-def find_players(given: Sequence[str], scenario: Scenario, explore: bool = False) -> dict[str, Player]:
-    """Players by the names to show them by; each has been asked for its first actions.
+def find_policies(given: Sequence[str], scenario: Scenario, explore: bool = False) -> dict[str, PolicySpec]:
+    """Policies by the names to show them by; each checkpoint has been asked for its first actions.
 
     Raises:
         ValueError: if one does not exist, was trained on a scenario of another kind, or two have one name.
     """
-    found: dict[str, Player] = {}
+    found: dict[str, PolicySpec] = {}
     world = World(scenario)
     for text in given:
         name, _, what = (text, "", text) if Path(text).is_dir() or "=" not in text else text.partition("=")
         if name in found:
             raise ValueError(f"policies: '{name}' is given twice: name one of them otherwise, as NAME={what}")
-        player = Player(what, explore)
-        policy = player(world)
-        if player.is_checkpoint:
+        spec = PolicySpec(what, explore)
+        policy = spec(world)
+        if spec.is_checkpoint:
             policy.act(world)  # fails here if it is of another scenario
-        found[name] = player
+        found[name] = spec
     return found

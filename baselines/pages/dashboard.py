@@ -166,7 +166,7 @@ def _episode_sections(tables: dict[str, dict[str, Any]], note: str = "") -> list
 
 def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
     """One episode of the run's last checkpoint, where it can be played in a world."""
-    from edge_experts.agents.training import latest_checkpoint
+    from edge_experts.agents.checkpoints.metadata import latest_checkpoint
     from edge_experts.envs import Recorder, World, play_episodes
     from edge_experts.envs.registry import EnvError, find
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.atomic import replacing
 from ..sim.state import ENDINGS, ON_TIME, PRESENT
 from ..sim.world import World
 
 BAR = 20  # characters
+FPS = 2  # slots a second of a film
 ROAD_M = 60.0  # of a highway's surroundings that are shown, to either side
 
 
@@ -174,3 +177,24 @@ def _draw_queues(axes: Any, world: World, b: int, colors: Any) -> None:
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.6 * limit), xlabel="queued work, seconds (dotted: a longer queue refuses)")
     axes.xaxis.label.set_fontsize(8)
+
+
+def save_frames(frames: list[NDArray[np.uint8]], path: Path) -> None:
+    """Write pictures of the same size as one .png, or as a .gif or .mp4 that shows two of them a second.
+
+    Raises:
+        ImportError: if Pillow, or for .mp4 imageio, is not installed.
+    """
+    with replacing(path) as part:
+        if path.suffix == ".mp4":
+            import imageio.v3 as imageio
+
+            # even sizes, as the codec asks
+            even = [frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in frames]
+            imageio.imwrite(part, np.stack(even), fps=FPS, codec="libx264", macro_block_size=2, plugin="FFMPEG")
+            return
+        from PIL import Image
+
+        first, *others = (Image.fromarray(frame) for frame in frames)
+        several = {"save_all": True, "append_images": others, "duration": 1000 // FPS, "loop": 0} if others else {}
+        first.save(part, format=path.suffix[1:].upper(), **several)

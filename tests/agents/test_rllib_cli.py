@@ -446,7 +446,7 @@ def test_the_same_seed_trains_the_same_networks_in_every_process(ray_here: Any, 
 
 
 def test_files_may_be_functions_of_the_environment(tmp_path: Path) -> None:
-    from edge_experts.agents.cli import _read_python, _read_yaml
+    from edge_experts.agents.job import read_file
 
     file = tmp_path / "preset.py"
     file.write_text(
@@ -455,11 +455,11 @@ def test_files_may_be_functions_of_the_environment(tmp_path: Path) -> None:
         "def stop(env='edge_experts/text-v0'):\n    return {'env_steps': len(env)}\n"
         "policies = 'independent'\n"
     )
-    config, stop, policies = _read_python(file, "edge_experts/netmoe-v0", "auto")
+    config, stop, policies = read_file(file, "edge_experts/netmoe-v0")
     assert (config.env, stop, policies) == ("edge_experts/netmoe-v0", {"env_steps": 22}, "independent")
-    assert _read_python(file, None, "auto")[1] == {"env_steps": 20}
+    assert read_file(file)[1] == {"env_steps": 20}
     (tmp_path / "x.yaml").write_text("x: {run: DQN, env: edge_experts/text-v0, config: {hidden: [8]}}")
-    assert _read_yaml(tmp_path / "x.yaml", "edge_experts/netmoe-v0", "auto")[0].env == "edge_experts/netmoe-v0"
+    assert read_file(tmp_path / "x.yaml", "edge_experts/netmoe-v0")[0].env == "edge_experts/netmoe-v0"
 
 
 def test_flattened_actions_are_the_same_actions() -> None:

@@ -1,0 +1,249 @@
+"""What `rllib train` is asked to do, as data: read it, set it up, train."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from edge_experts.envs.io.import_string import LoadError, load_file
+from edge_experts.envs.io.strict_yaml import read_yaml
+
+from .checkpoints.metadata import latest_checkpoint, read_description
+from .errors import SetupError
+from .policy_mapping import DEFAULT_SCHEME, SCHEMES
+from .ray_env import find_env
+from .setup import new_config, set_up, update_config
+from .training import Run, check_stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training run; every field is an option of `rllib train`."""
+
+    file: Path | None = None
+    """A Python file with `config` (and `stop`), or a YAML file."""
+    algo: str | None = None
+    """Without a file: an algorithm's name, or a reference to an RLlib `Algorithm`."""
+    env: str | None = None
+    """Where; replaces the file's."""
+    seed: int | None = None
+    """Of weights, sampling and environments."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the algorithm that replace others."""
+    stop: Mapping[str, Any] | None = None
+    """When it ends; replaces the file's."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted scenario fields to change."""
+    policies: str | None = None
+    """Which agents share a policy: one of `policy_mapping.SCHEMES`; as the file says by default."""
+    runner: str = "auto"
+    """How environments are sampled: `auto`, `stock` or `batched`."""
+    num_env_runners: int | None = None
+    """Remote sampling processes."""
+    ray_address: str | None = None
+    """The Ray cluster to train on; this machine by default."""
+    checkpoint_freq: int = 0
+    """Iterations between checkpoints; 0: only at the end."""
+    checkpoint_steps: int = 0
+    """Environment steps between checkpoints."""
+    restore: Path | None = None
+    """A checkpoint to begin from, in a new folder."""
+    resume: bool = False
+    """Whether to go on with the last run of this name."""
+    local_dir: Path = Path("runs")
+    """Where runs have their folders."""
+    name: str | None = None
+    """Of the folder."""
+
+    def command(self) -> list[str]:
+        """The words of the command that does the same."""
+        words = ["rllib", "train", *(["file", str(self.file)] if self.file is not None else [])]
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name == "file" or value in (option.default, {}, None):
+                continue
+            name = f"--{option.name.replace('_', '-')}"
+            if option.name == "overrides":
+                words += [word for key, change in value.items() for word in ("--set", f"{key}={json.dumps(change)}")]
+            elif isinstance(value, Mapping):
+                words += [name, json.dumps(value)]
+            else:
+                words += [name] if value is True else [name, str(value)]
+        return words
+
+
+def train(job: Job) -> Run:
+    """Set a job up and train it.
+
+    Returns:
+        The run: its folder and its results.
+
+    Raises:
+        EnvError, ScenarioError, TableError, SetupError, CheckpointError: before anything is started.
+    """
+    config, stop, name, policies = _read(job)
+    criteria = check_stop(job.stop if job.stop is not None else stop)
+    if not criteria:
+        raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
+    if job.overrides:
+        scenario = {**config.env_config.get("scenario", {}), **job.overrides}
+        config.environment(env_config={**config.env_config, "scenario": scenario})
+    if job.num_env_runners is not None:
+        config.env_runners(num_env_runners=job.num_env_runners)
+    if job.seed is not None:
+        config.debugging(seed=job.seed)
+    config = set_up(config, job.policies or policies, job.runner)
+    try:
+        config.validate()
+    except (ValueError, NotImplementedError) as error:
+        raise SetupError(f"config: {' '.join(str(error).split())}") from None
+    folder, restore = _place(job, name)
+    _start_ray(job.ray_address)
+    if job.ray_address is None:
+        _check_processors(config)
+    run = Run(config, criteria, folder, job.checkpoint_freq, restore, job.checkpoint_steps)
+    run.train()
+    return run
+
+
+def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
+    """Configuration, stop criteria, name of the run, and which agents share a policy."""
+    stop: Mapping[str, Any] = {}
+    policies = DEFAULT_SCHEME
+    if job.file is not None:
+        name = job.file.stem if job.env is None else f"{job.file.stem}_{_file_name(job.env)}"
+        config, stop, policies = read_file(job.file, job.env, job.runner)
+    elif job.algo and job.env:
+        find_env(job.env)
+        config = new_config(job.algo, job.env, job.runner).environment(job.env)
+        name = f"{_file_name(job.algo)}_{_file_name(job.env)}"
+    else:
+        raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
+    update_config(config, job.config)
+    return config, stop, name, policies
+
+
+def _file_name(name: str) -> str:
+    """An id or a reference as a part of a folder's name."""
+    return Path(name.replace(":", "_")).name
+
+
+def read_file(
+    path: Path, env: str | None = None, runner: str = "auto"
+) -> tuple[AlgorithmConfig, Mapping[str, Any], str]:
+    """What a file says of a run: its configuration, stop criteria, and which agents share a policy.
+
+    Args:
+        path: A Python file with `config` and, if it likes, `stop`, as values or as functions of the environment, and
+            `policies`; or a YAML file with one experiment, as in RLlib's examples.
+        env: The environment that replaces the file's.
+        runner: As `set_up` takes it; algorithms that a YAML file names are those of the runner.
+
+    Raises:
+        SetupError: if there is no such file, or it does not say that.
+    """
+    if not path.is_file():
+        raise SetupError(f"train file: there is no file '{path}'")
+    if path.suffix in (".yaml", ".yml"):
+        return _read_yaml(path, env, runner)
+    if path.suffix == ".py":
+        return _read_python(path, env)
+    raise SetupError(f"train file: '{path}' must end in .py or .yaml")
+
+
+def _read_python(path: Path, env: str | None) -> tuple[AlgorithmConfig, Mapping[str, Any], str]:
+    try:
+        module = load_file(path, anew=True)  # a configuration is changed by setting it up
+    except LoadError as error:
+        raise SetupError(f"train file: {error}") from None
+    config, stop = getattr(module, "config", None), getattr(module, "stop", {})
+    given = () if env is None else (env,)
+    if callable(config) and not isinstance(config, AlgorithmConfig):
+        config = config(*given)
+    elif env is not None and isinstance(config, AlgorithmConfig):
+        config.environment(env)
+    if not isinstance(config, AlgorithmConfig):
+        raise SetupError(f"{path}: must define `config`, an AlgorithmConfig; it is {type(config).__name__}")
+    policies = getattr(module, "policies", DEFAULT_SCHEME)
+    if policies not in SCHEMES:
+        raise SetupError(f"{path}: policies: {policies!r} is not one of {', '.join(SCHEMES)}")
+    return config, stop(*given) if callable(stop) else stop, policies
+
+
+def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[AlgorithmConfig, Mapping[str, Any], str]:
+    data = read_yaml(path, SetupError)
+    if not isinstance(data, dict) or len(data) != 1 or not isinstance(next(iter(data.values())), dict):
+        raise SetupError(f"{path}: expected one experiment: a name, and under it run, env, stop, config")
+    experiment = next(iter(data.values()))
+    for key in experiment:
+        if key not in ("run", "env", "stop", "config"):
+            raise SetupError(f"{path}: unknown key '{key}'; the keys are run, env, stop, config")
+    env = env or experiment.get("env")
+    for key, value in (("run", experiment.get("run")), ("env", env)):
+        if value is None:
+            raise SetupError(f"{path}: '{key}' is missing")
+    config = new_config(experiment["run"], env, runner).environment(env)
+    update_config(config, experiment.get("config", {}))
+    return config, experiment.get("stop", {}), DEFAULT_SCHEME
+
+
+def _place(job: Job, name: str) -> tuple[Path, Path | None]:
+    """Results directory and the checkpoint to begin from."""
+    base = job.local_dir / (job.name or name)
+    taken = sorted(
+        (p for p in base.parent.glob(f"{base.name}*") if p.is_dir() and _number(p, base) is not None),
+        key=lambda p: _number(p, base) or 0,
+    )
+    if job.resume:
+        found = latest_checkpoint(taken[-1]) if taken else None
+        if found is None:
+            raise SetupError(f"--resume: there is no run with a checkpoint under '{base}'; start it without --resume")
+        return taken[-1], found
+    if job.restore is not None:
+        read_description(job.restore)
+    last = _number(taken[-1], base) if taken else None
+    return (base if last is None else base.with_name(f"{base.name}-{last + 1}")), job.restore
+
+
+def _number(path: Path, base: Path) -> int | None:
+    """1 for `base` itself, n for `base-n`, None for another name."""
+    if path.name == base.name:
+        return 1
+    rest = path.name.removeprefix(f"{base.name}-")
+    return int(rest) if rest.isdigit() and rest != path.name else None
+
+
+def _start_ray(address: str | None) -> None:
+    """Start Ray on this machine, or join the cluster at an address."""
+    import ray
+
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:
+        if not ray.is_initialized():
+            ray.init("local", include_dashboard=False, **options)  # never one that happens to run on this machine
+        return
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SetupError(f"--ray-address: no Ray cluster answers at '{address}' ({reason})") from None
+
+
+def _check_processors(config: Any) -> None:
+    """Ray waits without a word for processors that this machine does not have."""
+    import ray
+
+    runners = config.num_env_runners + config.evaluation_num_env_runners
+    needed = runners * config.num_cpus_per_env_runner + config.num_learners
+    there = ray.cluster_resources().get("CPU", 0)
+    if needed > there:
+        raise SetupError(
+            f"num_env_runners: {runners} sampling and {config.num_learners} learning processes need {needed:g} "
+            f"processors, Ray has {there:g} here; lower --num-env-runners, or --config '{{\"num_learners\": 0}}'"
+        )

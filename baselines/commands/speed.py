@@ -1,0 +1,55 @@
+"""`edge-experts speed`: measure the speed of worlds, views, training and installed peers."""
+
+from __future__ import annotations
+
+import argparse
+
+from edge_experts.envs.io.command_line import at_least, new_file, positive
+
+from ..provenance import where_from
+from .arguments import write_json
+
+GROUPS = ("world", "agents", "experts", "view", "peer", "training")
+
+HELP = "measure the speed of worlds, views, training and installed peers"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    command.add_argument(
+        "--rounds", type=at_least(1), default=3, metavar="N", help="times every case is measured, in turns"
+    )
+    command.add_argument("--seconds", type=positive, default=1.0, metavar="S", help="about how long each time")
+    command.add_argument(
+        "--only",
+        nargs="+",
+        choices=GROUPS,
+        default=GROUPS,
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)}; all by default",
+    )
+    command.add_argument(
+        "--grid", action="store_true", help="also try all settings of RLlib's stock runner, in small batches"
+    )
+    command.add_argument("--json", type=new_file(".json"), metavar="F", help="write the measurements to a file")
+    command.add_argument(
+        "--plot", type=new_file(".png", ".svg"), metavar="F", help="draw cost against size, .png or .svg"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, print a table, write what is asked for."""
+    from ..speed.cases import engine_cases, peer_cases, training_cases
+    from ..speed.measure import as_json, draw_speed, machine, measure, speed_table
+
+    cases = [*engine_cases(), *peer_cases(), *training_cases(arguments.grid)]
+    wanted = [case for case in cases if case.group in arguments.only]
+    here = machine()
+    results = measure(wanted, arguments.rounds, arguments.seconds, progress=True)
+    print(f"{here['processor']}, {here['cpus']} processors, {here['memory_gb']} GB\n")
+    print(speed_table(results))
+    about = {"machine": here, **where_from(), "rounds": arguments.rounds}
+    write_json(arguments.json, {**about, "measurements": as_json(results)})
+    if arguments.plot:
+        draw_speed(results, arguments.plot)
+        print(f"wrote {arguments.plot}")

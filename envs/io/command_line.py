@@ -1,0 +1,92 @@
+"""Command lines: parsers that answer a mistake in one line, and the kinds of values that options take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong, naming the option, the value and the fix."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with code 2."""
+        self.exit(2, f"{self.prog.split()[0]}: {message.removeprefix('argument ')}\n")
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """The kind of an option that takes a whole number of `low` or more."""
+
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{value} must be {low or 'zero'} or more")
+        return value
+
+    return whole
+
+
+def positive(text: str) -> float:
+    """The kind of an option that takes a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value:g} must be positive")
+    return value
+
+
+def new_file(*endings: str) -> Callable[[str], Path]:
+    """The kind of an option that takes a file to write: its folder must exist, and its ending be one of these, if any."""
+
+    def path(text: str) -> Path:
+        found = Path(text)
+        if not found.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder '{found.parent}'; create it first")
+        if endings and found.suffix not in endings:
+            *most, last = endings
+            listed = f"{', '.join(most)} or {last}" if most else last
+            raise argparse.ArgumentTypeError(f"'{found}' must end in {listed}")
+        return found
+
+    return path
+
+
+def existing_file(text: str) -> Path:
+    """The kind of an option that takes a file to read."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file '{text}'")
+    return Path(text)
+
+
+def existing_folder(text: str) -> Path:
+    """The kind of an option that takes a folder to read."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder '{text}'")
+    return Path(text)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The kind of an option that takes settings as JSON."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a JSON object, as '{{\"lr\": 0.001}}'")
+    return value
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace | int:
+    """The arguments of a command line; the exit code where it asks for help or is not valid."""
+    try:
+        return parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
