@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ from edge_experts.envs.io.atomic import replacing, write_text
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
-from .checkpoints.metadata import describe_checkpoint, latest_checkpoint
+from .checkpoints.metadata import REPLAY, checkpoints_of, describe_checkpoint, latest_checkpoint
 from .errors import SetupError
 from .mixture.report import report_routers
 from .plotting import draw_curve
@@ -194,6 +195,8 @@ class Run:
         with replacing(final) as part:
             algorithm.save_to_path(str(part.resolve()))
             describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None)
+        for older in checkpoints_of(self.folder)[:-1]:
+            shutil.rmtree(older / REPLAY, ignore_errors=True)
 
 
 def _clocks() -> tuple[float, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,12 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
+from edge_experts.envs.io.atomic import write_text
+
+from ..checkpoints.metadata import REPLAY
 from ..networks.config import NetworkConfig
 from ..sampling.batches import nested
-from ..sampling.replay_buffer import Replay
+from ..sampling.replay_buffer import ReplayBuffer
 from ..sampling.transition_runner import NEXT, TransitionEnvRunner
 
 Array = NDArray[Any]
@@ -92,8 +97,43 @@ class ReplayTraining:
     metrics: Any
     env_runner_group: Any
     learner_group: Any
-    _replays: dict[str, Replay]
+    _replays: dict[str, ReplayBuffer]
+    _rows_per_step: dict[str, float]
     _owed: float
+
+    def setup(self, config: Any) -> None:
+        """Build the algorithm, with nothing to replay yet."""
+        self._replays, self._rows_per_step, self._owed = {}, {}, 0.0
+        super().setup(config)  # type: ignore[misc]
+
+    def save_to_path(self, path: Any = None, **kwargs: Any) -> str:
+        """Write a checkpoint, and what is to be replayed beside it."""
+        written: str = super().save_to_path(path, **kwargs)  # type: ignore[misc]
+        if self._replays:
+            folder = Path(written) / REPLAY
+            folder.mkdir()
+            for module, replay in self._replays.items():
+                replay.save(folder / f"{module}.npz")
+            about = {"rows_per_step": self._rows_per_step, "owed": self._owed}
+            write_text(folder / "about.json", json.dumps(about) + "\n")
+        return written
+
+    def restore_from_path(self, path: Any, **kwargs: Any) -> None:
+        """Take over a checkpoint, and what was to be replayed if it still holds that."""
+        super().restore_from_path(path, **kwargs)  # type: ignore[misc]
+        folder = Path(path) / REPLAY
+        if folder.is_dir():
+            about = json.loads((folder / "about.json").read_text("utf-8"))
+            self._rows_per_step, self._owed = about["rows_per_step"], about["owed"]
+            for module in self._rows_per_step:
+                self._replays[module] = self._new_buffer()
+                self._replays[module].load(folder / f"{module}.npz")
+
+    def _new_buffer(self) -> ReplayBuffer:
+        settings = self.config.replay_buffer_config
+        return ReplayBuffer(
+            settings["capacity"], settings.get("alpha", 0.0), settings.get("beta", 0.0), self.config.seed
+        )
 
     def training_step(self) -> None:
         """Sample, learn from the replay buffers, send the new weights to the runners."""
@@ -116,22 +156,17 @@ class ReplayTraining:
         if steps < self.config.num_steps_sampled_before_learning_starts:
             return
         size = self.config.train_batch_size_per_learner
-        self._owed = getattr(self, "_owed", 0.0) + sampled * (self.config.training_intensity or 1.0) / size
+        self._owed += sampled * (self.config.training_intensity or 1.0) / size
         updates, self._owed = int(self._owed), self._owed % 1.0
         if updates:
             self._learn(updates, size, steps)
 
     def _remember(self, batches: list[MultiAgentBatch]) -> int:
         """Put what was sampled into the replay buffers; returns the environment steps."""
-        if not hasattr(self, "_replays"):
-            self._replays, self._rows_per_step = {}, {}
-        settings = self.config.replay_buffer_config
         steps = sum(batch.env_steps() for batch in batches)
         for module in batches[0].policy_batches:
             if module not in self._replays:
-                self._replays[module] = Replay(
-                    settings["capacity"], settings.get("alpha", 0.0), settings.get("beta", 0.0), self.config.seed
-                )
+                self._replays[module] = self._new_buffer()
             for batch in batches:
                 columns = dict(batch.policy_batches[module])
                 self._replays[module].add({**columns.pop(Columns.OBS), **columns})

@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ..errors import CheckpointError
 
 DESCRIPTION = "edge_experts.json"
+REPLAY = "replay"  # folder of what off-policy algorithms replay; only the newest checkpoint of a run keeps it
 MODULE = Path("learner_group") / "learner" / "rl_module"
 
 

@@ -22,6 +22,7 @@ from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
 from ..sampling.rollout_buffer import Group, group_agents
 from .inference import decide
 from .metadata import MODULE, read_description
+from .randomness import OwnRandomness
 
 
 class CheckpointPolicy:
@@ -41,7 +42,7 @@ class CheckpointPolicy:
 
     def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0) -> None:
         self.folder, self.explore = Path(folder), explore
-        torch.manual_seed(seed)
+        self._randomness = OwnRandomness(seed)
         self.description = read_description(self.folder)
         try:
             self.modules = MultiRLModule.from_checkpoint(str((self.folder / MODULE).resolve()))
@@ -137,7 +138,8 @@ class CheckpointPolicy:
         """Actions of a group as the world takes them: (worlds, agents, parts)."""
         module = self.module_of(group, world)
         batch = self.batch(group, module, spaces, world)
-        chosen, state = decide(module, batch, self.explore)
+        with self._randomness.use():
+            chosen, state = decide(module, batch, self.explore)
         if state is not None:
             self._memories[group.key] = state[MEMORY].reshape(self._memories[group.key].shape)
         if not isinstance(batch[Columns.OBS], dict):

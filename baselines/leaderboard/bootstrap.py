@@ -3,7 +3,8 @@
 Source of all: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021. The package
 `rliable` itself does not run with the versions used here: it needs a release of `arch` that fails with pandas 3.
 
-Scores are a list with an array (runs,) for each environment: an algorithm may have another number of runs in each.
+Scores are a list with an array (..., runs) for each environment: an algorithm may have another number of runs in each. Every
+estimator is over the last axis; the axes before it, as those of resamples, stay.
 """
 
 from __future__ import annotations
@@ -21,39 +22,45 @@ Scores = Sequence[Floats]
 RESAMPLES = 5_000
 
 
-def interquartile_mean(scores: Scores) -> float:
-    """Mean of the middle half of all runs."""
-    ordered = np.sort(np.concatenate([np.asarray(runs, float) for runs in scores]))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+def interquartile_mean(scores: Scores) -> Any:
+    """Mean of the middle half of all runs: (...)."""
+    ordered = np.sort(np.concatenate([np.asarray(runs, float) for runs in scores], axis=-1), axis=-1)
+    cut = ordered.shape[-1] // 4
+    return ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
 
 
-def optimality_gap(scores: Scores, target: float = 1.0) -> float:
-    """How much runs fall short of a target on average; what exceeds it does not count."""
-    return float(np.mean([np.mean(np.maximum(0.0, target - np.asarray(runs, float))) for runs in scores]))
+def optimality_gap(scores: Scores, target: float = 1.0) -> Any:
+    """How much runs fall short of a target on average; what exceeds it does not count: (...)."""
+    return np.mean([np.maximum(0.0, target - np.asarray(runs, float)).mean(axis=-1) for runs in scores], axis=0)
 
 
-def probability_of_improvement(first: Scores, second: Scores) -> float:
-    """Chance that a run of the first algorithm beats one of the second, averaged over environments; ties are half."""
+def probability_of_improvement(first: Scores, second: Scores) -> Any:
+    """Chance that a run of the first algorithm beats one of the second, averaged over environments; ties are half: (...)."""
     chances = []
     for a, b in zip(first, second, strict=True):
-        difference = np.asarray(a, float)[:, None] - np.asarray(b, float)
-        chances.append(float((difference > 0).mean() + 0.5 * (difference == 0).mean()))
-    return float(np.mean(chances))
+        difference = np.asarray(a, float)[..., :, None] - np.asarray(b, float)[..., None, :]
+        chances.append((difference > 0).mean(axis=(-2, -1)) + 0.5 * (difference == 0).mean(axis=(-2, -1)))
+    return np.mean(chances, axis=0)
+
+
+def difference_of_means(first: Scores, second: Scores) -> Any:
+    """Mean of the first algorithm's runs less that of the second's, averaged over environments: (...)."""
+    pairs = zip(first, second, strict=True)
+    return np.mean([np.asarray(a).mean(axis=-1) - np.asarray(b).mean(axis=-1) for a, b in pairs], axis=0)
 
 
 def performance_profile(scores: Scores, levels: Floats) -> Floats:
-    """Share of runs that score above each level, averaged over environments: (levels,)."""
-    above: Floats = np.mean([(np.asarray(runs, float)[:, None] > levels).mean(axis=0) for runs in scores], axis=0)
-    return above
+    """Share of runs that score above each level, averaged over environments: (..., levels)."""
+    above = [(np.asarray(runs, float)[..., :, None] > levels).mean(axis=-2) for runs in scores]
+    return np.asarray(np.mean(above, axis=0))
 
 
 def bootstrap_interval(estimate: Callable[..., Any], *scores: Scores, seed: int = 0) -> Interval:
     """An estimate with its 95 % interval by the stratified bootstrap: runs are drawn anew within each environment.
 
     Args:
-        estimate: Of one `Scores` or of several.
-        scores: What it takes.
+        estimate: Of one `Scores` or of several, over the last axis.
+        scores: What it takes, (runs,) each.
         seed: Key of the draws.
     """
     low, high = bootstrap_band(estimate, *scores, seed=seed)
@@ -61,14 +68,13 @@ def bootstrap_interval(estimate: Callable[..., Any], *scores: Scores, seed: int 
 
 
 def bootstrap_band(estimate: Callable[..., Any], *scores: Scores, seed: int = 0) -> tuple[Any, Any]:
-    """Lower and upper end of that interval, of an estimate that may be an array; NaN if there is only one run of something."""
+    """Lower and upper end of that interval, of an estimate that may be an array; NaN if something was run only once."""
     if any(len(runs) < 2 for given in scores for runs in given):
         nothing = np.full_like(np.asarray(estimate(*scores), float), np.nan)
         return nothing, nothing
     rng = np.random.default_rng(seed)
     drawn = [
-        estimate(*([np.asarray(runs)[rng.integers(len(runs), size=len(runs))] for runs in given] for given in scores))
-        for _ in range(RESAMPLES)
+        [np.asarray(runs)[rng.integers(len(runs), size=(RESAMPLES, len(runs)))] for runs in given] for given in scores
     ]
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    low, high = np.percentile(estimate(*drawn), [2.5, 97.5], axis=0)
     return low, high

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from ..bench.protocol import MODES
 from ..evaluation.metrics import Interval, mean_interval
 from ..markdown import full, short, signed, table
-from .bootstrap import bootstrap_interval, interquartile_mean, optimality_gap, probability_of_improvement
+from .bootstrap import (
+    bootstrap_interval,
+    difference_of_means,
+    interquartile_mean,
+    optimality_gap,
+    probability_of_improvement,
+)
 from .data import BASELINE, CONTROL, HEURISTICS, MIXTURE, Leaderboard, Result, bare
 
 TOP = 5  # algorithms that the README shows
@@ -170,7 +176,7 @@ def mixture_table(board: Leaderboard) -> str:
             if not any(result.get("router") for result in board.cells[env][name]) or CONTROL not in board.cells[env]:
                 continue
             mine, control = [board.runs(env, name)], [board.runs(env, CONTROL)]
-            gain = bootstrap_interval(lambda a, b: float(a[0].mean() - b[0].mean()), mine, control)
+            gain = bootstrap_interval(difference_of_means, mine, control)
             chance = bootstrap_interval(probability_of_improvement, mine, control)
             weights = [sum(board.cells[env][n][0]["parameters"].values()) for n in (name, CONTROL)]
             rows.append(

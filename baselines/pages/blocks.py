@@ -18,4 +18,5 @@ def with_block(text: str, name: str, block: str) -> str:
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"has no lines '{begin}' and '{end}' to put the block between")
     before, rest = text.split(begin)
-    return f"{before}{begin}\n\n{block}\n\n{end}{rest.split(end)[1]}"
+    gap = "\n\n" if block else ""  # nothing was measured: nothing stands there
+    return f"{before}{begin}\n\n{block}{gap}{end}{rest.split(end)[1]}"

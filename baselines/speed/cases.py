@@ -17,16 +17,16 @@ from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.tables.reading import TABLES_DIR
 
-from .measure import Case, Step
+from .measure import SpeedCase, Step
 
 ENV = "edge_experts/text-v0"
 KEPT = 16  # different sets of actions, drawn beforehand: drawing is not timed
 
 
-def engine_cases() -> list[Case]:
+def engine_cases() -> list[SpeedCase]:
     """`World` over numbers of worlds, devices and experts, and the one-world views."""
     cases = [
-        Case(f"World, {worlds:,} worlds", "world", 20, worlds, world_step, {"n_worlds": worlds})
+        SpeedCase(f"World, {worlds:,} worlds", "world", 20, worlds, world_step, {"n_worlds": worlds})
         for worlds in (1, 32, 1024, 8192)
     ]
     for agents, providers, worlds in (
@@ -39,14 +39,14 @@ def engine_cases() -> list[Case]:
     ):
         changes = {"devices.count": agents - providers, "providers.count": providers}
         options = {"n_worlds": worlds, "changes": changes}
-        cases.append(Case(f"World, {agents} agents", "agents", agents, worlds, world_step, options))
+        cases.append(SpeedCase(f"World, {agents} agents", "agents", agents, worlds, world_step, options))
     for experts in (4, 8, 16, 32):
         options = {"n_worlds": 1024, "experts": experts}
-        cases.append(Case(f"World, {experts} experts", "experts", 20, 1024, experts_step, options))
+        cases.append(SpeedCase(f"World, {experts} experts", "experts", 20, 1024, experts_step, options))
     for agents in (8, 20, 64):
         changes = {"devices.count": agents - 4}
-        cases.append(Case(f"EdgeEnv, {agents} agents", "view", agents, 1, parallel_step, {"changes": changes}))
-    cases.append(Case("TurnEnv (AEC), 20 agents", "view", 20, 1, turns_step))
+        cases.append(SpeedCase(f"EdgeEnv, {agents} agents", "view", agents, 1, parallel_step, {"changes": changes}))
+    cases.append(SpeedCase("TurnEnv (AEC), 20 agents", "view", 20, 1, turns_step))
     return cases
 
 
@@ -136,11 +136,11 @@ def _parallel(env: Any) -> Step:
     return step
 
 
-def training_cases(grid: bool) -> list[Case]:
+def training_cases(grid: bool) -> list[SpeedCase]:
     """Iterations of MoE-PPO on text-v0: batched, bare and stock; `grid` tries the stock runner's settings in small batches."""
     cases = [
-        Case("MoE-PPO, batched runner", "training", 20, 1, rllib_step, {"runner": "batched"}, alone=True),
-        Case("MoE-PPO, bare loop", "training", 20, 1, bare_step, {}, alone=True),
+        SpeedCase("MoE-PPO, batched runner", "training", 20, 1, rllib_step, {"runner": "batched"}, alone=True),
+        SpeedCase("MoE-PPO, bare loop", "training", 20, 1, bare_step, {}, alone=True),
     ]
     settings: list[tuple[int, int, int | None]] = [(0, 32, None), (2, 32, None), (2, 128, None)]
     if grid:
@@ -148,7 +148,7 @@ def training_cases(grid: bool) -> list[Case]:
     for runners, envs, batch in settings:
         name = f"MoE-PPO, stock runner, {runners} x {envs} envs" + (f", batches of {batch:,}" if batch else "")
         options = {"runner": "stock", "envs": envs, "runners": runners, "batch": batch}
-        cases.append(Case(name, "training", 20, 1, rllib_step, options, alone=True))
+        cases.append(SpeedCase(name, "training", 20, 1, rllib_step, options, alone=True))
     return cases
 
 
@@ -232,21 +232,21 @@ class _Iterations:
             self._iterate()
 
 
-def peer_cases() -> list[Case]:
+def peer_cases() -> list[SpeedCase]:
     """Other suites, as far as they are installed (`pip install 'edge-experts[peers]'`)."""
     known = [
-        ("mobile_env", Case("mobile-env small, 5 users", "peer", 5, 1, mobile_env_step, {"size": "small"})),
-        ("mobile_env", Case("mobile-env medium, 15 users", "peer", 15, 1, mobile_env_step, {"size": "medium"})),
-        ("mpe2", Case("mpe2 simple_spread, 3 agents", "peer", 3, 1, mpe_step, {"agents": 3})),
-        ("mpe2", Case("mpe2 simple_spread, 10 agents", "peer", 10, 1, mpe_step, {"agents": 10})),
+        ("mobile_env", SpeedCase("mobile-env small, 5 users", "peer", 5, 1, mobile_env_step, {"size": "small"})),
+        ("mobile_env", SpeedCase("mobile-env medium, 15 users", "peer", 15, 1, mobile_env_step, {"size": "medium"})),
+        ("mpe2", SpeedCase("mpe2 simple_spread, 3 agents", "peer", 3, 1, mpe_step, {"agents": 3})),
+        ("mpe2", SpeedCase("mpe2 simple_spread, 10 agents", "peer", 10, 1, mpe_step, {"agents": 10})),
         (
             "lbforaging",
-            Case("lbforaging 10x10-4p-4f", "peer", 4, 1, tuple_step, {"module": "lbforaging", "name": FORAGING}),
+            SpeedCase("lbforaging 10x10-4p-4f", "peer", 4, 1, tuple_step, {"module": "lbforaging", "name": FORAGING}),
         ),
-        ("rware", Case("rware small-4ag", "peer", 4, 1, tuple_step, {"module": "rware", "name": WAREHOUSE})),
+        ("rware", SpeedCase("rware small-4ag", "peer", 4, 1, tuple_step, {"module": "rware", "name": WAREHOUSE})),
     ]
     for worlds in (1, 32, 1024):
-        case = Case(f"vmas simple_spread, {worlds:,} worlds", "peer", 3, worlds, vmas_step, {"n_worlds": worlds})
+        case = SpeedCase(f"vmas simple_spread, {worlds:,} worlds", "peer", 3, worlds, vmas_step, {"n_worlds": worlds})
         known.append(("vmas", case))
     return [case for module, case in known if find_spec(module) is not None]
 

@@ -31,7 +31,7 @@ Step = Callable[[int], None]  # plays so many steps of all environments
 
 
 @dataclass(frozen=True)
-class Case:
+class SpeedCase:
     """Something to measure.
 
     Attributes:
@@ -74,7 +74,7 @@ class Measurement:
     error: str | None = None
 
 
-def measure(cases: Sequence[Case], rounds: int, seconds: float, progress: bool = False) -> list[Measurement]:
+def measure(cases: Sequence[SpeedCase], rounds: int, seconds: float, progress: bool = False) -> list[Measurement]:
     """Measure all cases, `rounds` times in turns, about `seconds` each time.
 
     A case that cannot be measured is reported with its error and zero rates; nothing fails on timing.
@@ -102,7 +102,7 @@ def measure(cases: Sequence[Case], rounds: int, seconds: float, progress: bool =
     return [_summary(case, taken[case.name], errors.get(case.name)) for case in cases]
 
 
-def _summary(case: Case, taken: list[dict[str, float]], error: str | None) -> Measurement:
+def _summary(case: SpeedCase, taken: list[dict[str, float]], error: str | None) -> Measurement:
     def median(clock: str) -> float:
         return (
             statistics.median([one["steps"] * case.worlds / max(one[clock], 1e-9) for one in taken]) if taken else 0.0
@@ -129,7 +129,7 @@ def _summary(case: Case, taken: list[dict[str, float]], error: str | None) -> Me
 class _Worker:
     """A process that builds a case once and measures it whenever asked."""
 
-    def __init__(self, case: Case, seconds: float) -> None:
+    def __init__(self, case: SpeedCase, seconds: float) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, case, seconds), daemon=False)
@@ -153,7 +153,7 @@ class _Worker:
             self._process.kill()
 
 
-def _serve(pipe: Any, case: Case, seconds: float) -> None:
+def _serve(pipe: Any, case: SpeedCase, seconds: float) -> None:
     os.environ.setdefault("PYGLET_HEADLESS", "1")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     step: Step | None = None

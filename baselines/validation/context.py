@@ -19,7 +19,7 @@ class Fault(Exception):  # noqa: N818 - a finding, not an error of ours
     """Something that is wrong; the message says what, and what to do."""
 
 
-class Case:
+class EnvUnderTest:
     """What the checks play.
 
     Attributes:
@@ -48,10 +48,10 @@ def frozen(step: Step) -> Step:
     return copy.deepcopy(step)
 
 
-def kinds_of(case: Case) -> dict[str, list[str]]:
+def kinds_of(subject: EnvUnderTest) -> dict[str, list[str]]:
     """The agents of each kind of spaces, by a label."""
     found: dict[str, list[str]] = {}
-    for agent in case.episode[0].agents:
-        label = f"{case.env.observation_space(agent)}{case.env.action_space(agent)}"
+    for agent in subject.episode[0].agents:
+        label = f"{subject.env.observation_space(agent)}{subject.env.action_space(agent)}"
         found.setdefault(label, []).append(agent)
     return found

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from edge_experts.envs.registry import EnvError, Source, find
 
 from ..evaluation.env_steps import as_parallel
-from .context import Case, Fault
+from .context import EnvUnderTest, Fault
 from .interface import CHECKS, FIRST
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
@@ -46,7 +46,7 @@ def validate(name: str, seed: int = 0, progress: bool = False) -> list[Finding]:
         ScenarioError, TableError: if it is a scenario that is not valid.
     """
     source = find(name)
-    checks: dict[str, Callable[[Case], str]] = dict(CHECKS)
+    checks: dict[str, Callable[[EnvUnderTest], str]] = dict(CHECKS)
     if source.market is not None:
         from .market import MARKET_CHECKS
 
@@ -54,7 +54,7 @@ def validate(name: str, seed: int = 0, progress: bool = False) -> list[Finding]:
     return run_checks(_creator(source), checks, seed, progress)
 
 
-def _look(check: Callable[[Any], str], market: Any, case: Case) -> str:
+def _look(check: Callable[[Any], str], market: Any, subject: EnvUnderTest) -> str:
     return check(market)
 
 
@@ -71,14 +71,14 @@ def _creator(source: Source) -> Callable[[], Any]:
 
 
 def run_checks(
-    create: Callable[[], Any], checks: dict[str, Callable[[Case], str]], seed: int = 0, progress: bool = False
+    create: Callable[[], Any], checks: dict[str, Callable[[EnvUnderTest], str]], seed: int = 0, progress: bool = False
 ) -> list[Finding]:
     """Play an environment and look at it with every check; one that cannot be played, only with the first."""
-    case = Case(create, seed)
+    subject = EnvUnderTest(create, seed)
     findings = []
     for name, check in tqdm(checks.items(), desc="validate", unit="check", disable=None if progress else True):
         try:
-            findings.append(Finding(name, OK, check(case)))
+            findings.append(Finding(name, OK, check(subject)))
         except Fault as fault:
             findings.append(Finding(name, FAULT, str(fault)))
         except Warning as warning:

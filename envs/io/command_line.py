@@ -26,7 +26,7 @@ def at_least(low: int) -> Callable[[str], int]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < low:
-            raise argparse.ArgumentTypeError(f"{value} must be {low or 'zero'} or more")
+            raise argparse.ArgumentTypeError(f"{value} must be {low} or more")
         return value
 
     return whole

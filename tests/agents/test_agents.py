@@ -11,6 +11,7 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from edge_experts.agents.checkpoints.randomness import OwnRandomness
 from edge_experts.agents.mixture.branches import Branches, Mixture
 from edge_experts.agents.mixture.config import MixtureConfig
 from edge_experts.agents.mixture.routers import Router, balance_loss, entropy, load
@@ -254,3 +255,17 @@ def test_policy_mapping() -> None:
     assert [PolicyMapping("per_role")(a) for a in agents] == ["device", "device", "provider", "agent"]
     assert [PolicyMapping("independent")(a) for a in agents] == agents
     assert {PolicyMapping("shared")(a) for a in agents} == {"shared"}
+
+
+def test_own_randomness_leaves_the_global_generator_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    mine, other = OwnRandomness(1), OwnRandomness(1)
+    with mine.use():
+        first = torch.rand(3)
+    with other.use():
+        assert torch.equal(torch.rand(3), first)
+    assert torch.equal(torch.rand(3), expected)
+    with mine.use():
+        assert not torch.equal(torch.rand(3), first), "the draws go on from use to use"

@@ -341,7 +341,7 @@ BAD = {
         ["train", "--algo", "PPO", "--env", "CartPole-v1", "--stop", '{"env_steps": 1}', "--runner", "batched"],
         "runner: batched samples our environments",
     ),
-    "runners": ([*GOOD, "--num-env-runners", "-1"], "--num-env-runners: -1 must not be negative"),
+    "runners": ([*GOOD, "--num-env-runners", "-1"], "--num-env-runners: -1 must be 0 or more"),
     "own algo": (
         ["train", "--algo", "os:path", "--env", "edge_experts/text-v0"],
         "'os:path' is not an RLlib Algorithm",

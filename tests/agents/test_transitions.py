@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -15,10 +16,12 @@ from ray.rllib.core.columns import Columns
 
 from edge_experts.agents.algorithms.off_policy import NEXT, TransitionEnvRunner
 from edge_experts.agents.algorithms.sac import BoxSACModule, ChoiceSACModule
+from edge_experts.agents.checkpoints.metadata import REPLAY, checkpoints_of
 from edge_experts.agents.networks.diffusion import DiffusionActor
 from edge_experts.agents.networks.q_network import QNetwork
-from edge_experts.agents.sampling.replay_buffer import WEIGHTS, Replay
+from edge_experts.agents.sampling.replay_buffer import WEIGHTS, ReplayBuffer
 from edge_experts.agents.setup import SetupError, new_config, set_up
+from edge_experts.agents.training import Run
 from edge_experts.envs.api.spaces import best_legal, joint_mask
 
 spaces = gymnasium.spaces
@@ -52,7 +55,7 @@ def observe(rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def test_the_buffer_keeps_the_newest() -> None:
-    replay = Replay(5, alpha=0.0, seed=0)
+    replay = ReplayBuffer(5, alpha=0.0, seed=0)
     replay.add({"x": np.arange(3), "y": np.zeros((3, 2))})
     replay.add({"x": np.arange(3, 7), "y": np.ones((4, 2))})
     rows, places = replay.sample(300)
@@ -63,7 +66,7 @@ def test_the_buffer_keeps_the_newest() -> None:
 
 
 def test_surprising_rows_are_drawn_more_often_and_weigh_less() -> None:
-    replay = Replay(4, alpha=1.0, beta=1.0, seed=0)
+    replay = ReplayBuffer(4, alpha=1.0, beta=1.0, seed=0)
     replay.add({"x": np.arange(4)})
     replay.update(np.arange(4), np.array([1.0, 1.0, 2.0, -4.0]))
     rows, _ = replay.sample(80_000)
@@ -345,3 +348,44 @@ def test_elsewhere_these_are_rllibs_own() -> None:
     assert set_up(new_config("DQN").environment("edge_experts/text-v0")).env_runner_cls is TransitionEnvRunner
     with pytest.raises(SetupError, match="runner: D2SAC as it is here lives on the worlds"):
         set_up(new_config("D2SAC").environment("CartPole-v1"))
+
+
+def test_a_buffer_goes_on_from_its_file_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    def rows(n: int, first: int) -> dict[str, np.ndarray]:
+        return {"x": np.arange(first, first + n, dtype=np.float32), "seen": np.arange(2 * n).reshape(n, 2)}
+
+    kept, resumed = (ReplayBuffer(8, seed=seed) for seed in (3, 4))
+    kept.add(rows(11, 0))
+    kept.update(np.arange(4), np.array([5.0, 1.0, 0.1, 3.0]))
+    kept.sample(5)
+    kept.save(tmp_path / "buffer.npz")
+    resumed.load(tmp_path / "buffer.npz")
+    for buffer in (kept, resumed):
+        buffer.add(rows(3, 100))
+    mine, other = kept.sample(50), resumed.sample(50)
+    assert mine[1].tolist() == other[1].tolist()
+    assert all(np.array_equal(mine[0][name], other[0][name]) for name in (*rows(1, 0), WEIGHTS))
+    with pytest.raises(ValueError, match="capacity: 4 is below the 8 rows"):
+        ReplayBuffer(4).load(tmp_path / "buffer.npz")
+
+
+@pytest.mark.parametrize("algo", ["DQN", "SAC"])
+def test_what_is_replayed_is_in_the_newest_checkpoint_and_comes_back(algo: str, tmp_path: Path, ray_here: Any) -> None:
+    config = small(algo).training(num_steps_sampled_before_learning_starts=10)
+    run = Run(config, {"training_iteration": 3.0}, tmp_path / "run", checkpoint_freq=1)
+    run.train()
+    first, *_, last = checkpoints_of(run.folder)
+    assert (last / REPLAY).is_dir() and not (first / REPLAY).exists()
+    again = small(algo).training(num_steps_sampled_before_learning_starts=10).build_algo()
+    try:
+        again.restore_from_path(str(last))
+        assert set(again._replays) == {"device", "provider"}
+        for module, replay in again._replays.items():
+            with np.load(last / REPLAY / f"{module}.npz") as saved:
+                assert replay.count == len(saved["column_rewards"]) > 0
+                assert np.array_equal(replay._columns["rewards"][: replay.count], saved["column_rewards"])
+        before = {module: replay.count for module, replay in again._replays.items()}
+        again.train()
+        assert all(replay.count > before[module] for module, replay in again._replays.items())
+    finally:
+        again.stop()

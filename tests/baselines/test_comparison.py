@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,6 +12,7 @@ from edge_experts.baselines.evaluation.metrics import gini_index, worst_decile
 from edge_experts.baselines.leaderboard.bootstrap import (
     bootstrap_band,
     bootstrap_interval,
+    difference_of_means,
     interquartile_mean,
     optimality_gap,
     performance_profile,
@@ -45,8 +48,24 @@ def test_profiles_fall_from_one_to_nothing() -> None:
     assert performance_profile([np.array([0.5, 0.7])], np.array([0.6])).tolist() == [0.5]
 
 
-def mean(scores: list[np.ndarray]) -> float:
-    return float(np.mean([runs.mean() for runs in scores]))
+def mean(scores: list[np.ndarray]) -> np.ndarray:
+    return np.mean([runs.mean(axis=-1) for runs in scores], axis=0)
+
+
+def test_estimators_of_many_samples_are_those_of_each() -> None:
+    """The axes before the last stay, as the bootstrap needs it."""
+    samples, others = ([RNG.random((6, 8)).round(1), RNG.random((6, 3)).round(1)] for _ in range(2))
+    levels = np.linspace(0, 1, 4)
+    cases: list[tuple[Any, list[Any]]] = [
+        (interquartile_mean, [samples]),
+        (optimality_gap, [samples]),
+        (probability_of_improvement, [samples, others]),
+        (difference_of_means, [samples, others]),
+        (lambda scores: performance_profile(scores, levels), [samples]),
+    ]
+    for estimate, given in cases:
+        each = [estimate(*([runs[i] for runs in scores] for scores in given)) for i in range(6)]
+        np.testing.assert_allclose(estimate(*given), each)
 
 
 def test_bootstrap_is_stratified_and_covers() -> None:

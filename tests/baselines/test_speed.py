@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from building import broken, busy, waiting
 
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.speed import cases
-from edge_experts.baselines.speed.measure import Case, Measurement, measure, speed_table
+from edge_experts.baselines.speed.measure import Measurement, SpeedCase, measure, speed_table
 from edge_experts.envs import World
-
-
-def busy(seconds: float) -> Any:
-    def step(count: int) -> None:
-        until = time.process_time() + seconds * count
-        while time.process_time() < until:
-            pass
-
-    return step
-
-
-def waiting(seconds: float) -> Any:
-    return lambda count: time.sleep(seconds * count)
-
-
-def broken() -> Any:
-    raise OSError("no such device")
 
 
 def test_cpu_and_wall_time_are_told_apart_and_failures_reported() -> None:
     cases = [
-        Case("busy", "world", 3, 2, busy, {"seconds": 0.01}),
-        Case("waiting", "world", 1, 1, waiting, {"seconds": 0.01}),
-        Case("broken", "peer", 1, 1, broken),
-        Case("alone", "training", 1, 1, busy, {"seconds": 0.01}, alone=True),
+        SpeedCase("busy", "world", 3, 2, busy, {"seconds": 0.01}),
+        SpeedCase("waiting", "world", 1, 1, waiting, {"seconds": 0.01}),
+        SpeedCase("broken", "peer", 1, 1, broken),
+        SpeedCase("alone", "training", 1, 1, busy, {"seconds": 0.01}, alone=True),
     ]
     found = {one.name: one for one in measure(cases, rounds=2, seconds=0.2)}
     assert found["busy"].cpu_env_steps == pytest.approx(200, rel=0.5)  # two worlds, ten milliseconds a step
@@ -71,27 +54,13 @@ def test_more_experts_than_the_tables_hold() -> None:
     assert callable(cases.experts_step(n_worlds=1, experts=20))
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    some = [case for case in cases.engine_cases() if case.agents in (4, 20) and case.worlds in (1, 32, 4096)]
+    assert {case.group for case in some} == {"agents", "view", "world"}
+    monkeypatch.setattr(cases, "engine_cases", lambda: some)
     files = [tmp_path / "speed.json", tmp_path / "speed.png"]
-    assert (
-        main(
-            [
-                "speed",
-                "--only",
-                "view",
-                "world",
-                "--rounds",
-                "1",
-                "--seconds",
-                "0.02",
-                "--json",
-                str(files[0]),
-                "--plot",
-                str(files[1]),
-            ]
-        )
-        == 0
-    )
+    short = ["--rounds", "1", "--seconds", "0.02", "--json", str(files[0]), "--plot", str(files[1])]
+    assert main(["speed", "--only", "view", "world", *short]) == 0
     data = json.loads(files[0].read_text())
     rows = [Measurement(**row) for row in data["measurements"]]
     assert {row.group for row in rows} == {"view", "world"} and all(row.error is None for row in rows)
