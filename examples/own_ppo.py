@@ -8,7 +8,6 @@ and an action's two parts (expert and transmit power) are drawn side by side. Ne
 
 import argparse
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -38,7 +37,7 @@ class Network(nn.Module):
 
 def log_prob(parts: list[torch.distributions.Categorical], actions: torch.Tensor) -> torch.Tensor:
     """Of actions with one column a part."""
-    return sum(part.log_prob(actions[..., i]) for i, part in enumerate(parts))  # type: ignore[return-value]
+    return sum(part.log_prob(actions[..., i]) for i, part in enumerate(parts))
 
 
 def main() -> None:
@@ -67,14 +66,15 @@ def main() -> None:
             gain = rewards[t] + GAMMA * follows * goes_on - values[t] + GAMMA * LAMBDA * goes_on * gain
             gains[t], follows = gain, values[t]
         targets, advantages = gains + values, (gains - gains[here].mean()) / (gains[here].std() + 1e-6)
+        present = [x[here] for x in (seen, masks, actions, old, targets, advantages)]
         for _ in range(EPOCHS):
-            for chosen in np.array_split(np.random.default_rng(iteration).permutation(int(here.sum())), 8):
-                pick = [x[here][chosen] for x in (seen, masks, actions, old, targets, advantages)]
-                parts, value = network(pick[0], pick[1])
-                ratio = (log_prob(parts, pick[2]) - pick[3]).exp()
-                gained = torch.minimum(ratio * pick[5], ratio.clamp(1 - CLIP, 1 + CLIP) * pick[5]).mean()
+            for chosen in torch.randperm(int(here.sum())).chunk(8):
+                saw, legal, played, before, target, advantage = (x[chosen] for x in present)
+                parts, value = network(saw, legal)
+                ratio = (log_prob(parts, played) - before).exp()
+                gained = torch.minimum(ratio * advantage, ratio.clamp(1 - CLIP, 1 + CLIP) * advantage).mean()
                 entropy = torch.stack([part.entropy() for part in parts]).sum(0).mean()
-                loss = -gained + 0.5 * (value - pick[4]).square().mean() - ENTROPY * entropy
+                loss = -gained + 0.5 * (value - target).square().mean() - ENTROPY * entropy
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

@@ -15,13 +15,13 @@ from sb3_contrib import MaskablePPO
 from edge_experts.envs import SingleAgentEnv
 
 
-class Seat(gymnasium.Wrapper):  # type: ignore[type-arg]
+class Seat(gymnasium.Wrapper):
     """Shows the vector alone, and the mask where `MaskablePPO` asks for it."""
 
     def __init__(self, env: SingleAgentEnv) -> None:
         super().__init__(env)
-        self.observation_space = env.observation_space["observation"]  # type: ignore[index]
-        self.action_space = gymnasium.spaces.MultiDiscrete(env.action_space.nvec)  # type: ignore[attr-defined]
+        self.observation_space = env.observation_space["observation"]
+        self.action_space = gymnasium.spaces.MultiDiscrete(env.action_space.nvec)
         self._mask = np.ones(0, np.bool_)
 
     def action_masks(self) -> np.ndarray:

@@ -40,8 +40,8 @@ def main() -> None:
     env = PettingZooWrapper(market, group_map=groups, use_mask=True, categorical_actions=True, seed=1)
     players = []
     for group, agents in groups.items():
-        size = market.observation_space(agents[0]).shape[0]  # type: ignore[index]
-        players.append(chooser(group, size, int(market.action_space(agents[0]).n)))  # type: ignore[attr-defined]
+        size = market.observation_space(agents[0]).shape[0]
+        players.append(chooser(group, size, int(market.action_space(agents[0]).n)))
     rollout = env.rollout(arguments.slots, TensorDictSequential(*players))
     for group in groups:
         rewards = rollout["next", group, "reward"]
