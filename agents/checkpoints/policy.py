@@ -13,7 +13,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from edge_experts.envs import World
-from edge_experts.envs.api.spaces import RoleSpaces, best_legal, joint_mask, role_spaces
+from edge_experts.envs.api.flat_form import FlatForm
+from edge_experts.envs.api.spaces import RoleSpaces, role_spaces
 from edge_experts.envs.sim.spec import ROLES
 
 from ..errors import CheckpointError
@@ -98,30 +99,25 @@ class CheckpointPolicy:
         """Entries of the observation, without the mask."""
         if isinstance(module.observation_space, gymnasium.spaces.Dict):
             return gymnasium.spaces.utils.flatdim(module.observation_space["observation"])
-        return gymnasium.spaces.utils.flatdim(module.observation_space) - self._flat_mask_size(spaces)
+        return gymnasium.spaces.utils.flatdim(module.observation_space) - self._flat(spaces).mask_size
 
-    def _flat_mask_size(self, spaces: RoleSpaces) -> int:
-        return int(spaces.nvec.sum() if self.description["env_config"].get("flatten") == "box" else spaces.nvec.prod())
+    def _flat(self, spaces: RoleSpaces) -> FlatForm:
+        """The form in which `FlatEnv` showed and took everything."""
+        return FlatForm(spaces, "box" if self.description["env_config"].get("flatten") == "box" else "discrete")
 
     def batch(self, group: Group, module: Any, spaces: RoleSpaces, world: World) -> dict[str, Any]:
         """What a group's network sees: rows (worlds x agents, ...)."""
         observation, mask = world.views.of(group.role)
         rows = observation[:, group.agents].reshape(-1, observation.shape[-1])
-        masks = mask[:, group.agents][..., spaces.mask_columns].reshape(len(rows), -1)
+        masks = spaces.shown_mask(mask[:, group.agents]).reshape(len(rows), -1)
         if not isinstance(module.observation_space, gymnasium.spaces.Dict):
-            return {Columns.OBS: torch.from_numpy(self._flattened(rows, masks, spaces))}
+            return {Columns.OBS: torch.from_numpy(self._flat(spaces).observe(rows, masks))}
         batch: dict[str, Any] = {
             Columns.OBS: {"observation": torch.from_numpy(rows), "action_mask": torch.from_numpy(masks)}
         }
         if module.is_stateful():
             batch[Columns.STATE_IN] = {MEMORY: self._memory(group, module, world)}
         return batch
-
-    def _flattened(self, rows: NDArray[np.float32], masks: NDArray[np.int8], spaces: RoleSpaces) -> NDArray[np.float32]:
-        """As `FlatEnv` shows them."""
-        if self.description["env_config"].get("flatten") != "box":
-            masks = joint_mask(masks, spaces.nvec)
-        return np.concatenate([rows, masks.astype(np.float32)], axis=-1)
 
     def _memory(self, group: Group, module: Any, world: World) -> torch.Tensor:
         """What the group's agents remember; nothing at the start of an episode, or when they come."""
@@ -143,12 +139,6 @@ class CheckpointPolicy:
         if state is not None:
             self._memories[group.key] = state[MEMORY].reshape(self._memories[group.key].shape)
         if not isinstance(batch[Columns.OBS], dict):
-            chosen = self._unflattened(chosen, batch[Columns.OBS].numpy(), spaces)
+            masks = spaces.shown_mask(world.views.of(group.role)[1][:, group.agents]).reshape(len(chosen), -1)
+            chosen = self._flat(spaces).actions(chosen, masks)
         return spaces.to_world(np.asarray(chosen).reshape(world.n_worlds, len(group.agents), *chosen.shape[1:]))
-
-    def _unflattened(self, chosen: Any, seen: NDArray[np.float32], spaces: RoleSpaces) -> NDArray[np.int64]:
-        """As `FlatEnv` plays them; the world takes a choice that is not legal as *wait* or *keep*."""
-        masks = seen[:, -self._flat_mask_size(spaces) :]
-        if self.description["env_config"].get("flatten") == "box":
-            return spaces.from_parts(best_legal(chosen, masks, spaces.nvec))
-        return spaces.from_parts(np.stack(np.unravel_index(np.asarray(chosen, int), spaces.nvec), axis=-1))

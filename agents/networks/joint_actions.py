@@ -12,7 +12,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
-from edge_experts.envs.api.spaces import joint_mask
+from edge_experts.envs.api.flat_form import joint_mask
 
 from .distributions import sizes_of
 from .running_norm import RunningNorm

@@ -11,10 +11,9 @@ import numpy as np
 from pettingzoo import ParallelEnv
 
 from ..scenario import Scenario, ScenarioError
+from .flat_form import KINDS, FlatForm
 from .parallel_env import EdgeEnv
-from .spaces import AgentSpaces, as_array, best_legal, joint_mask
-
-ACTIONS = ("discrete", "box")
+from .spaces import AgentSpaces, as_array
 
 
 class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
@@ -59,8 +58,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         seed: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if actions not in ACTIONS:
-            raise ValueError(f"actions: {actions!r}, expected one of {', '.join(ACTIONS)}")
+        if actions not in KINDS:
+            raise ValueError(f"actions: {actions!r}, expected one of {', '.join(KINDS)}")
         changes = dict(scenario or {})
         if team and changes.setdefault("rewards.team", 1.0) != 1.0:
             raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
@@ -68,32 +67,19 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
         self.possible_agents = self.env.possible_agents
         self.agents: list[str] = []
-        self._known: dict[str, tuple[gymnasium.Space[Any], gymnasium.Space[Any]]] = {}
+        self._forms = {role: FlatForm(spaces, actions) for role, spaces in self.env.role_spaces.items()}
         self._masks: dict[str, np.ndarray] = {}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
-        return self._spaces(self.env.role_of(agent))[0]
+        return self._form(agent).observation
 
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
-        return self._spaces(self.env.role_of(agent))[1]
+        return self._form(agent).action
 
-    def _spaces(self, role: str) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-        if role not in self._known:
-            spaces = self.env.role_spaces[role]
-            seen: Any = spaces.observation["observation"]
-            counts = spaces.nvec
-            size = int(counts.prod() if self.kind == "discrete" else counts.sum())
-            low, high = (np.concatenate([bound, np.full(size, end)]) for bound, end in ((seen.low, 0), (seen.high, 1)))
-            action: gymnasium.Space[Any] = (
-                gymnasium.spaces.Discrete(size)
-                if self.kind == "discrete"
-                else gymnasium.spaces.Box(-1.0, 1.0, (size,), np.float32)
-            )
-            box = gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
-            self._known[role] = (box, action)
-        return self._known[role]
+    def _form(self, agent: str) -> FlatForm:
+        return self._forms[self.env.role_of(agent)]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -119,32 +105,20 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         self.agents = self.env.agents
         shown = {}
         for agent, seen in observations.items():
-            self._masks[agent] = seen["action_mask"]
-            mask = seen["action_mask"]
-            if self.kind == "discrete":
-                mask = joint_mask(mask, self._counts(agent))
-            infos[agent]["action_mask"] = mask
-            shown[agent] = np.concatenate([seen["observation"], mask.astype(np.float32)])
+            form, self._masks[agent] = self._form(agent), seen["action_mask"]
+            infos[agent]["action_mask"] = form.mask(seen["action_mask"])
+            shown[agent] = form.observe(seen["observation"], seen["action_mask"])
         return shown
 
-    def _counts(self, agent: str) -> list[int]:
-        counts: list[int] = self.env.role_spaces[self.env.role_of(agent)].nvec.tolist()
-        return counts
-
     def _chosen(self, agent: str, action: Any) -> Any:
-        counts, space = self._counts(agent), self.action_space(agent)
-        given = as_array(action)
-        if given.shape != space.shape or not (
-            given.dtype.kind in "iu" and 0 <= given < space.n  # type: ignore[attr-defined]
-            if self.kind == "discrete"
+        form, given = self._form(agent), as_array(action)
+        if given.shape != form.action.shape or not (
+            given.dtype.kind in "iu" and 0 <= given < form.mask_size
+            if form.kind == "discrete"
             else given.dtype.kind in "fiu" and np.isfinite(given).all()
         ):
-            raise ValueError(f"actions: '{agent}' plays {action!r}, which is not in {space}")
-        if self.kind == "discrete":
-            picks = np.unravel_index(int(given), counts)
-        else:
-            picks = tuple(best_legal(given, self._masks[agent], counts))
-        return int(picks[0]) if len(counts) == 1 else np.array(picks, dtype=np.int64)
+            raise ValueError(f"actions: '{agent}' plays {action!r}, which is not in {form.action}")
+        return form.actions(given, self._masks[agent])
 
     def state(self) -> np.ndarray:
         """Global state, as `EdgeEnv.state`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -38,25 +37,6 @@ class MaskedMultiDiscrete(gymnasium.spaces.MultiDiscrete):
                 raise ValueError(f"mask: shape {mask.shape}, expected ({self.nvec.sum()},)")
             mask = tuple(np.split(mask.astype(np.int8), np.cumsum(self.nvec)[:-1]))
         return super().sample(mask=mask, probability=probability)
-
-
-def joint_mask(mask: Any, counts: ArrayLike) -> Any:
-    """Legal combinations of the parts of an action: (..., prod(counts)) from (..., sum(counts)), the last part running fastest.
-
-    Takes and returns an array or a torch tensor.
-    """
-    edges = np.cumsum([0, *np.asarray(counts)])
-    joint = mask[..., : edges[1]]
-    for start, stop in pairwise(edges[1:]):
-        joint = (joint[..., :, None] * mask[..., None, start:stop]).reshape(*mask.shape[:-1], -1)
-    return joint
-
-
-def best_legal(values: ArrayLike, mask: ArrayLike, counts: ArrayLike) -> NDArray[np.int64]:
-    """The legal choice of the highest value in each part: (..., parts) from (..., sum(counts)) each."""
-    wanted = np.where(np.asarray(mask) == 1, np.asarray(values), -np.inf)
-    edges = np.cumsum(np.asarray(counts))[:-1]
-    return np.stack([part.argmax(axis=-1) for part in np.split(wanted, edges, axis=-1)], axis=-1)
 
 
 class AgentSpaces:

@@ -22,7 +22,7 @@ from edge_experts.agents.networks.q_network import QNetwork
 from edge_experts.agents.sampling.replay_buffer import WEIGHTS, ReplayBuffer
 from edge_experts.agents.setup import SetupError, new_config, set_up
 from edge_experts.agents.training import Run
-from edge_experts.envs.api.spaces import best_legal, joint_mask
+from edge_experts.envs.api.flat_form import best_legal, joint_mask
 
 spaces = gymnasium.spaces
 SEEN = spaces.Dict({"observation": spaces.Box(-1, 1, (5,), np.float32), "action_mask": spaces.MultiBinary(7)})

@@ -13,7 +13,7 @@ import pytest
 from pettingzoo.test import parallel_api_test
 
 from edge_experts.envs import EdgeEnv, FlatEnv, Recorder, ScenarioError, SingleAgentEnv, World
-from edge_experts.envs.api.flat_env import joint_mask
+from edge_experts.envs.api.flat_form import joint_mask
 
 SMALL = {"episode.slots": 12}
 
@@ -40,7 +40,7 @@ def test_flat_views_play_the_same_game(kind: str, name: str) -> None:
         actions = legal(flat, infos)
         chosen = {agent: flat._chosen(agent, action) for agent, action in actions.items()}
         for agent, choice in chosen.items():
-            counts = flat._counts(agent)
+            counts = plain.role_spaces[plain.role_of(agent)].nvec
             picks = np.cumsum([0, *counts[:-1]]) + np.atleast_1d(choice)
             assert seen[agent]["action_mask"][picks].all()
         shown, rewards, _, _, infos = flat.step(actions)
