@@ -37,12 +37,13 @@ MEASURES: tuple[tuple[str, str, Callable[[Result], float | None]], ...] = (
 
 def overall_table(board: Leaderboard) -> str:
     """Algorithms over all environments together."""
+    baseline = board.title(BASELINE) if BASELINE in board.names else BASELINE
     head = [
         "algorithm",
         "seeds",
         "IQM",
         "optimality gap",
-        f"better than {board.title(BASELINE)}",
+        f"better than {baseline}",
         "IQM, held-out twins",
     ]
     rows = []
