@@ -92,8 +92,8 @@ def train(job: Job) -> Run:
     if not criteria:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
     if job.overrides:
-        scenario = {**config.env_config.get("scenario", {}), **job.overrides}
-        config.environment(env_config={**config.env_config, "scenario": scenario})
+        overrides = {**config.env_config.get("overrides", {}), **job.overrides}
+        config.environment(env_config={**config.env_config, "overrides": overrides})
     if job.num_env_runners is not None:
         config.env_runners(num_env_runners=job.num_env_runners)
     if job.seed is not None:

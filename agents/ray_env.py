@@ -14,7 +14,7 @@ from edge_experts.envs import FlatEnv, ScenarioError
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import Source, find
 
-MARKET_OPTIONS = ("scenario", "render_mode")
+MARKET_OPTIONS = ("overrides", "render_mode")
 
 
 class PettingZooEnv(MultiAgentEnv):  # type: ignore[misc]

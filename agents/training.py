@@ -274,5 +274,5 @@ def _scalars(value: Any, prefix: str = "") -> Any:
 
 def _scenario_of(config: AlgorithmConfig) -> Scenario | None:
     if isinstance(config.env, str) and is_market(config.env):
-        return load_scenario(config.env, config.env_config.get("scenario"))
+        return load_scenario(config.env, config.env_config.get("overrides"))
     return None

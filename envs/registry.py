@@ -171,10 +171,10 @@ def _market(name: str, scenario: Scenario | str) -> Source:
     return Source(name, scenario, partial(_create_market, scenario))
 
 
-def _create_market(base: Scenario | str, **kwargs: Any) -> Any:
+def _create_market(scenario: Scenario | str, **kwargs: Any) -> Any:
     from .api.parallel_env import EdgeEnv
 
-    return EdgeEnv(base, **kwargs)
+    return EdgeEnv(scenario, **kwargs)
 
 
 def _class_source(name: str, target: str | Callable[..., Any], kwargs: Mapping[str, Any]) -> Source:
@@ -211,11 +211,13 @@ def register_all() -> None:
 
 def _announce_market(name: str) -> None:
     package = __name__.rpartition(".")[0]
-    pettingzoo_registry.register("parallel", name, f"{package}.api.parallel_env:parallel_env", kwargs={"base": name})
-    pettingzoo_registry.register("aec", name, f"{package}.api.aec_env:aec_env", kwargs={"base": name})
+    pettingzoo_registry.register(
+        "parallel", name, f"{package}.api.parallel_env:parallel_env", kwargs={"scenario": name}
+    )
+    pettingzoo_registry.register("aec", name, f"{package}.api.aec_env:aec_env", kwargs={"scenario": name})
     gymnasium.register(
         name,
         f"{package}.api.single_agent_env:SingleAgentEnv",
         vector_entry_point=f"{package}.api.vector_env:MarketVectorEnv",
-        kwargs={"base": name},
+        kwargs={"scenario": name},
     )

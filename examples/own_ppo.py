@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     # everybody is paid the mean of all, so that it pays not to herd
-    batch = AgentBatch(arguments.env, arguments.worlds, "device", scenario={"rewards.team": 1.0})
+    batch = AgentBatch(arguments.env, arguments.worlds, "device", overrides={"rewards.team": 1.0})
     batch.reset(seed=1)
     network = Network(batch.observations.shape[1], tuple(int(n) for n in batch.single_action_space.nvec))
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)

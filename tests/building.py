@@ -1,7 +1,8 @@
-"""Small configurations and samplers that tests build."""
+"""Small configurations, samplers and steps that tests build; slow packages are imported where they are used."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def runner(
     """A sampler of the batched runner's own."""
     from edge_experts.agents.setup import new_config, set_up
 
-    config = new_config(algo, env).environment(env, env_config={"scenario": scenario})
+    config = new_config(algo, env).environment(env, env_config={"overrides": scenario})
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).training(
         train_batch_size_per_learner=worlds * 12,
         minibatch_size=worlds * 12,
@@ -35,7 +36,7 @@ def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scena
     """A configuration of an algorithm for the batched runner, small enough to train in a test."""
     from edge_experts.agents.setup import new_config, set_up
 
-    config = new_config(algo).environment(env, env_config={"scenario": scenario}).debugging(seed=1)
+    config = new_config(algo).environment(env, env_config={"overrides": scenario}).debugging(seed=1)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds, rollout_fragment_length=10)
     config.training(train_batch_size_per_learner=worlds * 10)
     if "PPO" in algo and algo != "APPO":
@@ -51,3 +52,24 @@ def scalars(run: Path) -> set[str]:
     events = EventAccumulator(str(run))
     events.Reload()
     return set(events.Tags()["scalars"])
+
+
+def busy(seconds: float) -> Any:
+    """Steps that keep a processor busy for so long."""
+
+    def step(count: int) -> None:
+        until = time.process_time() + seconds * count
+        while time.process_time() < until:
+            pass
+
+    return step
+
+
+def waiting(seconds: float) -> Any:
+    """Steps that wait for so long."""
+    return lambda count: time.sleep(seconds * count)
+
+
+def broken() -> Any:
+    """Nothing that can be stepped."""
+    raise OSError("no such device")

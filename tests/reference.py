@@ -39,7 +39,7 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
 
 class Reference:
     def __init__(self, world: World) -> None:
-        self.s, self.f, self.seed = world.scenario, world.figures, world.seed
+        self.s, self.f, self.seed = world.scenario, world.params, world.seed
         self.P, self.U, self.E, self.X = world.sizes.P, world.sizes.U, world.sizes.E, world.sizes.X
         self.kinds = [self.s.kind(name) for name in self.s.quality_tables]
         self.modality = [table.modality for table in world.tables]

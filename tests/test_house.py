@@ -19,7 +19,7 @@ KNOWS = {"envs": (), "agents": ("envs",), "baselines": ("envs", "agents", "confi
 USER = """
 import edge_experts.envs as envs
 from edge_experts.agents import MoEPPOConfig, set_up
-from edge_experts.agents.networks.actor_critic import MixturePolicy
+from edge_experts.agents.networks.actor_critic import MixtureActor
 from edge_experts.baselines import evaluate, make_policy
 from edge_experts.envs import World
 

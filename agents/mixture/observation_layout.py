@@ -18,9 +18,9 @@ def layout_of(role: str, world: World) -> dict[str, Any]:
         for each; `categories`: first and last column of a device's category, `None` for providers; `names` of modalities,
         categories and experts (places of a part, hosted ones first).
     """
-    tables, figures = world.tables, world.figures
+    tables, params = world.tables, world.params
     field = slices(role, world.sizes)["category" if role == "device" else "demand"]
-    of_kind = [np.unique(figures.category[figures.kind == kind]) for kind in range(len(tables))]
+    of_kind = [np.unique(params.category[params.kind == kind]) for kind in range(len(tables))]
     modalities: dict[str, list[int]] = {}
     for table, categories in zip(tables, of_kind, strict=True):
         modalities.setdefault(table.modality, []).extend((field.start + categories).tolist())

@@ -39,7 +39,7 @@ def best_of_each_kind(scenario: Scenario, episodes: int) -> str:
     names = scenario.places
     alone = evaluate([f"fixed:{name}" for name in names], scenario, episodes, REPORTED, progress=True)
     scores = [result["score"]["mean"] for result in alone]
-    serves = World(scenario).figures.serves
+    serves = World(scenario).params.serves
     best = [max((i for i in range(len(names)) if kind[i]), key=lambda i: scores[i]) for kind in serves]
     return "fixed:" + ",".join(names[i] for i in dict.fromkeys(best))
 

@@ -140,7 +140,7 @@ def able_devices(world: World) -> NDArray[np.float64]:
     devices, here = world.state.devices, world.live_devices
     if not world.scenario.local_experts:
         return np.zeros(world.n_worlds)
-    needed = world.figures.machines.memory_gb[world.sizes.E :].min()
+    needed = world.params.machines.memory_gb[world.sizes.E :].min()
     able = here & (devices.memory_gb >= needed) & (devices.battery_j > 0.0)
     return np.asarray(able.sum(axis=1) / np.maximum(1, here.sum(axis=1)))
 

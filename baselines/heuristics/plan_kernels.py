@@ -1,6 +1,6 @@
 """Expected and exact worth of placing a part, and the assignments built on it; compiled, over many worlds.
 
-`w`, `c` and `f` are as in the kernel: one world, the constants, the figures. A plan is an array (U,) of places, with X for
+`w`, `c` and `f` are as in the kernel: one world, the constants, the parameters. A plan is an array (U,) of places, with X for
 waiting.
 """
 
@@ -24,7 +24,7 @@ from edge_experts.envs.sim.kernel.rules import (
     seconds_of,
 )
 from edge_experts.envs.sim.kernel.step import row
-from edge_experts.envs.sim.state import Figures, Floats, Ints, Worlds
+from edge_experts.envs.sim.state import Floats, Ints, Params, Worlds
 
 IMPOSSIBLE = -1e9  # the worth of a part that would be refused, or of a request that cannot be completed any more
 
@@ -38,7 +38,7 @@ class Scratch(NamedTuple):
 
 
 @entry
-def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Scratch) -> None:
+def plan_myopic(worlds: Worlds, c: Any, f: Params, plans: Ints, scratch: Scratch) -> None:
     """Every device takes the choice of the highest expected private reward, as if nobody else chose in this slot."""
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
@@ -53,7 +53,7 @@ def plan_myopic(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Scratc
 
 
 @entry
-def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: Scratch, congestion: float) -> None:
+def plan_coordinated(worlds: Worlds, c: Any, f: Params, plans: Ints, scratch: Scratch, congestion: float) -> None:
     """The same knowledge for the good of all: devices choose one after another and see the choices before.
 
     Backlog left behind has a price: `congestion`, credits a second. Where providers are agents too, payments stay within
@@ -85,7 +85,7 @@ def plan_coordinated(worlds: Worlds, c: Any, f: Figures, plans: Ints, scratch: S
 
 
 @jit
-def expected_worth(u: int, e: int, backlog: float, share: float, trial: Ints, w: Worlds, c: Any, f: Figures) -> float:
+def expected_worth(u: int, e: int, backlog: float, share: float, trial: Ints, w: Worlds, c: Any, f: Params) -> float:
     """A device's expected reward of placing its next part, from the gate's reading and the training-split means.
 
     The rest of the request is taken to go as well as this part, one slot each. The length of the answer is not known
@@ -118,7 +118,7 @@ def expected_worth(u: int, e: int, backlog: float, share: float, trial: Ints, w:
 
 
 @jit
-def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c: Any, f: Figures) -> float:
+def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c: Any, f: Params) -> float:
     """What a part on a host's expert is worth to all agents but the device: payment less electricity, less congestion."""
     work, seconds = f.priors[f.category[w.devices[u].prompt], e].work, seconds_of(e, w, c, f)
     speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
@@ -138,7 +138,7 @@ def is_scripted(u: int, c: Any) -> bool:
 
 
 @jit
-def shown_by(e: int, w: Worlds, c: Any, f: Figures) -> float:
+def shown_by(e: int, w: Worlds, c: Any, f: Params) -> float:
     """Share of an output that an expert's host renders; devices show all of theirs."""
     if e >= c.E:
         return 1.0
@@ -146,7 +146,7 @@ def shown_by(e: int, w: Worlds, c: Any, f: Figures) -> float:
 
 
 @jit
-def harmony(u: int, last: int, e: int, trial: Ints, w: Worlds, f: Figures) -> float:
+def harmony(u: int, last: int, e: int, trial: Ints, w: Worlds, f: Params) -> float:
     """What two neighbouring parts of different experts are worth, over what each would be worth with itself.
 
     By the quality rule, on training-split means; for text it is the scenario's coherence.
@@ -168,7 +168,7 @@ def harmony(u: int, last: int, e: int, trial: Ints, w: Worlds, f: Figures) -> fl
 def plan_clairvoyant(
     worlds: Worlds,
     c: Any,
-    f: Figures,
+    f: Params,
     plans: Ints,
     scratch: Scratch,
     sweeps: int,
@@ -199,7 +199,7 @@ def plan_clairvoyant(
 
 @jit
 def improve(
-    u: int, plan: Ints, scratch: Scratch, congestion: float, eagerness: float, w: Worlds, c: Any, f: Figures
+    u: int, plan: Ints, scratch: Scratch, congestion: float, eagerness: float, w: Worlds, c: Any, f: Params
 ) -> bool:
     """Give one device the choice that is best for all; returns whether that is a new one."""
     before = plan[u]
@@ -216,7 +216,7 @@ def improve(
 
 @jit
 def slot_welfare(
-    plan: Ints, scratch: Scratch, congestion: float, eagerness: float, w: Worlds, c: Any, f: Figures
+    plan: Ints, scratch: Scratch, congestion: float, eagerness: float, w: Worlds, c: Any, f: Params
 ) -> float:
     """What a plan is worth to all agents: value, energy, latency, electricity, penalties, and the backlog left behind."""
     backlog, users = scratch.backlog, scratch.users
@@ -249,7 +249,7 @@ def slot_welfare(
 
 @jit
 def remote_welfare(
-    u: int, e: int, wait_s: float, share: float, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Figures
+    u: int, e: int, wait_s: float, share: float, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Params
 ) -> float:
     """Welfare of one part on a host's expert; bands are taken to be shared equally."""
     device, machine, score = w.devices[u], f.machines[e], f.scores[w.devices[u].prompt, e]
@@ -273,7 +273,7 @@ def remote_welfare(
 
 
 @jit
-def local_welfare(u: int, e: int, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Figures) -> float:
+def local_welfare(u: int, e: int, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Params) -> float:
     """Welfare of one part on a device's own expert."""
     if is_scripted(u, c):
         return 0.0
@@ -283,7 +283,7 @@ def local_welfare(u: int, e: int, trial: Ints, eagerness: float, w: Worlds, c: A
 
 
 @jit
-def part_value(u: int, e: int, latency_s: float, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Figures) -> float:
+def part_value(u: int, e: int, latency_s: float, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Params) -> float:
     """What a part adds to the value of its request, less the cost of its latency.
 
     With n of K parts a request counts as (n / K) ** eagerness of its recorded worth, so that the additions sum to its value,

@@ -25,7 +25,7 @@ class Planner:
     def act(self, world: World) -> Actions:
         """Plan every slot afresh."""
         plans = np.empty((world.n_worlds, world.sizes.U), np.int64)
-        self._plan(world.state, world.constants, world.figures, plans, scratch_of(world), *self._options)
+        self._plan(world.state, world.constants, world.params, plans, scratch_of(world), *self._options)
         return place(world, plans), None
 
 
@@ -46,11 +46,11 @@ def time_price(world: World) -> float:
 
     Over the kinds of requests as often as they come, and over the hosted experts that can serve them, at nominal speed.
     """
-    figures, E = world.figures, world.sizes.E
-    seconds = figures.priors.work[:, :E] * figures.machines.seconds_per_unit[:E]
+    params, E = world.params, world.sizes.E
+    seconds = params.priors.work[:, :E] * params.machines.seconds_per_unit[:E]
     value = time = 0.0
-    for k, kind in enumerate(figures.kinds):
-        mine = np.unique(figures.category[figures.kind == k])
+    for k, kind in enumerate(params.kinds):
+        mine = np.unique(params.category[params.kind == k])
         value += kind.share * 0.5 * (kind.value_low + kind.value_high) / kind.subtasks
-        time += kind.share * float(np.median(seconds[mine][:, figures.serves[k, :E]]))
+        time += kind.share * float(np.median(seconds[mine][:, params.serves[k, :E]]))
     return value / max(time, 1e-9)

@@ -70,24 +70,24 @@ def _best_snr(world: World) -> NDArray[np.float64]:
 
 def _cheapest(world: World) -> NDArray[np.float64]:
     # free as it is of payment, the local expert comes last: it costs battery
-    price = world.figures.price_levels[world.state.providers.price][:, world.hosts]
-    work = world.figures.priors.work[_category(world), : world.sizes.E]
-    return _with_local(world, -(price * world.figures.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
+    price = world.params.price_levels[world.state.providers.price][:, world.hosts]
+    work = world.params.priors.work[_category(world), : world.sizes.E]
+    return _with_local(world, -(price * world.params.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
 
 
 def _best_prior(world: World) -> NDArray[np.float64]:
-    return np.asarray(world.figures.priors.quality[_category(world)])
+    return np.asarray(world.params.priors.quality[_category(world)])
 
 
 def _shortest_queue(world: World) -> NDArray[np.float64]:
-    seconds = world.figures.machines.seconds_per_unit[: world.sizes.E]
-    speed = world.figures.speed_levels[world.state.providers.speed][:, world.hosts]
-    work = world.state.experts.backlog[:, None, :] + world.figures.priors.work[_category(world), : world.sizes.E]
+    seconds = world.params.machines.seconds_per_unit[: world.sizes.E]
+    speed = world.params.speed_levels[world.state.providers.speed][:, world.hosts]
+    work = world.state.experts.backlog[:, None, :] + world.params.priors.work[_category(world), : world.sizes.E]
     return _with_local(world, -work * (seconds / speed)[:, None, :], -np.inf)
 
 
 def _category(world: World) -> Ints:
-    category: Ints = world.figures.category[world.state.devices.prompt]
+    category: Ints = world.params.category[world.state.devices.prompt]
     return category
 
 

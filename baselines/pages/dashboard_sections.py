@@ -121,7 +121,7 @@ def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
         return None
     if market is None:
         return None
-    world = World(market, seed=1, overrides=policy.description["env_config"].get("scenario"))
+    world = World(market, seed=1, overrides=policy.description["env_config"].get("overrides"))
     recorder = Recorder(world)
     for _ in play_episodes(world, policy):
         recorder.note()

@@ -182,7 +182,7 @@ def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: in
 def bare_step() -> Step:
     """Iterations of the bare loop."""
     config = _training_config()
-    world = World(config.env, config.num_envs_per_env_runner, seed=1, overrides=config.env_config["scenario"])
+    world = World(config.env, config.num_envs_per_env_runner, seed=1, overrides=config.env_config["overrides"])
     _, iterate = bare_loop(world, config)
     return _Iterations(iterate, config.train_batch_size_per_learner)
 

@@ -30,7 +30,7 @@ def stop(env: str = DEFAULT_ENV) -> dict[str, float]:
 
 def place(config: Any, env: str, worlds: int) -> Any:
     """Set environment, rewards, worlds and seed."""
-    team = {"scenario": {"rewards.team": 1.0}} if _is_shared(env) else {}
+    team = {"overrides": {"rewards.team": 1.0}} if _is_shared(env) else {}
     config.environment(env, env_config=team)
     return config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).debugging(seed=0)
 

@@ -32,14 +32,14 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
-        scenario: Mapping[str, Any] | None = None,
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        overrides: Mapping[str, Any] | None = None,
         *,
         seed: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         super().__init__()
-        self.env = EdgeEnv(base, scenario, seed=seed, render_mode=render_mode)
+        self.env = EdgeEnv(scenario, overrides, seed=seed, render_mode=render_mode)
         self.metadata, self.render_mode = self.env.metadata, render_mode
         self.possible_agents = self.env.possible_agents
         self.agents: list[str] = []

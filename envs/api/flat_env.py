@@ -31,8 +31,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     Rewards, episode end and arguments are those of `EdgeEnv`, and:
 
     Args:
-        base: A shipped id, a YAML file, plain data, or a `Scenario`.
-        scenario: Dotted scenario fields to change.
+        scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
+        overrides: Dotted scenario fields to change.
         actions: `discrete` or `box`.
         team: Pay everybody the mean reward of all (`rewards.team` = 1).
         seed: Key of the random stream.
@@ -50,8 +50,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
-        scenario: Mapping[str, Any] | None = None,
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        overrides: Mapping[str, Any] | None = None,
         *,
         actions: str = "discrete",
         team: bool = False,
@@ -60,10 +60,10 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     ) -> None:
         if actions not in KINDS:
             raise ValueError(f"actions: {actions!r}, expected one of {', '.join(KINDS)}")
-        changes = dict(scenario or {})
+        changes = dict(overrides or {})
         if team and changes.setdefault("rewards.team", 1.0) != 1.0:
             raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
-        self.env = EdgeEnv(base, changes, seed=seed, render_mode=render_mode)
+        self.env = EdgeEnv(scenario, changes, seed=seed, render_mode=render_mode)
         self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
         self.possible_agents = self.env.possible_agents
         self.agents: list[str] = []

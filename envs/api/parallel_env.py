@@ -56,8 +56,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         `quality`, `latency_s` and `hallucination` (rate) of a request composed in the slot.
 
     Args:
-        base: A shipped id, a YAML file, plain data, or a `Scenario`.
-        scenario: Dotted scenario fields to change, as `{"devices.count": 32}`.
+        scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
+        overrides: Dotted scenario fields to change, as `{"devices.count": 32}`.
         seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
         render_mode: `"human"` (a window, drawn anew after every slot), `"rgb_array"` (both need `edge-experts[plot]`) or
             `"ansi"`.
@@ -79,8 +79,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
-        scenario: Mapping[str, Any] | None = None,
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        overrides: Mapping[str, Any] | None = None,
         *,
         seed: int | None = None,
         render_mode: str | None = None,
@@ -88,7 +88,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: {render_mode!r}, expected one of {RENDER_MODES} or None")
         self.render_mode = render_mode
-        self.scenario = load_scenario(base, scenario)
+        self.scenario = load_scenario(scenario, overrides)
         self.metadata = {**self.metadata, "name": self.scenario.id}
         self._seed = seed
         self._began = False

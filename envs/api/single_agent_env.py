@@ -20,8 +20,8 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
     Spaces, rewards, episode end and info are those of the agent in `EdgeEnv`. The other agents are played by `partners`.
 
     Args:
-        base: A shipped id, a YAML file, plain data, or a `Scenario`.
-        scenario: Dotted scenario fields to change.
+        scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
+        overrides: Dotted scenario fields to change.
         agent: Whose seat is taken, as `device_0`; the only agent by default.
         partners: Who plays the others; by default devices follow the gate and providers keep their defaults.
         render_mode: As in `EdgeEnv`.
@@ -37,13 +37,13 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
 
     def __init__(
         self,
-        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
-        scenario: Mapping[str, Any] | None = None,
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
+        overrides: Mapping[str, Any] | None = None,
         agent: str | None = None,
         partners: Policy | None = None,
         render_mode: str | None = None,
     ) -> None:
-        self.env = EdgeEnv(base, scenario, render_mode=render_mode)
+        self.env = EdgeEnv(scenario, overrides, render_mode=render_mode)
         known = self.env.possible_agents
         if agent is None and len(known) != 1:
             raise ScenarioError(

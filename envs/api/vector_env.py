@@ -26,11 +26,11 @@ class AgentBatch:
     Where an episode ends, the next one begins at once; what was seen last is in `final_observations`.
 
     Args:
-        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         n_worlds: B.
         role: `"device"` or `"provider"`.
         seed: Key of the random stream.
-        scenario: Dotted scenario fields to change.
+        overrides: Dotted scenario fields to change.
         partners: Who plays the other role; by default devices wait and providers keep their defaults.
         threads: At most this many step the worlds together.
 
@@ -63,18 +63,18 @@ class AgentBatch:
 
     def __init__(
         self,
-        base: Scenario | str | Path | Mapping[str, Any],
+        scenario: Scenario | str | Path | Mapping[str, Any],
         n_worlds: int = 1,
         role: str = "device",
         seed: int = 0,
-        scenario: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
         partners: Policy | None = None,
         threads: int = 1,
     ) -> None:
         if role not in ROLES:
             raise ValueError(f"role: {role!r} is not one of {', '.join(ROLES)}")
         self.role, self.partners = role, partners
-        self.world = World(base, n_worlds, seed, scenario, threads=threads)
+        self.world = World(scenario, n_worlds, seed, overrides, threads=threads)
         if not self.world.scenario.acts(role):
             raise ScenarioError(f"role: '{role}' does not act in {self.world.scenario.id}; take the other one")
         self.spaces = RoleSpaces(role, self.world.sizes)
@@ -154,10 +154,10 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
     there; the rows of the others are idle until the next episode of their world.
 
     Args:
-        base: A shipped id, a YAML file, plain data, or a `Scenario`.
+        scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         num_envs: Number of agents: a multiple of those of the role in one world.
         role: `"device"` or `"provider"`.
-        scenario: Dotted scenario fields to change.
+        overrides: Dotted scenario fields to change.
         partners: Who plays the other role, as in `AgentBatch`.
         copy: Whether to return copies; without, arrays are the world's own buffers and change in the next step.
         threads: At most this many step the worlds together.
@@ -173,15 +173,15 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
 
     def __init__(
         self,
-        base: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
         num_envs: int = 1,
         role: str = "device",
-        scenario: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
         partners: Policy | None = None,
         copy: bool = True,
         threads: int = 1,
     ) -> None:
-        one = AgentBatch(base, 1, role, scenario=scenario)
+        one = AgentBatch(scenario, 1, role, overrides=overrides)
         if num_envs < 1 or num_envs % one.num_agents:
             raise ScenarioError(
                 f"num_envs: {num_envs} is not a multiple of {one.num_agents}, the number of {role}s in a world of "

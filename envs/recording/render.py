@@ -20,8 +20,8 @@ ROAD_M = 60.0  # of a highway's surroundings that are shown, to either side
 def _waits(world: World, b: int) -> NDArray[np.float64]:
     """Seconds of work queued at each expert, at the announced speeds."""
     hosts = world.hosts
-    speed = world.figures.speed_levels[world.state.providers.speed[b]][hosts]
-    seconds: NDArray[np.float64] = world.figures.machines.seconds_per_unit[: world.sizes.E] / speed
+    speed = world.params.speed_levels[world.state.providers.speed[b]][hosts]
+    seconds: NDArray[np.float64] = world.params.machines.seconds_per_unit[: world.sizes.E] / speed
     return np.asarray(world.state.experts.backlog[b] * seconds)
 
 
@@ -41,13 +41,13 @@ def write(world: World, b: int = 0) -> str:
         p = e % world.sizes.P
         bar = "#" * round(BAR * min(1.0, waits[e] / limit))
         status = "loaded " if state.experts.loaded[b, e] else "loading" if providers.loading[p] == e else "on disk"
-        price = world.figures.price_levels[providers.price[p]]
+        price = world.params.price_levels[providers.price[p]]
         lines.append(f"{name:20s} provider {p}  {status}  price x{price:<5g} queue {waits[e]:5.1f} s |{bar:<{BAR}s}|")
     lines.append("")
     for u, device in enumerate(state.devices[b]):
         if device.presence != PRESENT:
             continue
-        request = f"{device.done}/{world.figures.kinds[device.kind].subtasks} parts" if device.open else "idle"
+        request = f"{device.done}/{world.params.kinds[device.kind].subtasks} parts" if device.open else "idle"
         ended = ENDINGS[device.ended] + (f" quality {device.quality:.2f}" if device.ended == ON_TIME else "")
         lines.append(
             f"device {u:<3d} {request:14s} placed on {_label(world, device.placed):24s} "
@@ -170,7 +170,7 @@ def _draw_queues(axes: Any, world: World, b: int, colors: Any) -> None:
     axes.axvline(limit, color="0.4", ls=":", lw=1)
     labels = []
     for e, name in enumerate(world.scenario.experts):
-        price = world.figures.price_levels[providers.price[e % world.sizes.P]]
+        price = world.params.price_levels[providers.price[e % world.sizes.P]]
         between = "\n" if E <= 10 else ", "
         labels.append(f"{name}{between}P{e % world.sizes.P}, price x{price:g}" + ("" if loaded[e] else ", not loaded"))
     axes.set_yticks(range(E), labels, fontsize=7 if E <= 10 else 6)

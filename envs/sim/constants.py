@@ -11,7 +11,7 @@ from ..physics.radio import jakes_correlation
 from ..scenario import Scenario
 from .plugins import code_of
 from .spec import OBS_FIELDS, ROLES, Sizes, slices
-from .state import Figures, record
+from .state import Params, record
 
 OUT_OF_REACH_DB = -1e9  # no link is weaker
 
@@ -53,7 +53,7 @@ OFFSETS = {role: record(*((item.name, int) for item in OBS_FIELDS[role])) for ro
 CONSTANTS = record(*_KINDS.items(), *DERIVED, ("device_at", OFFSETS["device"]), ("provider_at", OFFSETS["provider"]))
 
 
-def build_constants(s: Scenario, seed: int, f: Figures) -> Any:
+def build_constants(s: Scenario, seed: int, f: Params) -> Any:
     """The scenario as one record of numbers, `CONSTANTS`."""
     copied = {name: getattr(getattr(s, section), name) for section, names in COPIED.items() for name in names.split()}
     constants = np.zeros(1, CONSTANTS).view(np.recarray)[0]
@@ -66,7 +66,7 @@ def build_constants(s: Scenario, seed: int, f: Figures) -> Any:
     return constants
 
 
-def _derived(s: Scenario, seed: int, f: Figures) -> dict[str, Any]:
+def _derived(s: Scenario, seed: int, f: Params) -> dict[str, Any]:
     radio, devices, providers = s.radio, s.devices, s.providers
     kinds = [s.kind(table) for table in s.quality_tables]
     E, C = len(s.experts), -(-len(s.experts) // providers.count)
@@ -116,7 +116,7 @@ def _derived(s: Scenario, seed: int, f: Figures) -> dict[str, Any]:
     )
 
 
-def _can_load(s: Scenario, f: Figures) -> bool:
+def _can_load(s: Scenario, f: Params) -> bool:
     """Whether some provider's memory is too small for all of its experts, so that there is something to load."""
     count, memory_gb = s.providers.count, f.machines.memory_gb[: len(s.experts)]
     return any(memory_gb[p::count].sum() > s.providers.memory_gb for p in range(count))

@@ -1,4 +1,4 @@
-"""From a scenario to the figures the kernel reads: recorded and modelled ones, arrival traces."""
+"""From a scenario to the parameters the kernel reads: recorded and modelled figures, levels, arrival traces."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..tables import ExpertTable, QualityTable
 from ..tables.expert_table import Expert
 from ..tables.reading import TABLES_DIR, Stamp, stamped
 from .plugins import SLOTS, code_of, find_model, pointers
-from .state import KIND, MACHINE, SCORE, Figures, Floats, Ints
+from .state import KIND, MACHINE, SCORE, Floats, Ints, Params
 
 BITS_PER_TOKEN = 4 * 8  # a token is about four characters of English (OpenAI's rule of thumb)
 TRACE_SLOT_S = 5.0
 
 
-def load_figures(scenario: Scenario) -> tuple[Figures, tuple[QualityTable, ...]]:
+def load_params(scenario: Scenario) -> tuple[Params, tuple[QualityTable, ...]]:
     """The figures a scenario uses, and the quality tables they come from.
 
     Raises:
@@ -47,7 +47,7 @@ def load_figures(scenario: Scenario) -> tuple[Figures, tuple[QualityTable, ...]]
 
     counts = [len(kind.category) for kind in kinds]
     offsets = np.cumsum([0, *(len(table.categories) for table in tables)])
-    return Figures(
+    return Params(
         scores=_records({name: stacked(name) for name in ("quality", "work", "bits")}),
         aspects=padded("aspects"),
         priors=_records({name: stacked(f"prior_{name}") for name in ("quality", "work", "bits")}),
@@ -102,7 +102,7 @@ def _check_memory(scenario: Scenario, hosted: list[Expert]) -> None:
             )
 
 
-class KindFigures(NamedTuple):
+class KindParams(NamedTuple):
     """The figures of one table: n prompts in use, g categories, X places."""
 
     quality: Floats  # (n, X)
@@ -118,7 +118,7 @@ class KindFigures(NamedTuple):
     serves: Any  # (X,) bool
 
 
-def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Expert | None]) -> KindFigures:
+def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Expert | None]) -> KindParams:
     request = scenario.kind(scenario.quality_tables[i])
     serves = np.array([expert is not None and expert.recorded_as in table.experts for expert in places])
     known = [expert if expert is not None and ok else None for expert, ok in zip(places, serves, strict=True)]
@@ -130,7 +130,7 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
     stacked = np.stack(aspects, axis=-1) if aspects else np.zeros((*quality.shape, 0))
     rows = _prompts_in_use(scenario, table)
     variance = chosen.prior(work**2) - chosen.prior(work) ** 2
-    return KindFigures(
+    return KindParams(
         quality=quality[rows],
         work=work[rows],
         bits=bits[rows],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .state import Figures
+from .state import Params
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Sizes:
     gaps: bool
 
     @classmethod
-    def of(cls, c: Any, f: Figures) -> Sizes:
+    def of(cls, c: Any, f: Params) -> Sizes:
         """The sizes of a world; `prompts` is 0 unless devices see which prompt they hold."""
         return cls(
             P=int(c.P),

@@ -1,4 +1,4 @@
-"""The arrays of B worlds, and the figures they share; axes and units stand beside each name.
+"""The arrays of B worlds, and the parameters they share; axes and units stand beside each name.
 
 B worlds, U devices, P providers, E hosted experts, X = E + L places for a part of a request, C catalogue places per
 provider, K parts of a request at most, N prompts in use, G categories, M kinds of requests (one a quality table).
@@ -30,7 +30,7 @@ def record(*fields: tuple[str, Any]) -> np.dtype[Any]:
     return np.dtype([(name, kind) for names, kind in fields for name in names.split()], align=True)
 
 
-class Figures(NamedTuple):
+class Params(NamedTuple):
     """What never changes: recorded and modelled figures, the levels of actions, and models from outside."""
 
     scores: Any  # (N, X) SCORE of the prompts in use; 0 where an expert cannot serve the prompt

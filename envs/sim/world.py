@@ -19,7 +19,7 @@ from ..scenarios import load_scenario
 from .constants import build_constants
 from .kernel.observations import Board, new_board
 from .kernel.step import first_wrong, observe_worlds, reset_worlds, step_worlds
-from .params import load_figures
+from .params import load_params
 from .plugins import pointers
 from .spec import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
 from .state import PRESENT, allocate, arrays
@@ -102,14 +102,14 @@ class World:
         _check_range("threads", threads, 1, 2**10)
         _check_range("seed", seed, 0, 2**63)
         self.scenario = load_scenario(scenario, overrides)
-        self.figures, self.tables = load_figures(self.scenario)
+        self.params, self.tables = load_params(self.scenario)
         self.n_worlds, self.threads = n_worlds, threads
         self._prepare(seed, np.arange(first_world, first_world + n_worlds))
 
     def _prepare(self, seed: int, identities: NDArray[np.int64]) -> None:
         self.seed = seed
-        self.constants = build_constants(self.scenario, seed, self.figures)
-        self.sizes = Sizes.of(self.constants, self.figures)
+        self.constants = build_constants(self.scenario, seed, self.params)
+        self.sizes = Sizes.of(self.constants, self.params)
         self.state = allocate(identities, self.constants)
         self.views = self._allocate_views()
         self.final_views = self._allocate_views()
@@ -126,18 +126,18 @@ class World:
     def _bind(self) -> None:
         """Fetch the machine code for this world's arrays."""
         devices, providers = (self._defaults[role] for role in ROLES)
-        shared, board = (self.state, self.constants, self.figures), self._shards[0].board
+        shared, board = (self.state, self.constants, self.params), self._shards[0].board
         self._step = bind(step_worlds, 0, 1, *shared, devices, providers, board, self.views, self.final_views)
         self._reset = bind(reset_worlds, 0, 1, *shared, board, self.views)
         self._first_wrong = bind(first_wrong, devices, self._limits["device"])
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in vars(self).items() if name not in ("_step", "_reset", "_first_wrong")}
-        return {**kept, "figures": self.figures._replace(models=None)}  # machine code does not travel
+        return {**kept, "params": self.params._replace(models=None)}  # machine code does not travel
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.figures = self.figures._replace(models=pointers(self.scenario))
+        self.params = self.params._replace(models=pointers(self.scenario))
         self._bind()
 
     def _share_out(self) -> list[Shard]:
@@ -145,7 +145,7 @@ class World:
         agents = self.n_worlds * int(self.constants.U + self.constants.P)
         shares = max(1, min(self.threads, self.n_worlds, agents // AGENTS_A_THREAD))
         edges = np.linspace(0, self.n_worlds, shares + 1).astype(int).tolist()
-        return [Shard(a, b, new_board(self.constants, self.figures)) for a, b in pairwise(edges)]
+        return [Shard(a, b, new_board(self.constants, self.params)) for a, b in pairwise(edges)]
 
     def _allocate_views(self) -> Views:
         arrays: list[Any] = []
@@ -168,7 +168,7 @@ class World:
             self.seed = seed
             self.constants.seed = seed
         self.state.clock.episode[:] = episode
-        self._reset(0, self.n_worlds, self.state, self.constants, self.figures, self._shards[0].board, self.views)
+        self._reset(0, self.n_worlds, self.state, self.constants, self.params, self._shards[0].board, self.views)
         return self.views
 
     def step(self, device_actions: ArrayLike | None = None, provider_actions: ArrayLike | None = None) -> Views:
@@ -197,7 +197,7 @@ class World:
                 shard.last,
                 self.state,
                 self.constants,
-                self.figures,
+                self.params,
                 devices,
                 providers,
                 shard.board,
@@ -213,7 +213,7 @@ class World:
 
     def observe(self) -> Views:
         """Observe the present state anew: call it after changing `state` by hand."""
-        observe_worlds(self.state, self.constants, self.figures, self._shards[0].board, self.views)
+        observe_worlds(self.state, self.constants, self.params, self._shards[0].board, self.views)
         return self.views
 
     def _checked(self, role: str, actions: ArrayLike | None) -> NDArray[np.int64]:
@@ -284,7 +284,7 @@ class World:
         if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= self.n_worlds:
             raise ValueError(f"worlds: {worlds!r}, expected a list of indices in 0..{self.n_worlds - 1}")
         copy = World.__new__(World)
-        copy.scenario, copy.figures, copy.tables = self.scenario, self.figures, self.tables
+        copy.scenario, copy.params, copy.tables = self.scenario, self.params, self.tables
         copy.n_worlds, copy.threads = len(rows), self.threads
         copy._prepare(self.seed, self.state.clock.world[rows])
         for mine, other in [(copy.state, self.state), (copy.views, self.views), (copy.final_views, self.final_views)]:

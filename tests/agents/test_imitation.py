@@ -70,7 +70,7 @@ def test_returns_are_those_of_each_life() -> None:
 @pytest.mark.parametrize("algo", ["BC", "MARWIL"])
 def test_cloning_repeats_what_it_was_shown(algo: str, tmp_path: Path, ray_here: Any) -> None:
     recorded(tmp_path / "shown", worlds=8, policy="fixed:gpt-3.5-turbo-0125,local", **{"episode.slots": 30})
-    config = new_config(algo, ENV).environment(ENV, env_config={"scenario": {"episode.slots": 30}}).debugging(seed=0)
+    config = new_config(algo, ENV).environment(ENV, env_config={"overrides": {"episode.slots": 30}}).debugging(seed=0)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=4)
     config.training(
         demonstrations=str(tmp_path / "shown"), updates=150, train_batch_size_per_learner=32, lr=3e-3, hidden=(32,)

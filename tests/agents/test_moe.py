@@ -192,8 +192,8 @@ def test_layouts_name_what_the_columns_of_a_world_are() -> None:
     devices = world.state.devices.reshape(-1)
     is_open = world.views.devices.reshape(len(rows), -1)[:, 0] > 0
     prompts = devices.prompt[is_open]
-    assert np.array_equal(labels["category"].numpy()[is_open], world.figures.category[prompts])
-    assert np.array_equal(labels["modality"].numpy()[is_open], world.figures.kind[prompts])
+    assert np.array_equal(labels["category"].numpy()[is_open], world.params.category[prompts])
+    assert np.array_equal(labels["modality"].numpy()[is_open], world.params.kind[prompts])
     assert (labels["category"].numpy()[~is_open] == -1).all() and is_open.any() and (~is_open).any()
     provider = layout_of("provider", world)
     assert provider["categories"] is None and labels_of(provider, rows, None) == {}
@@ -250,7 +250,7 @@ def test_training_tells_what_the_branches_do_and_draws_it(tmp_path: Path, ray_he
     from edge_experts.agents.training import Run
 
     config = new_config("MoEPPO").environment(
-        "edge_experts/mixed-v0", env_config={"scenario": {"episode.slots": 8, "devices.count": 8}}
+        "edge_experts/mixed-v0", env_config={"overrides": {"episode.slots": 8, "devices.count": 8}}
     )
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=8)
     config.training(

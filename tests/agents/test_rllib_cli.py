@@ -330,8 +330,8 @@ BAD = {
     "top k": ([*GOOD, "--config", '{"top_k": 9}'], "top_k: 9 must be between 1 and branches = 4"),
     "config json": ([*GOOD, "--config", "lr=1"], "--config: 'lr=1' is not valid JSON"),
     "env_config": (
-        [*GOOD, "--config", '{"env_config": {"scenari": {}}}'],
-        "env_config.scenari: unknown key; did you mean 'scenario'",
+        [*GOOD, "--config", '{"env_config": {"overide": {}}}'],
+        "env_config.overide: unknown key; did you mean 'overrides'",
     ),
     "set field": ([*GOOD, "--set", "devices.cuont=3"], "devices.cuont: unknown field; did you mean 'devices.count'"),
     "set value": ([*GOOD, "--set", "devices.count=0"], "devices.count: 0"),

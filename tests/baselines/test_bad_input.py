@@ -131,7 +131,7 @@ def test_bad_tables_of_experts(case: str, tmp_path: Path) -> None:
     assert "mine.csv, row 2" in str(error.value) and "\n" not in str(error.value)
 
 
-ENV_CONFIG = '{"env_config": {"scenaro": 1}}'
+ENV_CONFIG = '{"env_config": {"overide": 1}}'
 OUTSIDE = ["--env", "CartPole-v1"]
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     "validate nothing": (edge_experts, ["validate", "nothing"], "env: 'nothing' is not known"),
@@ -199,11 +199,11 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
             "--env",
             "text-v0",
             "--config",
-            '{"env_config": {"scenaro": 1}}',
+            '{"env_config": {"overide": 1}}',
             "--stop",
             '{"env_steps": 1}',
         ],
-        "env_config.scenaro: unknown key; did you mean 'scenario'",
+        "env_config.overide: unknown key; did you mean 'overrides'",
     ),
 }
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,9 @@ from edge_experts.agents.cli import build_parser
 from edge_experts.agents.cli import main as rllib
 from edge_experts.agents.job import Job
 from edge_experts.agents.score_reference import stored_references
-from edge_experts.baselines.bench.cell import job_of
+from edge_experts.baselines.bench.cell import job_of, run_cell
 from edge_experts.baselines.bench.protocol import Task, kind_of, load_benchmark, name_of, select_cells
+from edge_experts.baselines.bench.scheduler import _write_references
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.evaluation.crossplay import crossplay
 from edge_experts.baselines.evaluation.exploit import WARM, exploit
@@ -59,7 +63,8 @@ class FirstLegal:
     """Plays the first legal choice of every part."""
 
     def act(self, observations, masks):
-        return {"device": np.stack([masks["device"][..., :-4].argmax(-1), masks["device"][..., -4:].argmax(-1)], axis=-1)}
+        expert, power = masks["device"][..., :-4], masks["device"][..., -4:]
+        return {"device": np.stack([expert.argmax(-1), power.argmax(-1)], axis=-1)}
 
 
 def too_short(observations, masks):
@@ -68,10 +73,6 @@ def too_short(observations, masks):
 
 def one_number(observations, masks):
     return 3
-
-
-class NotOne:
-    pass
 
 
 def __getattr__(name):  # an RLlib algorithm, which is slow to import
@@ -87,12 +88,6 @@ def __getattr__(name):  # an RLlib algorithm, which is slow to import
         return Mine
     raise AttributeError(name)
 '''
-
-
-@pytest.fixture
-def ray_for_cells(ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells train on the Ray of the tests, as RAY_ADDRESS tells them to."""
-    monkeypatch.setenv("RAY_ADDRESS", ray_here.get_runtime_context().gcs_address)
 
 
 @pytest.fixture
@@ -208,7 +203,7 @@ def test_protocols_are_checked(change: str, message: str, workplace: Path, capsy
 
 
 def test_cells_are_filled_once_and_hold_where_they_come_from(
-    workplace: Path, ray_for_cells: None, capfd: pytest.CaptureFixture[str]
+    workplace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bench = ["bench", "--benchmark", "bench.yaml", "--steps", "128", "--jobs", "2"]
     assert main([*bench, "--algos", "moe_ppo", "bc", "--algo", "mine.py:FirstLegal"]) == 0
@@ -237,40 +232,100 @@ def test_cells_are_filled_once_and_hold_where_they_come_from(
     assert listed.count("done") == 2 and listed.count("missing") == 2
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
-def test_a_stopped_benchmark_goes_on_where_it_was(workplace: Path, how: signal.Signals) -> None:
-    command = [BIN / "edge-experts", "bench", "--benchmark", "bench.yaml", "--algos", "ppo", "--steps", "3000"]
-    child = subprocess.Popen(command, cwd=workplace)
-    run = workplace / "runs/bench/small/ppo/seed_0"
-    deadline = time.monotonic() + 120
-    while not list(run.glob("checkpoint_*")) and time.monotonic() < deadline:
+def rows_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+
+
+def wait_for(condition: Callable[[], Any], child: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert child.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    first = json.loads((run / "results.jsonl").read_text().splitlines()[0])
+
+
+def cells_of(child: subprocess.Popen[bytes], name: str) -> list[psutil.Process]:
+    """The processes that a benchmark has started for its cells."""
     family = psutil.Process(child.pid).children(recursive=True)
-    cells = [process for process in family if "edge_experts.baselines.bench" in process.cmdline()]
-    assert cells
-    child.send_signal(how)
-    if how == signal.SIGKILL:
-        for process in family:
-            process.kill()
+    return [process for process in family if name in process.cmdline()]
+
+
+def test_a_killed_benchmark_goes_on_where_it_was(workplace: Path) -> None:
+    bench = ["bench", "--benchmark", "bench.yaml", "--algos", "ppo", "--steps", "3000"]
+    child = subprocess.Popen([BIN / "edge-experts", *bench], cwd=workplace)
+    run = workplace / "runs/bench/small/ppo/seed_0"
+    wait_for(lambda: list(run.glob("checkpoint_*")), child)
+    first = rows_of(run)[0]
+    assert cells_of(child, "edge_experts.baselines.bench")
+    family = psutil.Process(child.pid).children(recursive=True)
+    for process in (child, *family):
+        process.kill()
     child.wait(60)
-    if how == signal.SIGTERM:
-        assert child.returncode == 130 and not [cell for cell in cells if cell.is_running()]
-    assert not results(workplace)  # and none of a run that was told to stop
-    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+    assert not results(workplace)
+    assert main(bench) == 0
+    rows = rows_of(run)
     assert rows[0] == first and rows[-1]["env_steps"] >= 3000
     assert [row["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
     assert len(results(workplace)["ppo/seed_0"]["curve"]) >= 2
 
 
-def test_two_benchmarks_at_a_time_do_not_run_the_same_cell(workplace: Path, ray_for_cells: None) -> None:
+def test_a_cell_that_is_told_to_stop_goes_on_where_it_was(
+    workplace: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM comes in the middle of its first iteration."""
+    from ray.rllib.algorithms.algorithm import Algorithm
+
+    train = Algorithm.train
+
+    def stop_and_train(algorithm: Algorithm) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return train(algorithm)
+
+    benchmark = replace(load_benchmark(Path("bench.yaml")), steps=256)
+    (cell,) = select_cells(benchmark, ["ppo"])
+    runs, kept = Path("runs/bench"), Path("results/bench")
+    references = _write_references({"small.yaml"}, benchmark, runs)
+    task = Task(cell=cell, benchmark=benchmark, runs=runs, results=kept, references=references)
+    with monkeypatch.context() as patch:
+        patch.setattr(Algorithm, "train", stop_and_train)
+        with pytest.raises(InterruptedError, match="stopped after 64 of 256 steps: the next call goes on from there"):
+            run_cell(task)
+    assert not results(workplace)  # none of a run that was told to stop
+    run = cell.folder(runs)
+    (first,) = rows_of(run)
+    run_cell(task)
+    rows = rows_of(run)
+    assert rows[0] == first and rows[-1]["env_steps"] >= 256
+    assert [row["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
+    assert len(results(workplace)["ppo/seed_0"]["curve"]) >= 2
+
+
+IDLE = """
+import subprocess, sys
+from edge_experts.baselines.bench import scheduler
+from edge_experts.baselines.cli import main
+
+scheduler._start = lambda task: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", "idle cell"])
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_terminated_benchmark_ends_its_cells(workplace: Path) -> None:
+    """Here they are idle; what a real one does stands above."""
+    bench = ["bench", "--benchmark", "bench.yaml", "--algos", "ppo", "dense_ppo", "--steps", "64", "--jobs", "2"]
+    child = subprocess.Popen([sys.executable, "-c", IDLE, *bench], cwd=workplace)
+    wait_for(lambda: len(cells_of(child, "idle cell")) == 2, child)
+    cells = cells_of(child, "idle cell")
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(60) == 130 and not [cell for cell in cells if cell.is_running()]
+    assert not results(workplace)
+
+
+def test_two_benchmarks_at_a_time_do_not_run_the_same_cell(workplace: Path) -> None:
     bench = ["bench", "--benchmark", "bench.yaml", "--algos", "bc", "--steps", "128"]
     other = subprocess.Popen([BIN / "edge-experts", *bench], cwd=workplace)
     assert main(bench) == 0 and other.wait(240) == 0
-    rows = (workplace / "runs/bench/small/bc/seed_0/results.jsonl").read_text().splitlines()
-    assert [json.loads(row)["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
+    rows = rows_of(workplace / "runs/bench/small/bc/seed_0")
+    assert [row["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
     assert len((workplace / "runs/bench/small/bc/seed_0.log").read_text().split("wrote ")) == 2  # trained once
 
 
@@ -299,11 +354,9 @@ def test_policies_from_outside_see_rows_and_play_legal_actions(workplace: Path) 
     assert devices.shape == (5, 3, 2) and providers is None
     world.step(devices, providers)
     assert not world.state.devices.invalid.any()
+    shapes = r"actions of devices are int64 of shape \(1, 1\), expected integers of shape \(5, 3, 2\)"
     for name, message in (
-        (
-            "too_short",
-            r"mine.py:too_short: actions of devices are int64 of shape \(1, 1\), expected integers of shape \(5, 3, 2\)",
-        ),
+        ("too_short", f"mine.py:too_short: {shapes}"),
         ("one_number", "mine.py:one_number: returned a int, expected actions by role"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -313,7 +366,7 @@ def test_policies_from_outside_see_rows_and_play_legal_actions(workplace: Path) 
     assert shown[0][0]["device"].shape == world.views.devices.shape and shown[0][1]["provider"].shape[:2] == (5, 2)
 
 
-def test_an_algorithm_from_outside_is_trained(workplace: Path, ray_for_cells: None) -> None:
+def test_an_algorithm_from_outside_is_trained(workplace: Path) -> None:
     bench = ["bench", "--benchmark", "bench.yaml", "--steps", "64", "--seeds", "1", "--envs", "small.yaml"]
     assert main([*bench, "--algo", "mine.py:Mine"]) == 0
     one = results(workplace)["mine.Mine/seed_0"]
@@ -323,8 +376,11 @@ def test_an_algorithm_from_outside_is_trained(workplace: Path, ray_for_cells: No
 # --- presets --------------------------------------------------------------------------------------------------------
 
 LOSSES = {
-    **dict.fromkeys(("bc", "mappo"), {"policy_loss"}),
-    **dict.fromkeys(("sac", "sac_box", "d2sac"), {"policy_loss", "qf_loss"}),
+    "bc": {"policy_loss"},
+    "mappo": {"policy_loss"},
+    "sac": {"policy_loss", "qf_loss"},
+    "sac_box": {"policy_loss", "qf_loss"},
+    "d2sac": {"policy_loss", "qf_loss"},
     "dqn": {"qf_loss"},
     "impala": {"mean_pi_loss", "vf_loss"},
 }  # of others, those of policy and value
@@ -353,7 +409,7 @@ def test_every_preset_trains_through_the_command_and_its_checkpoint_is_evaluated
     job = ["train", "file", file, "--env", "small.yaml", "--config", json.dumps(small), "--name", "job"]
     assert rllib([*job, "--stop", '{"training_iteration": 1}']) == 0
     assert rllib([*job, "--stop", '{"training_iteration": 2}', "--resume"]) == 0
-    rows = [json.loads(line) for line in Path("runs/job/results.jsonl").read_text().splitlines()]
+    rows = rows_of(Path("runs/job"))
     assert [row["training_iteration"] for row in rows] == [1, 2] and rows[-1]["env_steps"] >= 64
     before, after = (CheckpointPolicy(f"runs/job/checkpoint_00000{i}").modules for i in (1, 2))
     for name, module in after.items():
@@ -519,7 +575,7 @@ def test_the_report_is_made_from_a_folder(board: Leaderboard, workplace: Path) -
 
 
 def test_a_deviator_finds_what_a_foolish_policy_leaves(workplace: Path) -> None:
-    """Everybody waits: a device that serves itself gains, and says how much; against the best reply there is less to gain."""
+    """Everybody waits: a device that serves itself gains, and says how much; against the best reply it gains less."""
 
     class Idle:
         def act(self, world: World) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.pages.dashboard import DashboardError, build_page, serve
 from edge_experts.envs import EdgeEnv, shipped_ids
@@ -79,25 +81,13 @@ def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("runs")
-    command = [
-        "train",
-        "--algo",
-        "MoEPPO",
-        "--env",
-        "edge_experts/text-v0",
-        "--set",
-        "episode.slots=10",
-        "--name",
-        "shown",
-    ]
-    settings = ["--config", '{"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 64, "minibatch_size": 32}']
-    rllib = str(Path(sys.executable).parent / "rllib")
-    stop = ["--stop", '{"training_iteration": 2}', "--local-dir", str(place)]
-    subprocess.run([rllib, *command, *settings, *stop], check=True, capture_output=True)
-    return place / "shown"
+@pytest.fixture
+def run(ray_here: Any, tmp_path: Path) -> Path:
+    settings = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 64, "minibatch_size": 32}
+    command = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--set", "episode.slots=10"]
+    command += ["--num-env-runners", "0", "--config", json.dumps(settings), "--stop", '{"training_iteration": 2}']
+    assert rllib([*command, "--local-dir", str(tmp_path), "--name", "shown"]) == 0
+    return tmp_path / "shown"
 
 
 def page_in_browser(file: Path) -> str:

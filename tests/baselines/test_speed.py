@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +88,7 @@ def test_bad_input(option: str, value: str, said: str, capsys: pytest.CaptureFix
 def test_the_bare_loop_learns_what_it_is_compared_with() -> None:
     config = cases._training_config()
     config.minibatch_size, config.num_epochs, config.train_batch_size_per_learner = 64, 2, 8 * 32
-    world = World(config.env, 8, seed=1, overrides=config.env_config["scenario"])
+    world = World(config.env, 8, seed=1, overrides=config.env_config["overrides"])
     torch.manual_seed(0)
     trainees, iterate = cases.bare_loop(world, config)
     before = [trainee.module.policy.weight.detach().clone() for trainee in trainees]

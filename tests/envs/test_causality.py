@@ -97,7 +97,7 @@ def other_handover(world: World) -> None:
 
 def other_category(world: World) -> None:
     now = world.state.devices.prompt[0, 0]
-    world.state.devices.prompt[0, 0] = np.flatnonzero(world.figures.category != world.figures.category[now])[0]
+    world.state.devices.prompt[0, 0] = np.flatnonzero(world.params.category != world.params.category[now])[0]
 
 
 LOCAL = 8
@@ -206,7 +206,7 @@ def test_reports_tell_what_happened(rng: np.random.Generator) -> None:
         assert np.allclose(shown, np.minimum(4, devices.latency_s[done] / 20), atol=1e-6)
         assert np.allclose(world.views.providers[0][:, where["provider"]["served"]][:, 0] * 3, providers.served)
         assert np.allclose(world.views.providers[0][:, where["provider"]["late"]][:, 0] * 3, providers.late)
-        rated = [60 + sum(world.figures.machines.power_w[e] for e in range(p, 8, 4)) for p in range(4)]
+        rated = [60 + sum(world.params.machines.power_w[e] for e in range(p, 8, 4)) for p in range(4)]
         assert np.allclose(
             world.views.providers[0][:, where["provider"]["power"]][:, 0], providers.power_w / rated, rtol=1e-5
         )
@@ -223,8 +223,8 @@ def test_the_gate_informs_of_the_quality_to_come() -> None:
             overrides={"gate.skill": skill, "gate.noise": 0.05, "arrivals.process": "saturated"},
         )
         world.reset()
-        deviation = world.figures.scores.quality - world.figures.priors.quality[world.figures.category]
-        reading = world.state.gate - world.figures.priors.quality[world.figures.category[world.state.devices.prompt]]
+        deviation = world.params.scores.quality - world.params.priors.quality[world.params.category]
+        reading = world.state.gate - world.params.priors.quality[world.params.category[world.state.devices.prompt]]
         return float(np.corrcoef(reading.ravel(), deviation[world.state.devices.prompt].ravel())[0, 1])
 
     assert abs(correlation(0.0)) < 0.05 and correlation(0.8) > 0.9

@@ -95,7 +95,7 @@ def test_flat_views_refuse_what_is_not_in_their_spaces(kind: str, action: Any, m
 
 @pytest.mark.parametrize("agent", ["device_3", "provider_1"])
 def test_one_agent_among_scripted_ones(agent: str) -> None:
-    env = gymnasium.make("edge_experts/text-v0", agent=agent, scenario=SMALL).unwrapped
+    env = gymnasium.make("edge_experts/text-v0", agent=agent, overrides=SMALL).unwrapped
     assert isinstance(env, SingleAgentEnv)
     seen, _ = env.reset(seed=2)
     placed, steps, over = 0, 0, False

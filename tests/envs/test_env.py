@@ -30,8 +30,8 @@ def test_pettingzoo_api(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pettingzoo_api_with_churn() -> None:
-    parallel_api_test(pettingzoo.make("parallel", "edge_experts/text-v0", scenario=CHURN).unwrapped, num_cycles=250)
-    api_test(pettingzoo.make("aec", "edge_experts/text-v0", scenario=CHURN), num_cycles=150)
+    parallel_api_test(pettingzoo.make("parallel", "edge_experts/text-v0", overrides=CHURN).unwrapped, num_cycles=250)
+    api_test(pettingzoo.make("aec", "edge_experts/text-v0", overrides=CHURN), num_cycles=150)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -286,7 +286,7 @@ def test_turns_refuse_what_is_out_of_turn() -> None:
 
 @pytest.mark.parametrize("role", ["device", "provider"])
 def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator) -> None:
-    batch = AgentBatch("text-v0", n_worlds=6, role=role, scenario={**CHURN, "episode.slots": 12})
+    batch = AgentBatch("text-v0", n_worlds=6, role=role, overrides={**CHURN, "episode.slots": 12})
     world = World("text-v0", n_worlds=6, seed=3, overrides={**CHURN, "episode.slots": 12})
     shown = batch.observations
     batch.reset(seed=3)
@@ -362,7 +362,7 @@ def test_gymnasium_vector() -> None:
     assert np.array_equal(first["observation"], again["observation"])
     assert not np.array_equal(first["observation"], envs.reset()[0]["observation"])
 
-    market = gymnasium.make_vec("edge_experts/text-v0", num_envs=64, copy=False, scenario=CHURN)
+    market = gymnasium.make_vec("edge_experts/text-v0", num_envs=64, copy=False, overrides=CHURN)
     seen, infos = market.reset(seed=1)
     assert seen["observation"] is market.unwrapped.batch.observations and 0 < infos["present"].sum() < 64
     with pytest.raises(ScenarioError, match="num_envs: 40 is not a multiple of 16.*take 32"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -221,6 +223,9 @@ def test_cached_machine_code_is_found_in_every_process_and_dropped_when_a_source
     assert [compilations(hash_seed) for hash_seed in (1, 2, 3, 4)] == [1, 0, 0, 0]
     (tmp_path / "formulas.py").write_text("# another file of the same folder\n")
     assert compilations(1) == 1
+    (index,) = (tmp_path / "cache").rglob("*.nbi")  # what another version kept, whose types are gone
+    index.write_bytes(pickle.dumps(numba.__version__) + b"cedge_experts.envs.sim.state\nGone\n.")
+    assert [compilations(1), compilations(2)] == [1, 0]
 
 
 def test_the_stamp_of_the_kernel_covers_every_file_of_the_environments(tmp_path: Path) -> None:

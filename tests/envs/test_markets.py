@@ -33,10 +33,10 @@ def test_a_change_of_video_expert_costs_the_consistency_of_both() -> None:
         world.step(*world.sample_actions(rng))
         for b, u in zip(*np.nonzero(world.state.devices.ended == ON_TIME), strict=True):
             prompt, experts = devices.prompt[b, u], [*parts[b, u, :2], world.state.devices.placed[b, u]]
-            quality = world.figures.scores.quality[prompt, experts].mean()
+            quality = world.params.scores.quality[prompt, experts].mean()
             for a, c in pairwise(experts):
                 if a != c:
-                    quality *= world.figures.aspects[prompt, a, 0] * world.figures.aspects[prompt, c, 0]
+                    quality *= world.params.aspects[prompt, a, 0] * world.params.aspects[prompt, c, 0]
             assert world.state.devices.quality[b, u] == pytest.approx(quality)
             seen[len(set(experts)) > 1] += 1
     assert min(seen.values()) > 2
@@ -57,7 +57,7 @@ def test_a_mesh_travels_when_texture_is_made_elsewhere() -> None:
         for expert in (first, 1):
             world.step(np.array([[[expert, 3]]]))
         latency[first] = float(world.state.devices.part_latency_s[0, 0])
-        bits = float(world.figures.scores.bits[0, 1])
+        bits = float(world.params.scores.bits[0, 1])
     assert latency[0] - latency[1] == pytest.approx(bits / world.scenario.radio.backhaul_bps, rel=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_in_the_mixed_market_every_expert_serves_its_own_kind() -> None:
         world.step(*world.sample_actions(rng))
         devices = world.state.devices
         placed = devices.placed >= 0
-        assert world.figures.serves[kind[placed], devices.placed[placed]].all()
+        assert world.params.serves[kind[placed], devices.placed[placed]].all()
         kinds += np.bincount(devices.kind[devices.arrived], minlength=3)
     shares = kinds / kinds.sum()
     assert np.allclose(shares, np.array([20, 1, 0.5]) / 21.5, atol=0.02) and (kinds > 0).all()
@@ -95,7 +95,7 @@ def test_in_the_mixed_market_every_expert_serves_its_own_kind() -> None:
 def test_compact_models_and_the_measures_of_the_paper() -> None:
     world, rng = World("compact-v0", 64, seed=5), np.random.default_rng(5)
     world.reset()
-    E, machines = world.sizes.E, world.figures.machines
+    E, machines = world.sizes.E, world.params.machines
     strict_served = 0
     for _ in range(60):
         strict = world.state.devices.strict.copy() & world.state.devices.open
@@ -132,12 +132,12 @@ def test_loading_another_compact_model_takes_its_time() -> None:
         prompt = int(world.state.devices.prompt[0, 0])
         world.step(np.array([[[E + choice, 0]]]))
         compute_s = float(
-            world.figures.scores.work[prompt, E + choice] * world.figures.machines.seconds_per_unit[E + choice]
+            world.params.scores.work[prompt, E + choice] * world.params.machines.seconds_per_unit[E + choice]
         )
         latency.append(float(world.state.devices.part_latency_s[0, 0]) - compute_s)
     backlog = latency[1]
     assert latency[0] == pytest.approx(0.0, abs=1e-9)
-    assert latency[2] >= world.figures.machines.memory_gb[E + 3] - 1e-9 > backlog
+    assert latency[2] >= world.params.machines.memory_gb[E + 3] - 1e-9 > backlog
 
 
 def test_vehicles_are_handed_over_and_meet_gaps() -> None:
@@ -174,7 +174,7 @@ def test_clients_serve_themselves_without_radio_and_reach_only_neighbours() -> N
     actions[0, 0] = (0, 3)
     prompt = int(alone.state.devices.prompt[0, 0])
     alone.step(actions)
-    seconds = float(alone.figures.scores.work[prompt, 0] * alone.figures.machines.seconds_per_unit[0])
+    seconds = float(alone.params.scores.work[prompt, 0] * alone.params.machines.seconds_per_unit[0])
     assert (
         alone.state.devices.part_latency_s[0, 0] == pytest.approx(seconds) and alone.state.devices.energy[0, 0] == 0.0
     )
@@ -208,8 +208,8 @@ def test_what_the_twins_change(name: str) -> None:
         return f"{bare}-heldout-{shift}-v0"
 
     unseen, seen = World(twin("prompts")), World(name)
-    for kind in range(len(seen.figures.kinds)):
-        rows = [world.figures.scores.quality[world.figures.kind == kind] for world in (unseen, seen)]
+    for kind in range(len(seen.params.kinds)):
+        rows = [world.params.scores.quality[world.params.kind == kind] for world in (unseen, seen)]
         assert 0.2 < len(rows[0]) / len(rows[1]) < 0.3
     failing = base.experts.index(load_scenario(twin("outage")).events.outage_expert)
     world = World(twin("outage"), 4, seed=1)
@@ -219,7 +219,7 @@ def test_what_the_twins_change(name: str) -> None:
         available = (world.views.device_masks[..., failing] == 1).any()
         assert not (available and 30 <= slot < 70), slot
     assert world.state.experts.loaded[:, failing].all(), "it failed, it was not unloaded"
-    crowd = World(twin("crowd")).figures.trace
+    crowd = World(twin("crowd")).params.trace
     assert crowd.max() > 1.5 and crowd.mean() == pytest.approx(1.0)
     dear, dense = load_scenario(twin("price")).events, load_scenario(twin("dense"))
     assert (dear.price_factor, dear.price_slot) == (3.0, 40) and dense.devices.count == 1.5 * base.devices.count
@@ -256,8 +256,8 @@ def test_prices_jump_when_the_scenario_says_so() -> None:
     for _ in range(8):
         world.step()
         request = world.state.devices.open[0]
-        category = world.figures.category[world.state.devices.prompt[0]]
-        rows = world.views.devices[0, request][:, quote] / world.figures.priors.work[category[request], :8]
+        category = world.params.category[world.state.devices.prompt[0]]
+        rows = world.views.devices[0, request][:, quote] / world.params.priors.work[category[request], :8]
         shown.append(rows.mean(axis=0) if request.any() else np.full(8, np.nan))
     before, after = np.nanmean(shown[:4], axis=0), np.nanmean(shown[4:], axis=0)
     assert np.allclose(after / before, 3.0, rtol=1e-5)

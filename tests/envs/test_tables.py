@@ -171,7 +171,7 @@ def test_a_table_of_ones_own_drives_a_world(tmp_path: Path) -> None:
             "tables.split": "all",
         },
     )
-    assert np.all(world.figures.scores.quality == 0.5)
+    assert np.all(world.params.scores.quality == 0.5)
 
 
 def test_build_script_reproduces_the_shipped_tables(tmp_path: Path) -> None:

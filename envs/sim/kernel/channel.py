@@ -11,12 +11,12 @@ from typing import Any
 from ...physics import mobility, radio, rng
 from ...physics.jit import jit
 from ..plugins import CUSTOM
-from ..state import Figures, Worlds
+from ..state import Params, Worlds
 from .rules import is_reachable
 
 
 @jit
-def move_devices(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def move_devices(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Devices walk or drive."""
     if c.mobility == mobility.STATIC:
         return
@@ -36,7 +36,7 @@ def move_devices(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def move_as_told(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def move_as_told(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """One slot of a mobility model from outside."""
     device = w.devices[u]
     a, b, _, _ = rng.uniforms(key, rng.WAYPOINT, u)
@@ -46,7 +46,7 @@ def move_as_told(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def fade_links(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def fade_links(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Shadowing follows the way walked, fading the Doppler shift; without motion every link keeps its gain."""
     if c.mobility == mobility.STATIC:
         return
@@ -63,7 +63,7 @@ def fade_links(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def draw_links(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def draw_links(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Fresh links of all devices to all providers: line of sight, shadowing, fading; the strongest serves."""
     measure_distances(w, c)
     line_of_sight, distance_m = w.links.line_of_sight.reshape(-1), w.links.distance_m.reshape(-1)
@@ -106,7 +106,7 @@ def strongest(u: int, w: Worlds, c: Any) -> int:
 
 
 @jit
-def set_gains(w: Worlds, c: Any, f: Figures) -> None:
+def set_gains(w: Worlds, c: Any, f: Params) -> None:
     """Power gain of every link from its distance, shadowing and fading."""
     measure_distances(w, c)
     line_of_sight, distance_m = w.links.line_of_sight.reshape(-1), w.links.distance_m.reshape(-1)

@@ -6,13 +6,13 @@ from typing import Any
 
 from ...physics import quality, radio
 from ...physics.jit import jit
-from ..state import PRESENT, Figures, Ints, Worlds
+from ..state import PRESENT, Ints, Params, Worlds
 from .requests import record_part
 from .rules import access_of, can_place, is_home, loading_s, may_place, price_of, provider_of, seconds_of
 
 
 @jit
-def choose_experts(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+def choose_experts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Legal choices stand; a masked one means *wait* and is counted. Scripted devices choose by themselves."""
     for u in range(c.U - c.scripted, c.U):
         follow_gate(u, actions, w, c, f)
@@ -32,14 +32,14 @@ def choose_experts(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def follow_gate(u: int, actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+def follow_gate(u: int, actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """The script of a device that is no agent: the expert of the best gate reading, at the highest power level."""
     place = best_reading(u, w, c, f)
     actions[u, 0], actions[u, 1] = place, len(f.device_power_w) - 1 if place < c.X else 0
 
 
 @jit
-def best_reading(u: int, w: Worlds, c: Any, f: Figures) -> int:
+def best_reading(u: int, w: Worlds, c: Any, f: Params) -> int:
     """The legal expert of a device's best gate reading; X if there is none."""
     best, choice = -1.0, c.X
     for place in range(c.X):
@@ -49,7 +49,7 @@ def best_reading(u: int, w: Worlds, c: Any, f: Figures) -> int:
 
 
 @jit
-def share_bands(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+def share_bands(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Each provider divides its band among the devices that use it in this slot."""
     for p in range(c.P):
         total = 0.0
@@ -72,7 +72,7 @@ def uses_air(u: int, expert: int, p: int, w: Worlds, c: Any) -> bool:
 
 
 @jit
-def serve_parts(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+def serve_parts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Parts join the queues in the slot's order of service."""
     for u in w.order:
         expert = w.devices[u].placed
@@ -83,7 +83,7 @@ def serve_parts(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Figures) -> None:
+def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Params) -> None:
     """A part travels, waits, is computed and comes back; a full queue refuses it."""
     device, expert, provider = w.devices[u], w.experts[e], w.providers[provider_of(e, c)]
     seconds_per_unit = seconds_of(e, w, c, f)
@@ -112,7 +112,7 @@ def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Figures
 
 
 @jit
-def serve_locally(u: int, place: int, w: Worlds, c: Any, f: Figures) -> None:
+def serve_locally(u: int, place: int, w: Worlds, c: Any, f: Params) -> None:
     """A device's own compact expert: loaded first if need be; a queue of its own, battery instead of payment."""
     device, machine = w.devices[u], f.machines[place]
     work = f.scores[device.prompt, place].work
@@ -135,7 +135,7 @@ def uplink_s(u: int, e: int, share: float, power_w: float, w: Worlds, c: Any) ->
 
 
 @jit
-def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any, f: Figures) -> float:
+def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any, f: Params) -> float:
     """Seconds to bring a part down, as many views of it as its host renders; the power is shared like the band."""
     p = access_of(u, e, w, c)
     if is_home(u, p, c):
@@ -148,7 +148,7 @@ def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any, f: 
 
 
 @jit
-def backhaul_s(u: int, e: int, bits: float, w: Worlds, c: Any, f: Figures) -> float:
+def backhaul_s(u: int, e: int, bits: float, w: Worlds, c: Any, f: Params) -> float:
     """Seconds on the backhaul: to the cloud and back, from the serving provider, and with the parts so far to another host."""
     device = w.devices[u]
     seconds = 0.0

@@ -6,13 +6,13 @@ from typing import Any
 
 from ...physics import mobility, rng
 from ...physics.jit import jit
-from ..state import ABSENT, DROPPED, LEFT, PRESENT, Figures, Worlds
+from ..state import ABSENT, DROPPED, LEFT, PRESENT, Params, Worlds
 from .channel import draw_links
 from .requests import arrival_chance, end_request, open_request
 
 
 @jit
-def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Place everybody, load what fits, and draw the first requests."""
     start, burst, _, _ = rng.uniforms(key, rng.BURST, 1)
     w.clock.slot, w.clock.phase = 0, start
@@ -31,7 +31,7 @@ def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def place_provider(p: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def place_provider(p: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """A provider stands at random, or at the roadside, and loads its experts in the order of the list while memory lasts."""
     provider = w.providers[p]
     x, y, _, _ = rng.uniforms(key, rng.PLACE, c.U + p)
@@ -51,7 +51,7 @@ def place_provider(p: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def place_device(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def place_device(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """A device stands at random, in a lane or at home, with a full battery and no request.
 
     Where devices come and go, half are absent. The first local expert that fits is in memory.

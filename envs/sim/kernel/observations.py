@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...physics import economics
 from ...physics.bitexact import log10
 from ...physics.jit import formula, jit
-from ..state import Figures, Floats, Worlds
+from ..state import Floats, Params, Worlds
 from .rules import can_run, is_available, is_reachable, may_act, may_load, may_place, price_of, seconds_of
 
 LINK_SCALE_DB = 30.0
@@ -27,7 +27,7 @@ class Board(NamedTuple):
     demand: Floats  # (G,) open requests
 
 
-def new_board(c: Any, f: Figures) -> Board:
+def new_board(c: Any, f: Params) -> Board:
     """An empty board."""
     E = int(c.E)
     return Board(
@@ -36,7 +36,7 @@ def new_board(c: Any, f: Figures) -> Board:
 
 
 @jit
-def fill_board(board: Board, w: Worlds, c: Any, f: Figures) -> None:
+def fill_board(board: Board, w: Worlds, c: Any, f: Params) -> None:
     """Read off one world what its agents share."""
     for place in range(c.X):
         board.compute[place] = seconds_of(place, w, c, f) / c.slot_s
@@ -59,7 +59,7 @@ def clip(value: float, low: float, high: float) -> float:
 
 
 @jit
-def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """Write the observation of a device; what belongs to a request is zero without one."""
     device, at = w.devices[u], c.device_at
     out[:] = 0.0
@@ -80,7 +80,7 @@ def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any
 
 
 @jit
-def observe_request(u: int, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+def observe_request(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """What a device with a request sees of it."""
     device, at = w.devices[u], c.device_at
     kind = f.kinds[device.kind]
@@ -96,7 +96,7 @@ def observe_request(u: int, w: Worlds, c: Any, f: Figures, out: Any) -> None:
 
 
 @jit
-def observe_extras(u: int, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+def observe_extras(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """The fields of which every one is there only where its rule is in use."""
     device, at = w.devices[u], c.device_at
     if c.strict_share > 0.0:
@@ -118,7 +118,7 @@ def observe_extras(u: int, w: Worlds, c: Any, f: Figures, out: Any) -> None:
 
 
 @jit
-def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """What a device with a request sees of each expert: the last one used, the gate, compute time, quote."""
     device, at = w.devices[u], c.device_at
     figures = f.priors[f.category[device.prompt]]
@@ -133,7 +133,7 @@ def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Figures, out: An
 
 
 @jit
-def mask_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
+def mask_device(u: int, board: Board, w: Worlds, c: Any, f: Params, mask: Any) -> None:
     """Legal experts, then legal power levels; *wait* is all there is without a request. As `rules.may_place`, in bulk."""
     can_place = False
     if may_act(u, w):
@@ -154,7 +154,7 @@ def mask_device(u: int, board: Board, w: Worlds, c: Any, f: Figures, mask: Any) 
 
 
 @jit
-def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """Write the observation of a provider."""
     provider, at = w.providers[p], c.provider_at
     out[:] = 0.0
@@ -174,7 +174,7 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: A
 
 
 @jit
-def observe_catalogue(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: Any) -> None:
+def observe_catalogue(p: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """What a provider sees of its experts, and of its power draw beside that of all of them at work."""
     provider, at = w.providers[p], c.provider_at
     speed, price = f.speed_levels[provider.speed], f.price_levels[provider.price]
@@ -200,7 +200,7 @@ def observe_catalogue(p: int, board: Board, w: Worlds, c: Any, f: Figures, out: 
 
 
 @jit
-def wanted_quality(e: int, board: Board, requests: float, f: Figures) -> float:
+def wanted_quality(e: int, board: Board, requests: float, f: Params) -> float:
     """Training-split mean quality of an expert over the open requests; over all categories if there are none.
 
     Requests that it cannot serve count as quality 0.
@@ -212,7 +212,7 @@ def wanted_quality(e: int, board: Board, requests: float, f: Figures) -> float:
 
 
 @jit
-def mask_provider(p: int, w: Worlds, c: Any, f: Figures, mask: Any) -> None:
+def mask_provider(p: int, w: Worlds, c: Any, f: Params, mask: Any) -> None:
     """Every level is legal; of the loads, *keep* and what can be loaded now."""
     keep = len(f.price_levels) + len(f.speed_levels) + 3
     mask[:] = 1

@@ -6,12 +6,12 @@ from typing import Any
 
 from ...physics import economics, queues
 from ...physics.jit import jit
-from ..state import Figures, Ints, Worlds
+from ..state import Ints, Params, Worlds
 from .rules import may_load, provider_of, seconds_of
 
 
 @jit
-def steer_providers(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+def steer_providers(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Set the levels of the next slot; a load begins if it is legal, else it is counted as invalid."""
     for p in range(c.P):
         provider = w.providers[p]
@@ -26,7 +26,7 @@ def steer_providers(actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def start_loading(p: int, expert: int, w: Worlds, c: Any, f: Figures) -> None:
+def start_loading(p: int, expert: int, w: Worlds, c: Any, f: Params) -> None:
     """Make room by dropping the least recently used experts, then read the new one from disk."""
     needed_gb = f.machines[expert].memory_gb
     free_gb = c.memory_gb
@@ -45,7 +45,7 @@ def start_loading(p: int, expert: int, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def least_recently_used(p: int, w: Worlds, c: Any, f: Figures) -> int:
+def least_recently_used(p: int, w: Worlds, c: Any, f: Params) -> int:
     """The loaded expert of a provider that occupies memory and was used longest ago."""
     oldest = -1
     for e in range(p, c.E, c.P):
@@ -69,7 +69,7 @@ def finish_loading(w: Worlds, c: Any) -> None:
 
 
 @jit
-def drain_queues(w: Worlds, c: Any, f: Figures) -> None:
+def drain_queues(w: Worlds, c: Any, f: Params) -> None:
     """Experts work through their backlog for the rest of the slot, and providers pay for the power."""
     for p in range(c.P):
         provider = w.providers[p]

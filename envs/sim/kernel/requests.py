@@ -8,12 +8,12 @@ from ...physics import arrivals, quality, rng
 from ...physics.bitexact import exp
 from ...physics.jit import jit
 from ..plugins import CUSTOM
-from ..state import EXPIRED, LATE, ON_TIME, PRESENT, Figures, Worlds
+from ..state import EXPIRED, LATE, ON_TIME, PRESENT, Params, Worlds
 from .rules import compose
 
 
 @jit
-def receive_requests(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def receive_requests(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Idle devices may get a new request."""
     chance = arrival_chance(w, c, f)
     for u in range(c.U):
@@ -24,7 +24,7 @@ def receive_requests(key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def arrival_chance(w: Worlds, c: Any, f: Figures) -> float:
+def arrival_chance(w: Worlds, c: Any, f: Params) -> float:
     """Probability that an idle device asks within a slot."""
     if c.arrival_process == arrivals.SATURATED:
         return 1.0
@@ -46,7 +46,7 @@ def switch_period(key: rng.Key, w: Worlds, c: Any) -> None:
 
 
 @jit
-def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Draw a prompt, its value and its context, and read the gate."""
     pick, worth, care, _ = rng.uniforms(key, rng.REQUEST, u)
     length = rng.normals(key, rng.REQUEST, c.U + u)[0]
@@ -73,7 +73,7 @@ def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
+def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """What the gate says of each expert for the device's prompt."""
     prompt = w.devices[u].prompt
     category = f.category[prompt]
@@ -89,7 +89,7 @@ def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: Any, f: Figures) -> None:
+def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: Any, f: Params) -> None:
     """Note a part that was served; after the last one the request is composed and paid.
 
     `shown` is the share of the part that the rendered views show.
@@ -111,7 +111,7 @@ def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: An
 
 
 @jit
-def compose_request(u: int, w: Worlds, c: Any, f: Figures) -> None:
+def compose_request(u: int, w: Worlds, c: Any, f: Params) -> None:
     """Look up the quality, check lateness, pay the reward."""
     device = w.devices[u]
     worth = compose(u, w.parts[u], device.done, f.scores[device.prompt], f.aspects[device.prompt], w, f)
@@ -128,7 +128,7 @@ def compose_request(u: int, w: Worlds, c: Any, f: Figures) -> None:
 
 
 @jit
-def expire_requests(w: Worlds, c: Any, f: Figures) -> None:
+def expire_requests(w: Worlds, c: Any, f: Params) -> None:
     """Open requests grow older; at the deadline they are worth nothing."""
     for u in range(c.U):
         device = w.devices[u]

@@ -1,6 +1,6 @@
 """What is allowed and what it costs: shared by the kernel, the masks and the heuristics.
 
-Here and in the kernel `w` is one world (a row of `state.Worlds`), `c` the constants, `f` the figures.
+Here and in the kernel `w` is one world (a row of `state.Worlds`), `c` the constants, `f` the parameters.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...physics import quality
 from ...physics.jit import jit
-from ..state import PRESENT, Figures, Worlds
+from ..state import PRESENT, Params, Worlds
 
 
 @jit
@@ -54,7 +54,7 @@ def may_act(u: int, w: Worlds) -> bool:
 
 
 @jit
-def suits(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
+def suits(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
     """Whether an expert can do what a device's request asks for."""
     device = w.devices[u]
     if not f.serves[device.kind, place]:
@@ -69,14 +69,14 @@ def suits(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
 
 
 @jit
-def can_run(u: int, place: int, w: Worlds, f: Figures) -> bool:
+def can_run(u: int, place: int, w: Worlds, f: Params) -> bool:
     """Whether a device has budget and memory for one of its local experts."""
     device = w.devices[u]
     return device.local_budget > 0.0 and f.machines[place].memory_gb <= device.memory_gb  # type: ignore[no-any-return]
 
 
 @jit
-def may_place(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
+def may_place(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
     """Whether a device may place a part on an expert (E to X - 1: a local one)."""
     if not may_act(u, w) or not suits(u, place, w, c, f):
         return False
@@ -86,7 +86,7 @@ def may_place(u: int, place: int, w: Worlds, c: Any, f: Figures) -> bool:
 
 
 @jit
-def can_place(u: int, w: Worlds, c: Any, f: Figures) -> bool:
+def can_place(u: int, w: Worlds, c: Any, f: Params) -> bool:
     """Whether a device may place a part anywhere."""
     for place in range(c.X):
         if may_place(u, place, w, c, f):
@@ -102,14 +102,14 @@ def may_load(p: int, place: int, w: Worlds, c: Any) -> bool:
 
 
 @jit
-def price_of(expert: int, w: Worlds, c: Any, f: Figures) -> float:
+def price_of(expert: int, w: Worlds, c: Any, f: Params) -> float:
     """What the host asks per unit of work, credits."""
     price = f.price_levels[w.providers[provider_of(expert, c)].price] * f.machines[expert].price
     return price * c.price_factor if w.clock.slot >= c.price_slot else price  # type: ignore[no-any-return]
 
 
 @jit
-def seconds_of(place: int, w: Worlds, c: Any, f: Figures) -> float:
+def seconds_of(place: int, w: Worlds, c: Any, f: Params) -> float:
     """Seconds per unit of work at the announced speed."""
     if place >= c.E:
         return f.machines[place].seconds_per_unit  # type: ignore[no-any-return]
@@ -117,7 +117,7 @@ def seconds_of(place: int, w: Worlds, c: Any, f: Figures) -> float:
 
 
 @jit
-def loading_s(u: int, place: int, w: Worlds, c: Any, f: Figures) -> float:
+def loading_s(u: int, place: int, w: Worlds, c: Any, f: Params) -> float:
     """Seconds until a device has a local expert in memory."""
     if place < c.E or w.devices[u].loaded == place:
         return 0.0
@@ -125,7 +125,7 @@ def loading_s(u: int, place: int, w: Worlds, c: Any, f: Figures) -> float:
 
 
 @jit
-def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f: Figures) -> float:
+def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f: Params) -> float:
     """What the first `n` parts of a request are worth together, by the quality rule of its kind.
 
     Args:
@@ -135,7 +135,7 @@ def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f
         score: (X,) SCORE of every expert: recorded, or what is expected.
         aspects: (X, A), likewise.
         w: World.
-        f: Figures.
+        f: Params.
     """
     kind = f.kinds[w.devices[u].kind]
     if kind.rule == quality.TEXT:

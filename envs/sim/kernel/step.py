@@ -1,6 +1,6 @@
 """One slot of one world, told in the order it happens, and the loop over worlds.
 
-Throughout, `w` is one world (a row of `state.Worlds`), `c` the constants and `f` the figures. All randomness is a pure
+Throughout, `w` is one world (a row of `state.Worlds`), `c` the constants and `f` the parameters. All randomness is a pure
 function of the slot's key (see `rng`), so worlds never touch one another.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ...physics import economics, rng
 from ...physics.jit import entry, inline, jit
-from ..state import NONE, PRESENT, Figures, Ints, Links, Worlds
+from ..state import NONE, PRESENT, Ints, Links, Params, Worlds
 from .channel import fade_links, move_devices
 from .devices import choose_experts, serve_parts, share_bands
 from .episode import begin_episode, end_stays, shuffle_order
@@ -25,7 +25,7 @@ def step_worlds(
     last: int,
     worlds: Worlds,
     c: Any,
-    f: Figures,
+    f: Params,
     device_actions: Ints,
     provider_actions: Ints,
     board: Board,
@@ -39,7 +39,7 @@ def step_worlds(
         last: Where to end.
         worlds: State, updated in place.
         c: Constants.
-        f: Recorded figures.
+        f: Parameters: recorded figures, levels, models.
         device_actions: (B, U, 2), expert and power level; those of scripted devices are overwritten.
         provider_actions: (B, P, 6), price, speed, bandwidth policy, load, views and transmit power.
         board: Scratch.
@@ -57,7 +57,7 @@ def step_worlds(
 
 
 @entry
-def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Figures, board: Board, views: Any) -> None:
+def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Params, board: Board, views: Any) -> None:
     """Begin the episode that every world's clock names."""
     for b in range(first, last):
         w = row(b, worlds)
@@ -67,7 +67,7 @@ def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Figures, boar
 
 
 @entry
-def observe_worlds(worlds: Worlds, c: Any, f: Figures, board: Board, views: Any) -> None:
+def observe_worlds(worlds: Worlds, c: Any, f: Params, board: Board, views: Any) -> None:
     """Write the observations and masks of all worlds anew."""
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
@@ -114,7 +114,7 @@ def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
 
 
 @jit
-def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Figures) -> None:
+def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """One slot: devices choose, the air is shared, experts serve, providers steer, and the world moves on.
 
     Providers decide together with the devices, but what they decide holds from the next slot on: what devices were shown
@@ -184,7 +184,7 @@ def pay_rewards(w: Worlds, c: Any) -> None:
 
 
 @jit
-def observe_world(b: int, board: Board, w: Worlds, c: Any, f: Figures, views: Any) -> None:
+def observe_world(b: int, board: Board, w: Worlds, c: Any, f: Params, views: Any) -> None:
     """Write the observations and masks of all agents; a device that has just left is shown its last view."""
     fill_board(board, w, c, f)
     for u in range(c.U):
