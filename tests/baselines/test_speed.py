@@ -74,7 +74,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     ("option", "value", "said"),
     [
         ("--rounds", "0", "--rounds: 0 must be 1 or more"),
-        ("--seconds", "-1", "--seconds: -1.0 must be positive"),
+        ("--seconds", "-1", "--seconds: -1 must be positive"),
         ("--json", "speed.txt", "must end in .json"),
         ("--plot", "speed.txt", "must end in .png or .svg"),
         ("--json", "nowhere/speed.json", "there is no folder"),
