@@ -28,7 +28,7 @@ def recorded(folder: Path, worlds: int = 3, policy: str = "myopic", **scenario: 
 
 
 def test_demonstrations_play_again_as_they_were(tmp_path: Path) -> None:
-    """The recorded actions in a new world give the recorded observations, masks and rewards, of those that were there."""
+    """The recorded actions in a new world give what was recorded of those that were there."""
     recorded(tmp_path, **{"devices.churn": 0.1})
     world = World(load_scenario(ENV, {"episode.slots": 12, "devices.churn": 0.1}), 3, seed=5)
     world.reset()

@@ -338,7 +338,7 @@ def test_settings_that_do_not_fit_the_environment_are_refused() -> None:
 
 
 def test_a_sequence_is_what_its_steps_are() -> None:
-    """The network on (batch, slots) gives what it gives slot by slot, with the memory begun anew where a life begins."""
+    """The network on (batch, slots) gives what it gives slot by slot; memory begins anew where a life begins."""
     net = module(RecurrentActorCritic, memory=5, branches=2)
     T, B = 7, 6
     observation, mask = torch.randn(B, T, 9), torch.ones(B, T, 7, dtype=torch.int8)
@@ -375,7 +375,7 @@ def test_a_sequence_is_what_its_steps_are() -> None:
 
 
 def test_sequences_hold_the_memory_that_was_played_with() -> None:
-    """The learner's pass over a batch's sequences gives the likelihoods that the runner noted, across ends of episodes."""
+    """The learner's pass over a batch's sequences gives the likelihoods that the runner noted, across episodes."""
     sampler = runner(worlds=5, algo="PPO", memory=6, **{"episode.slots": 7, "devices.churn": 0.1})
     sampler.sample(num_timesteps=5 * 4)
     rows = sampler.sample(num_timesteps=5 * 12)[0].policy_batches["device"]

@@ -217,30 +217,6 @@ def test_vtrace_batches_bootstrap_from_the_true_last_observation(algo: str) -> N
     assert len(left) > 0 and rows[Columns.LOSS_MASK][np.minimum(left + 1, len(rows[Columns.LOSS_MASK]) - 1)].all()
 
 
-@pytest.mark.parametrize("algo", ["PPO", "MAPPO", "IMPALA", "APPO"])
-def test_algorithms_train_from_the_batched_runner(algo: str, ray_here: Any) -> None:
-    config = small(algo)
-    config.reporting(min_time_s_per_iteration=None, min_sample_timesteps_per_iteration=60)
-    algorithm = config.build_algo()
-    try:
-        before = {k: np.array(v) for k, v in algorithm.learner_group.get_weights()["device"].items()}
-        losses: dict[str, Any] = {}
-        for _ in range(3 if "vf_clip_param" in vars(config) else 12):  # IMPALA and APPO report now and then
-            result = algorithm.train()
-            losses.update(result["learners"].get("device", {}))
-        after = algorithm.learner_group.get_weights()["device"]
-        assert any((before[k] != after[k]).any() for k in before if "weight" in k)
-        assert all(np.isfinite(v).all() for v in after.values())
-        assert result["env_runners"]["num_env_steps_sampled_lifetime"] >= 180
-        assert np.isfinite(losses.get("policy_loss", losses.get("mean_pi_loss"))) and ("vf_loss" in losses) == (
-            algo != "MAPPO"
-        )
-        if algo == "MAPPO":
-            assert np.isfinite(result["learners"]["critic"]["vf_loss"])
-    finally:
-        algorithm.stop()
-
-
 def test_mappo_values_come_from_the_whole_world() -> None:
     """One row of the critic's batch for each world and slot; targets of the policies' advantages."""
     from edge_experts.agents.algorithms.mappo import CRITIC, CentralEnvRunner

@@ -20,7 +20,7 @@ BUSY = {"arrivals.process": "saturated", "queue_limit_s": 60.0, "devices.count":
 
 
 def prepared(seed: int = 3, **overrides: Any) -> World:
-    """A busy market in the middle of an episode, in which device 0 has placed one segment and waits to place the next."""
+    """A busy market in the middle of an episode, in which device 0 has placed one segment and waits for the next."""
     world = World("text-v0", seed=seed, overrides={**BUSY, **overrides})
     world.reset()
     world.step(act(world, 2), None)
