@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_experts.envs import World
 from edge_experts.envs.api.policy import Actions
+from edge_experts.envs.physics.jit import bind
 
 from .plan_kernels import Scratch
 
@@ -21,11 +22,15 @@ class Planner:
 
     def __init__(self, plan: Callable[..., None], *options: Any) -> None:
         self._plan, self._options = plan, options
+        self._bound: Callable[..., None] | None = None
 
     def act(self, world: World) -> Actions:
         """Plan every slot afresh."""
         plans = np.empty((world.n_worlds, world.sizes.U), np.int64)
-        self._plan(world.state, world.constants, world.params, plans, scratch_of(world), *self._options)
+        arguments = (world.state, world.constants, world.params, plans, scratch_of(world), *self._options)
+        if self._bound is None:
+            self._bound = bind(self._plan, *arguments)
+        self._bound(*arguments)
         return place(world, plans), None
 
 

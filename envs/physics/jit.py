@@ -52,12 +52,7 @@ def entry(function: F) -> F:
     except RuntimeError:  # neither the installation nor the user's cache folder can be written
         return njit(**OPTIONS)(function)  # type: ignore[no-any-return]
     if hasattr(compiled, "_cache"):  # absent under NUMBA_DISABLE_JIT=1, where functions stay plain Python
-        kept = compiled._cache._cache_file
-        kept._source_stamp = _stamp(Path(function.__code__.co_filename).parent)
-        try:
-            kept._load_index()
-        except (AttributeError, ImportError, UnpicklingError):  # of another version, whose types are gone
-            compiled._cache.flush()
+        compiled._cache._cache_file._source_stamp = _stamp(Path(function.__code__.co_filename).parent)
     return compiled  # type: ignore[no-any-return]
 
 
@@ -71,7 +66,11 @@ def bind(function: F, *arguments: Any) -> F:
         return function  # NUMBA_DISABLE_JIT=1
     signature = tuple(typeof(argument) for argument in arguments)
     with install_listener("numba:compile", _Announcement()):
-        function.compile(signature)
+        try:
+            function.compile(signature)
+        except (AttributeError, ImportError, UnpicklingError):  # kept by another version, whose types are gone
+            function._cache.flush()  # type: ignore[attr-defined]
+            function.compile(signature)
     return function.overloads[signature].entry_point  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Malformed scenarios, tables, actions, overrides and command lines: one clear line, exit code 2, nothing left behind."""
+"""Malformed scenarios, tables, actions, overrides and command lines: one clear line, exit code 2, nothing left."""
 
 from __future__ import annotations
 

@@ -212,7 +212,10 @@ def double(x):
 def test_cached_machine_code_is_found_in_every_process_and_dropped_when_a_source_changes(tmp_path: Path) -> None:
     """A kernel that stands outside of `envs`, as the planners do: its stamp covers both folders, in one order."""
     (tmp_path / "kernels.py").write_text(ELSEWHERE)
-    script = "import kernels; kernels.double(1.5); print(sum(kernels.double.stats.cache_misses.values()))"
+    script = (
+        "import kernels; from edge_experts.envs.physics.jit import bind; assert bind(kernels.double, 1.5)(1.5) == 3.0; "
+        "print(sum(kernels.double.stats.cache_misses.values()))"
+    )
 
     def compilations(hash_seed: int) -> int:
         environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
