@@ -89,8 +89,8 @@ def find_env(name: str) -> Callable[[Any], Any]:
     """The creator of an environment, called with RLlib's env config.
 
     Args:
-        name: As `edge_experts.envs.registry.find` takes it: an id, a scenario file, or `module:Class` or `file.py:Class` of a
-            PettingZoo parallel or a Gymnasium environment.
+        name: As `edge_experts.envs.registry.find` takes it: an id, a scenario file, or `module:Class` or
+            `file.py:Class` of a PettingZoo parallel or a Gymnasium environment.
 
     Raises:
         EnvError: if there is no such environment, with the nearest name.

@@ -1,4 +1,4 @@
-"""Stored floor and bound of the shipped scenarios and their twins, so that training shows a normalised score as it goes."""
+"""Normalised scores, and the stored floor and bound of shipped scenarios that training shows them with."""
 
 from __future__ import annotations
 

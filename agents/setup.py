@@ -114,8 +114,8 @@ def set_up(config: AlgorithmConfig, policies: str = DEFAULT_SCHEME, runner: str 
     Args:
         config: With `env` named (see `find_env`) and `env_config`.
         policies: One of `policy_mapping.SCHEMES`, used unless the configuration has a mapping of its own.
-        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is in `CONFIGS`, and
-            the configuration brings no network of its own.
+        runner: `stock`, `batched`, or `auto`: batched where the environment is one of ours, the algorithm is in
+            `CONFIGS`, and the configuration brings no network of its own.
 
     Returns:
         The completed configuration: the given one, or what took its place for the batched runner.

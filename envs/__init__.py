@@ -1,7 +1,7 @@
 """Environments: importing this package registers the `edge_experts/...` ids with PettingZoo and Gymnasium.
 
-The public names are those of `__init__.pyi`; each is loaded when it is first used, as listing environments does not need the
-kernel's compiler.
+The public names are those of `__init__.pyi`; each is loaded when it is first used, as listing environments does not
+need the kernel's compiler.
 """
 
 import lazy_loader

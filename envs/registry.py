@@ -81,8 +81,8 @@ def register(id: str, target: str | Callable[..., Any], **kwargs: Any) -> None:
 
     Args:
         id: `namespace/name-vN`; the namespace `edge_experts` is ours.
-        target: `module:Class` or `file.py:Class` of a PettingZoo parallel (or Gymnasium) environment, the class itself, or a
-            scenario's YAML file.
+        target: `module:Class` or `file.py:Class` of a PettingZoo parallel (or Gymnasium) environment, the class
+            itself, or a scenario's YAML file.
         **kwargs: Arguments that the class is always given; for a scenario, fields to change.
 
     Raises:
@@ -108,8 +108,8 @@ def find(name: str) -> Source:
     """Where an environment comes from.
 
     Args:
-        name: A shipped id or a held-out twin, a scenario file, a registered id, the id of an entry point, a Gymnasium id, or
-            `module:Class` or `file.py:Class`.
+        name: A shipped id or a held-out twin, a scenario file, a registered id, the id of an entry point, a Gymnasium
+            id, or `module:Class` or `file.py:Class`.
 
     Raises:
         EnvError: if there is none, with the nearest name.

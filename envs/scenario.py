@@ -173,7 +173,7 @@ class Scenario:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Names of all places of a part: hosted experts, then local ones (`local`, or `local/NAME` if there are several)."""
+        """Names of all places of a part: hosted experts, then `local`, or `local/NAME` if there are several."""
         local = self.local_experts
         return (*self.experts, *(["local"] if len(local) == 1 else [f"local/{name}" for name in local]))
 

@@ -57,7 +57,7 @@ class Requests:
     value_high: NonNegative = 1.0
     """Highest value of a perfect answer, credits."""
     subtasks: Count = 3
-    """Parts of a request (segments of a text, scenes of a video, geometry and texture); each is placed on one expert."""
+    """Parts of a request (segments, scenes, or geometry and texture); each is placed on one expert."""
     split_work: bool = True
     """Whether each part is an equal share of the work; otherwise every expert does all of it (top-k)."""
     distinct: bool = False
@@ -101,7 +101,7 @@ class Arrivals:
     """When devices ask."""
 
     process: str = "poisson"
-    """`saturated` renews a request at once; `poisson`; `bursty` alternates between a calm and a busy state; `trace_conv`
+    """`saturated` renews a request at once; `poisson`; `bursty` has a calm and a busy state; `trace_conv`
     and `trace_code` are recorded; or a registered one, or `module:function`."""
     rate_per_s: Positive = 0.1
     """Mean request rate of an idle device, 1/s (not used by `saturated`)."""
@@ -128,13 +128,13 @@ class Radio:
     channel: str = "umi"
     """Path loss: `umi`, a registered model, or `module:function`."""
     access: Literal["direct", "serving"] = "direct"
-    """`direct`: to the host of an expert; `serving`: to the provider that serves the device, and on over the backhaul."""
+    """`direct`: to an expert's host; `serving`: to the provider that serves the device, and on by backhaul."""
     handover_margin_db: NonNegative = 3.0
     """Another provider takes over when it is stronger by so much (`serving`)."""
     handover_s: NonNegative = 0.0
     """What a handover adds to the latency of a part placed in the slot after it, seconds (`serving`)."""
     min_snr_db: float | None = None
-    """A link whose signal-to-noise ratio, at the highest power over the whole band, is below it is an outage; null: none."""
+    """A link of a lower signal-to-noise ratio, at highest power over the whole band, is an outage; null: none."""
     range_m: Positive | None = None
     """A provider farther away cannot be reached; null: no limit."""
     carrier_hz: Positive = 3.5e9
@@ -160,8 +160,8 @@ class Mobility:
     """Where devices are."""
 
     model: str = "waypoint"
-    """`static`; `waypoint`: random waypoints; `highway`: both ways along a road with providers at equal distances, out at
-    one end and in at the other; or a registered one, or `module:function`."""
+    """`static`; `waypoint`: random waypoints; `highway`: both ways along a road with providers at equal distances, out
+    at one end and in at the other; or a registered one, or `module:function`."""
     speed_mps: NonNegative = 1.4
     """Speed of every device (a walk)."""
     area_m: Positive = 300.0
@@ -192,8 +192,8 @@ class Devices:
     local_expert: str | tuple[str, ...] = ""
     """Compact expert on every device, or several of which one is loaded at a time; empty: none."""
     local_seconds_per_unit: Positive = 0.05
-    """Seconds per unit of work of a local expert that the table does not list as a device's (a phone with 51.2 GB/s reads
-    2.5 B weights of 1 byte in 0.049 s)."""
+    """Seconds per unit of work of a local expert that the table does not list as a device's (a phone with 51.2 GB/s
+    reads 2.5 B weights of 1 byte in 0.049 s)."""
     local_power_w: NonNegative = 5.0
     """Power drawn while such an expert computes."""
     local_budget_units: NonNegative = 0.0
@@ -233,7 +233,7 @@ class Providers:
     default_power: Index = 0
     """Transmit-power level at the start."""
     machines: tuple[Positive, ...] = (1.0,)
-    """How many of an expert's reference devices the edge hosts have (a slower device counts as less than one), in the order
+    """How many of an expert's reference devices the edge hosts have (a slower one counts as less), in the order
     of providers and repeated; they work on one part together, at so many times its power."""
     memory_gb: Positive = 18.0
     """Memory for loaded experts (a 20 GB card less 2 GB for the runtime)."""

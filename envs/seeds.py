@@ -1,8 +1,8 @@
 """Every stream of random numbers that is set apart from the others, in one place.
 
-The episodes of a `World` are keyed by a number. What users call a seed is small and the same for all purposes; each purpose
-that must not share its episodes with another adds the first key of its own stream, so that a policy is never measured on
-episodes that it was trained on, whatever the seeds.
+The episodes of a `World` are keyed by a number. What users call a seed is small and the same for all purposes; each
+purpose that must not share its episodes with another adds the first key of its own stream, so that a policy is never
+measured on episodes that it was trained on, whatever the seeds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DQN on our environments: joint choices with exact masks, double, duelling, prioritised, sampled by the batched runner."""
+"""DQN over joint choices with exact masks: double, duelling, prioritised, sampled by the batched runner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining
 
 
 class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
-    """Configuration of DQN over the joint choices of an action's parts; illegal ones are never played nor bootstrapped."""
+    """Configuration of DQN over the joint choices of an action; illegal ones are never played or bootstrapped."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedDQN)
@@ -29,8 +29,8 @@ class MaskedDQNConfig(ReplayConfig, DQNConfig):  # type: ignore[misc]
         super().validate()
         if self.num_atoms != 1 or self.noisy:
             raise ValueError(
-                f"num_atoms: {self.num_atoms!r} must be 1 and noisy False: a distribution of values and noisy layers need "
-                "--runner stock"
+                f"num_atoms: {self.num_atoms!r} must be 1 and noisy False: a distribution of values and noisy "
+                "layers need --runner stock"
             )
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:

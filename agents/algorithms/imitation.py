@@ -198,8 +198,8 @@ def check_demonstrations(folder: str | None, env: str, spaces: Mapping[str, Role
     """
     if folder is None:
         raise DemonstrationError(
-            f"demonstrations: none are given; record some with: edge-experts demonstrate coordinated --env {env} --save "
-            'FOLDER, then --config \'{"demonstrations": "FOLDER"}\''
+            f"demonstrations: none are given; record some with: edge-experts demonstrate coordinated --env {env} "
+            '--save FOLDER, then --config \'{"demonstrations": "FOLDER"}\''
         )
     for role, own in spaces.items():
         sizes = {

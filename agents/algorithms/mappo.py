@@ -1,6 +1,7 @@
 """MAPPO: PPO whose value function is one central critic that sees the whole world, during training only.
 
-Source: Yu et al., "The surprising effectiveness of PPO in cooperative multi-agent games", NeurIPS 2022. As there, policies
+Source: Yu et al., "The surprising effectiveness of PPO in cooperative multi-agent games", NeurIPS 2022. As there,
+    policies
 see only what their agents see; the critic sees all observations and has one output for each agent.
 """
 

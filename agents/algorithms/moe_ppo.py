@@ -25,8 +25,9 @@ SETTINGS = (*names_of(MixtureConfig), *names_of(BalanceConfig))
 class MoEPPOConfig(MaskedPPOConfig):
     """Configuration of `MoEPPO`.
 
-    `training` takes, beside the settings of `MaskedPPOConfig`, the fields of `MixtureConfig` and `BalanceConfig`, which tell
-    what they mean; `branches` may also be a mapping from policy to that number. Four branches are the default.
+    `training` takes, beside the settings of `MaskedPPOConfig`, the fields of `MixtureConfig` and `BalanceConfig`,
+    which tell what they mean; `branches` may also be a mapping from policy to that number. Four branches are the
+    default.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:

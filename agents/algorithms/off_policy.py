@@ -88,8 +88,8 @@ def _cut(columns: Any, rows: slice) -> Any:
 class ReplayTraining:
     """Mixin of an algorithm: sample, remember, learn from what is remembered.
 
-    An update replays the rows of `train_batch_size_per_learner` environment steps, for each module; `training_intensity`
-    says how many steps are replayed for one that is sampled. Learning begins after
+    An update replays the rows of `train_batch_size_per_learner` environment steps, for each module;
+    `training_intensity` says how many steps are replayed for one that is sampled. Learning begins after
     `num_steps_sampled_before_learning_starts` steps.
     """
 

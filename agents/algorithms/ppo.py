@@ -49,7 +49,8 @@ class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
 
     Args of `training`, beside PPO's own:
         hidden: As in `NetworkConfig`.
-        no_choice_fraction: Share of the rows without a choice (one legal action) that the learner sees; batched runner only.
+        no_choice_fraction: Share of the rows without a choice (one legal action) that the learner sees; batched
+            runner only.
         memory: Size of what agents remember, in a recurrent unit behind the trunk; 0: nothing. Batched runner only.
     """
 

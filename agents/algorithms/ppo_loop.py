@@ -1,7 +1,7 @@
 """PPO with nothing around it: collect from a `World`, learn, again.
 
-No configuration, workers, metrics or checkpoints. It trains deviators against frozen policies, and it is the ceiling that any
-framework on this machine can be compared with.
+No configuration, workers, metrics or checkpoints. It trains deviators against frozen policies, and it is the ceiling
+that any framework on this machine can be compared with.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def collect(
         others: Plays all other agents; by default they do what nobody tells them.
 
     Returns:
-        For each trainee its rows: observation, action_mask, actions, logp, advantages (standardised) and targets; and the
+        For each trainee its rows: observation, action_mask, actions, logp, advantages (standardised) and targets; and
+            the
         mean reward of a trainee's agent in a slot.
     """
     histories: list[list[dict[str, Any]]] = [[] for _ in trainees]

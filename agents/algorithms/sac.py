@@ -39,13 +39,14 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
     """Configuration of SAC with exact masks.
 
     Args of `training`, beside SAC's own and those of `NetworkConfig`:
-        actor: `categorical`: probabilities of each part's choices, of which the joint choice is made, and exact expectations
-            over the joint choices (Christodoulou, "Soft actor-critic for discrete action settings", 2019). `box`: a number
-            in [-1, 1] for each choice of each part, of which the highest legal ones are played, and SAC for continuous
+        actor: `categorical`: probabilities of each part's choices, of which the joint choice is made, and exact
+            expectations over the joint choices (Christodoulou, "Soft actor-critic for discrete action settings",
+            2019). `box`: a number in [-1, 1] for each choice of each part, of which the highest legal ones are
+            played, and SAC for continuous
             actions. `diffusion`: as `categorical`, with preferences made by a `DiffusionActor` (D2SAC).
         denoising_steps: Of the diffusion.
-        target_entropy_fraction: Entropy that the temperature aims at, as a share of that of a uniform choice among the legal ones;
-            with `box`, the aim is minus one nat for each legal choice instead.
+        target_entropy_fraction: Entropy that the temperature aims at, as a share of that of a uniform choice among
+            the legal ones; with `box`, the aim is minus one nat for each legal choice instead.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:

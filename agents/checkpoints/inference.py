@@ -19,8 +19,8 @@ def decide(module: Any, batch: dict[str, Any], explore: bool = False) -> tuple[A
     Args:
         module: An RLModule. One that returns actions is taken at its word; of another, the distribution is asked.
         batch: With `Columns.OBS`, and `Columns.STATE_IN` for a module with a memory.
-        explore: Draw actions from the policy; otherwise the most likely ones are taken. A policy that is a value function has
-            nothing to draw from: its random choices are of training only.
+        explore: Draw actions from the policy; otherwise the most likely ones are taken. A policy that is a value
+            function has nothing to draw from: its random choices are of training only.
     """
     explore = explore and not isinstance(module, ONLY_VALUES)
     with torch.inference_mode():

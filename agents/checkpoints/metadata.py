@@ -17,7 +17,7 @@ MODULE = Path("learner_group") / "learner" / "rl_module"
 
 
 def describe_checkpoint(folder: Path, config: AlgorithmConfig, row: Mapping[str, Any] | None = None) -> None:
-    """Write what must be known to evaluate the checkpoint: algorithm, environment, policy of each agent, and how far it got.
+    """Write what must be known to evaluate a checkpoint: algorithm, environment, policies, and how far it got.
 
     Args:
         folder: The checkpoint.

@@ -34,8 +34,8 @@ class CheckpointPolicy:
         explore: Draw actions from the policy; otherwise the most likely ones are played.
         seed: Key of the draws.
 
-    Where every agent was trained with a policy of its own and there are more agents now, agent n of a role plays as agent
-    n modulo the number trained.
+    Where every agent was trained with a policy of its own and there are more agents now, agent n of a role plays as
+    agent n modulo the number trained.
 
     Raises:
         CheckpointError: if it cannot be read, or was trained on observations of another kind.

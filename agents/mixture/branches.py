@@ -43,7 +43,8 @@ class Branches(nn.Module):
 class HyperBranch(nn.Module):
     """A further branch whose weights a hypernetwork makes from the branches that a row does not use.
 
-    Every branch has a learned embedding; the mean of those not chosen makes the two layers of a bottleneck, so that rows with
+    Every branch has a learned embedding; the mean of those not chosen makes the two layers of a bottleneck, so that
+    rows with
     the same choice share one. Source: Zhao et al., "HyperMoE", ACL 2024, section 3.
 
     Args:

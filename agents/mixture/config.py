@@ -26,16 +26,16 @@ class MixtureConfig:
     top_k: int = 2
     """How many branches an input uses; `dense` uses all, `switch` one."""
     router_noise: float = 0.0
-    """Standard deviation of the noise on the router's scores while learning, in units that the router learns; 0: none."""
+    """Standard deviation of the noise on the router's scores while learning, in units that the router learns."""
     capacity: float = 0.0
     """Rows that a branch takes of a minibatch, in multiples of an even load; the rows of the lowest weight beyond it do
     without that branch. 0: no limit."""
     placement: str = "trunk"
-    """Where the branches sit: `trunk` (policy and value share them), or in the `policy`'s or the `value`'s own trunk, the
-    other then being a plain network."""
+    """Where the branches sit: `trunk` (policy and value share them), or in the trunk of the `policy` or of the `value`
+    alone; the other is then a plain network."""
     modality_sets: bool = False
-    """Whether every modality has a set of branches of its own; an input may use the sets of the modalities that it holds,
-    and any set if it holds none. Source: Han et al., "FuseMoE", NeurIPS 2024."""
+    """Whether every modality has a set of branches of its own. An input may use the sets of the modalities that it
+    holds, and any set if it holds none. Source: Han et al., "FuseMoE", NeurIPS 2024."""
     dense_equal: bool = False
     """Whether to build the control instead: one plain network with as many weights in place of the mixture."""
 

@@ -99,7 +99,7 @@ class Specialisation:
         self._rows.append((routing, labels_of(self.layout, observation, actions)))
 
     def report(self) -> dict[str, Any]:
-        """Everything as plain data: entropy, loads, dead branches, mutual information, and the shares they come from."""
+        """Everything as plain data: entropy, loads, dead branches, mutual information, and shares by label."""
         parts = zip(*((r.weights, r.probabilities, r.scores) for r, _ in self._rows), strict=True)
         routing = Routing(*(torch.cat(part) for part in parts))
         labels = {kind: torch.cat([labels[kind] for _, labels in self._rows]) for kind in self._rows[0][1]}
@@ -135,7 +135,7 @@ def _entropy_of(label: Tensor, count: int) -> float:
 
 
 def heat_map(report: Mapping[str, Any]) -> tuple[list[str], np.ndarray]:
-    """Rows of the picture: share of each branch in what a modality, category or expert gets; names and (rows, branches)."""
+    """Rows of the picture, by name: share of each branch in what a modality, category or expert gets."""
     names, rows = [], []
     for kind, table in report["shares"].items():
         for name, shares in table.items():

@@ -14,9 +14,10 @@ def layout_of(role: str, world: World) -> dict[str, Any]:
     """Where a role's observation tells of requests, and the names of what it tells.
 
     Returns:
-        `modalities`: columns (of the `observation` vector) in which a positive entry says that a modality is there, one list
-        for each; `categories`: first and last column of a device's category, `None` for providers; `names` of modalities,
-        categories and experts (places of a part, hosted ones first).
+        `modalities`: columns (of the `observation` vector) in which a positive entry says that a modality is there,
+            one list
+        for each; `categories`: first and last column of a device's category, `None` for providers; `names` of
+        modalities, categories and experts (places of a part, hosted ones first).
     """
     tables, params = world.tables, world.params
     field = slices(role, world.sizes)["category" if role == "device" else "demand"]

@@ -27,7 +27,7 @@ REPORT, PICTURE = "router.json", "router.png"
 
 
 def diagnose(policy: CheckpointPolicy, scenario: Scenario) -> dict[str, Any]:
-    """Play one episode in each of some worlds and report how every mixture routed what it saw: by module, empty without one.
+    """Play an episode in each of some worlds and report, by module, how its mixture routed what it saw.
 
     See `metrics.Specialisation.report` for what is in a report.
     """

@@ -1,17 +1,19 @@
 """Routers weigh the branches of a mixture.
 
-A router scores the branches, turns the scores into probabilities, and keeps some of them. The kinds, by name, differ in how
-they score (`Router.score`) and in what they keep:
+A router scores the branches, turns the scores into probabilities, and keeps some of them. The kinds, by name, differ
+in how they score (`Router.score`) and in what they keep:
 
-- `topk`: a linear score; the `top_k` largest probabilities are kept and renormalised. Noise may be added while learning.
-  Source: Shazeer et al., "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer", ICLR 2017.
+- `topk`: a linear score; the `top_k` largest probabilities are kept and renormalised. Noise may be added while
+  learning. Source: Shazeer et al., "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer",
+      ICLR 2017.
 - `dense`: a linear score; all branches are used.
-- `laplace`: the score is the negative distance to a centre of each branch; the rest as in `topk`. Source: Han et al., "FuseMoE:
-  mixture-of-experts transformers for fleximodal fusion", NeurIPS 2024.
-- `hyper`: as `topk`; the branches that are not chosen add what they know through a hypernetwork (`branches.HyperBranch`).
-  Source: Zhao et al., "HyperMoE: towards better mixture of experts via transferring among experts", ACL 2024.
-- `switch`: a linear score; the one branch of the highest probability, weighed by it. Source: Fedus, Zoph and Shazeer, "Switch
-  transformers", JMLR 2022.
+- `laplace`: the score is the negative distance to a centre of each branch; the rest as in `topk`. Source: Han et al.,
+  "FuseMoE: mixture-of-experts transformers for fleximodal fusion", NeurIPS 2024.
+- `hyper`: as `topk`; the branches that are not chosen add what they know through a hypernetwork
+  (`branches.HyperBranch`). Source: Zhao et al., "HyperMoE: towards better mixture of experts via transferring among
+  experts", ACL 2024.
+- `switch`: a linear score; the one branch of the highest probability, weighed by it. Source: Fedus, Zoph and Shazeer,
+  "Switch transformers", JMLR 2022.
 """
 
 from __future__ import annotations
@@ -124,7 +126,7 @@ def z_loss(scores: Tensor) -> Tensor:
 
 
 def load(weights: Tensor) -> Tensor:
-    """Share of the routed inputs that each branch carries, by weight where all are used: (branches,), without gradient."""
+    """Share of the inputs that each branch carries, by weight where all are used: (branches,), no gradient."""
     used = weights > 0
     carried = (weights if bool(used.all()) else used.float()).mean(dim=0)
     return (carried / carried.sum().clamp(min=1e-9)).detach()

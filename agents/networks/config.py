@@ -21,7 +21,7 @@ class NetworkConfig:
 
     @property
     def needs_worlds(self) -> str:
-        """Why it can be sampled by its `runner_class` only, on our environments; empty: RLlib's stock runner does too."""
+        """Why only its `runner_class` can sample it, on our environments; empty where RLlib's stock runner can."""
         return ""
 
     def _only_on_worlds(self) -> str:

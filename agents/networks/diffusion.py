@@ -1,11 +1,14 @@
 """A diffusion model as an actor: it turns noise into preferences step by step, given what an agent sees.
 
-Source: Du et al., "Diffusion-based reinforcement learning for edge-enabled AI-generated content services", IEEE Transactions on
-Mobile Computing 2024 (D2SAC), section 4; the chain is that of Ho, Jain and Abbeel, "Denoising diffusion probabilistic models",
-NeurIPS 2020, with the variance-preserving schedule of Song et al., "Score-based generative modeling", ICLR 2021.
+Source: Du et al., "Diffusion-based reinforcement learning for edge-enabled AI-generated content services", IEEE
+    Transactions on
+Mobile Computing 2024 (D2SAC), section 4; the chain is that of Ho, Jain and Abbeel, "Denoising diffusion probabilistic
+models", NeurIPS 2020, with the variance-preserving schedule of Song et al., "Score-based generative modeling", ICLR
+2021.
 
-The network guesses the clean preferences, not the noise. Both define the same chain (Ho et al., section 3.2), but a guess
-of the noise has to be divided by the little that is clean at first and clipped to some range, and no gradient passes what
+The network guesses the clean preferences, not the noise. Both define the same chain (Ho et al., section 3.2), but a
+guess of the noise has to be divided by the little that is clean at first and clipped to some range, and no gradient
+passes what
 is clipped: such an actor soon plays the same whatever it sees.
 """
 
@@ -52,7 +55,7 @@ class DiffusionActor(nn.Module):
         self.register_buffer("time", torch.cat([angle.sin(), angle.cos()], dim=-1), persistent=False)
 
     def forward(self, seen: Tensor, is_random: bool = True) -> Tensor:
-        """Preferences (batch, outputs) for what is seen (batch, inputs); from noise, or from its mean, zero, throughout."""
+        """Preferences (batch, outputs) for what is seen (batch, inputs); without noise if not random."""
         shape = (len(seen), self.outputs)
         x = torch.randn(shape) if is_random else torch.zeros(shape)
         for t in range(self.steps - 1, -1, -1):

@@ -26,7 +26,8 @@ def mask_logits(logits: Tensor, mask: Tensor) -> Tensor:
 class Categoricals(Distribution):  # type: ignore[misc]
     """Independent categorical parts of an action, from their logits side by side; made for speed.
 
-    Nothing is computed before it is asked for, and nothing twice: RLlib's own builds normalised `torch` distributions of
+    Nothing is computed before it is asked for, and nothing twice: RLlib's own builds normalised `torch` distributions
+        of
     every part at once, which takes longer than a small network's forward pass.
 
     Args:
@@ -51,8 +52,10 @@ class Categoricals(Distribution):  # type: ignore[misc]
     def sample(self, *, sample_shape: Any = None) -> Tensor:
         """Draw every part: (batch, parts), or (batch,) where flat.
 
-        Each choice gets an exponential variate divided by its probability, and the smallest one wins: so every choice is drawn
-        with its probability (the exponential form of the Gumbel-max trick). A choice of probability zero is never drawn.
+        Each choice gets an exponential variate divided by its probability, and the smallest one wins: so every choice
+            is drawn
+        with its probability (the exponential form of the Gumbel-max trick). A choice of probability zero is never
+        drawn.
         """
         return self._joined([(p / torch.empty_like(p).exponential_()).argmax(dim=-1) for p in self.probabilities])
 

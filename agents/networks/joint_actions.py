@@ -1,4 +1,4 @@
-"""Networks that weigh every combination of an action's parts: what they see, what is legal, and which combination is which."""
+"""Networks over every combination of an action's parts: what they see, what is legal, which is which."""
 
 from __future__ import annotations
 

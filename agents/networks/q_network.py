@@ -18,7 +18,8 @@ from .joint_actions import JointActionModule, network
 class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
     """Values of all joint choices, those of illegal ones at minus infinity.
 
-    Duelling: a value, and the advantage of each choice over the mean of the legal ones. Source: Wang et al., "Dueling network
+    Duelling: a value, and the advantage of each choice over the mean of the legal ones. Source: Wang et al., "Dueling
+        network
     architectures for deep reinforcement learning", ICML 2016, equation 9.
 
     Model config, beside that of `JointActionModule`:

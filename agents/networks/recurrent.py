@@ -19,7 +19,8 @@ MEMORY = "h"  # name of the state
 class RecurrentActorCritic(MixtureActorCritic):
     """`MixtureActorCritic` with a memory of what an agent saw before.
 
-    Takes single steps, observations (batch, ...), or sequences, (batch, slots, ...), with the state before the first slot and
+    Takes single steps, observations (batch, ...), or sequences, (batch, slots, ...), with the state before the first
+    slot and
     `RESTARTS`. Source of the unit: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
 
     Model config, beside that of `MixtureActorCritic`:

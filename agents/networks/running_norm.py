@@ -11,7 +11,8 @@ CLIP = 5.0  # standard deviations
 class RunningNorm(nn.Module):
     """Normalises each input by its running mean and variance.
 
-    Statistics are gathered from the rows the learner sees, until `rows` of them have passed; then they stay, so that later
+    Statistics are gathered from the rows the learner sees, until `rows` of them have passed; then they stay, so that
+    later
     updates compare policies on the same inputs. They are buffers: runners and checkpoints get them with the weights.
 
     Args:

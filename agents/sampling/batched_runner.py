@@ -103,7 +103,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         return [self._finish(rollout, steps)]
 
     def _begin(self, staggered: bool) -> None:
-        """Begin new episodes; staggered ones end at different times, so that every batch sees all parts of an episode."""
+        """Begin new episodes; staggered ones end at different times, so that batches hold all parts of episodes."""
         fresh = self._live is None
         self.world.reset(episode=0 if fresh else int(self.world.state.clock.episode.max()) + 1)
         self._is_whole = np.ones(self.num_envs, bool)
@@ -225,7 +225,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         return MultiAgentBatch(batches, env_steps=steps)
 
     def _rows_of(self, group: Group, rollout: Rollout) -> dict[str, Array]:
-        """What the algorithm learns from a group: here rows with advantages and value targets, of the agents that were there."""
+        """What is learned from a group: rows with advantages and value targets, of the agents that were there."""
         data = rollout.stacked(group)
         data.pop(Columns.VF_PREDS, None)
         values, following = self._value_estimates(group, rollout)

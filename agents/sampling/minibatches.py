@@ -13,8 +13,8 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 class Minibatches:
     """Minibatches in which every module's rows are covered exactly once an epoch.
 
-    RLlib's own iterator gives every module minibatches of the same size and repeats the smaller ones: with 16 devices and
-    4 providers the providers' rows would be used four times as often.
+    RLlib's own iterator gives every module minibatches of the same size and repeats the smaller ones: with 16 devices
+    and 4 providers the providers' rows would be used four times as often.
 
     Args:
         batch: Tensors by module and column; columns may be nested.

@@ -19,7 +19,8 @@ COLUMN = "column_"  # before the names of columns in a file
 class ReplayBuffer:
     """The newest transitions, drawn with a probability that grows with their temporal-difference errors.
 
-    A row is drawn with probability `p_i ** alpha / sum(p ** alpha)` and weighed by `(n * probability) ** -beta`, at most 1.
+    A row is drawn with probability `p_i ** alpha / sum(p ** alpha)` and weighed by `(n * probability) ** -beta`, at
+    most 1.
     Source: Schaul et al., "Prioritized experience replay", ICLR 2016, equations 1 and 2.
 
     Args:
@@ -83,8 +84,8 @@ class ReplayBuffer:
             about = json.loads(str(saved["about"]))
             if about["count"] > self.capacity:
                 raise ValueError(
-                    f"replay_buffer_config.capacity: {self.capacity} is below the {about['count']} rows in '{file}': leave "
-                    "it as it was, or begin a new run"
+                    f"replay_buffer_config.capacity: {self.capacity} is below the {about['count']} rows in '{file}': "
+                    "leave it as it was, or begin a new run"
                 )
             rows = {name.removeprefix(COLUMN): saved[name] for name in saved.files if name.startswith(COLUMN)}
             priorities = saved["priorities"]

@@ -16,7 +16,8 @@ def order_rows(
 ) -> dict[str, Array]:
     """Columns of all live rows, each stretch of an agent's life followed by what it saw last, if it goes on from there.
 
-    Such a bootstrap row is not learned from (`loss_mask` is false); its value is what the stretch before it is bootstrapped with.
+    Such a bootstrap row is not learned from (`loss_mask` is false); its value is what the stretch before it is
+    bootstrapped with.
 
     Args:
         data: (T, N, ...) columns of N agents, with `live`, `reward` and `terminated`.

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 class TrajectoryEnvRunner(BatchedEnvRunner):
-    """The batched runner whose batch holds the rows of each agent one after another, with what it saw where they are cut."""
+    """The batched runner whose batch holds each agent's rows in order, and what it saw where they are cut."""
 
     def _rows_of(self, group: Group, rollout: Rollout) -> dict[str, Array]:
         """Rows in the order that V-trace reads them (see `trajectories`)."""

@@ -37,7 +37,8 @@ def fill(
 ) -> list[Cell]:
     """Run the cells that have no result yet; returns those that failed.
 
-    Every cell is a process with one thread, so that its time does not depend on how many run beside it, if there is a core for
+    Every cell is a process with one thread, so that its time does not depend on how many run beside it, if there is a
+    core for
     each. After a kill the next call goes on where it was: finished cells are kept, begun ones continue from their last
     checkpoint.
 
@@ -119,8 +120,8 @@ def _log(cell: Cell, runs: Path) -> Path:
 def _line(cell: Cell, results: Path) -> str:
     result = json.loads(cell.result(results).read_text("utf-8"))
     return (
-        f"{cell.name} on {cell.env}, seed {cell.seed}: {result['normalised_score']:.3f} after {result['env_steps']:,} steps, "
-        f"{result['cpu_time_s']:.0f} CPU-seconds"
+        f"{cell.name} on {cell.env}, seed {cell.seed}: {result['normalised_score']:.3f} "
+        f"after {result['env_steps']:,} steps, {result['cpu_time_s']:.0f} CPU-seconds"
     )
 
 

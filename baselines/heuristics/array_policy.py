@@ -19,9 +19,9 @@ class ArrayPolicy:
     """Plays a world by what somebody else's function chooses.
 
     Args:
-        act: Takes observations, float32 `{role: (worlds, agents, entries)}`, and masks, int8 `{role: (worlds, agents, n)}`,
-            of the roles that act; returns actions, integers `{role: (worlds, agents, parts)}`, without the last axis where
-            there is one part. A role that it leaves out plays its defaults.
+        act: Takes observations, float32 `{role: (worlds, agents, entries)}`, and masks, int8 `{role: (worlds, agents,
+            n)}`, of the roles that act; returns actions, integers `{role: (worlds, agents, parts)}`, without the last
+            axis where there is one part. A role that it leaves out plays its defaults.
         name: How errors call it.
     """
 
@@ -54,13 +54,14 @@ class ArrayPolicy:
         given = np.asarray(chosen[role])
         if given.shape != shape or given.dtype.kind not in "iu":
             raise ValueError(
-                f"{self._name}: actions of {role}s are {given.dtype} of shape {given.shape}, expected integers of shape {shape}"
+                f"{self._name}: actions of {role}s are {given.dtype} of shape {given.shape}, "
+                f"expected integers of shape {shape}"
             )
         return spaces[role].to_world(given)
 
 
 def load_array_policy(reference: str) -> Any:
-    """The policy behind `module:name` or `file.py:name`: a class is made first, then its `act`, or it itself, is called."""
+    """The policy behind `module:name` or `file.py:name`: a class is made first; then `act`, or it, is called."""
     found = load_object(reference)
     made = found() if isinstance(found, type) else found
     act = getattr(made, "act", made)

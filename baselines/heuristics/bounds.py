@@ -20,7 +20,7 @@ GRID = tuple(product((0.05, 0.2, 0.5), (1.0, 1.5)))
 
 
 def score_of(world: World) -> NDArray[np.float64]:
-    """Rewards of the last slot, summed over the agents: (B,). Roles that do not act and scripted devices do not count."""
+    """Rewards of the last slot, summed over the agents: (B,); who does not decide does not count."""
     total = np.zeros(world.n_worlds)
     for role in ROLES:
         total += world.records(role).reward[:, : len(world.agents(role))].sum(axis=1)
@@ -30,8 +30,10 @@ def score_of(world: World) -> NDArray[np.float64]:
 class Assignment:
     """Every slot, all devices are assigned together, knowing recorded quality, work and channels, to the good of all.
 
-    What a slot leaves to the next is weighed by two numbers: a price of backlog and an eagerness to finish. Every episode
-    is played with each pair of `GRID` in copies of the world that share its future, and the best pair is kept: the bound
+    What a slot leaves to the next is weighed by two numbers: a price of backlog and an eagerness to finish. Every
+        episode
+    is played with each pair of `GRID` in copies of the world that share its future, and the best pair is kept: the
+        bound
     has hindsight. It relaxes what agents know, not what they can do within a slot; that no policy which looks farther
     ahead can exceed it is not proven. Providers keep their defaults.
     """
@@ -65,8 +67,8 @@ class Assignment:
 class Enumeration:
     """Exact upper bound where the future of a request can be enumerated: all choices until its deadline are tried.
 
-    Each candidate is played in a copy of the world that shares its future randomness, so the best one is what nobody can
-    beat. The number of candidates is (X + 1) times the power levels, to the power of the slots.
+    Each candidate is played in a copy of the world that shares its future randomness, so the best one is what nobody
+    can beat. The number of candidates is (X + 1) times the power levels, to the power of the slots.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """Expected and exact worth of placing a part, and the assignments built on it; compiled, over many worlds.
 
-`w`, `c` and `f` are as in the kernel: one world, the constants, the parameters. A plan is an array (U,) of places, with X for
+`w`, `c` and `f` are as in the kernel: one world, the constants, the parameters. A plan is an array (U,) of places,
+    with X for
 waiting.
 """
 
@@ -56,7 +57,8 @@ def plan_myopic(worlds: Worlds, c: Any, f: Params, plans: Ints, scratch: Scratch
 def plan_coordinated(worlds: Worlds, c: Any, f: Params, plans: Ints, scratch: Scratch, congestion: float) -> None:
     """The same knowledge for the good of all: devices choose one after another and see the choices before.
 
-    Backlog left behind has a price: `congestion`, credits a second. Where providers are agents too, payments stay within
+    Backlog left behind has a price: `congestion`, credits a second. Where providers are agents too, payments stay
+        within
     the game, so electricity counts instead.
     """
     backlog, users = scratch.backlog, scratch.users
@@ -119,7 +121,7 @@ def expected_worth(u: int, e: int, backlog: float, share: float, trial: Ints, w:
 
 @jit
 def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c: Any, f: Params) -> float:
-    """What a part on a host's expert is worth to all agents but the device: payment less electricity, less congestion."""
+    """What a part on a host's expert is worth to all others: payment less electricity, less congestion."""
     work, seconds = f.priors[f.category[w.devices[u].prompt], e].work, seconds_of(e, w, c, f)
     speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
     power_w = economics.compute_power_w(f.machines[e].power_w, speed)
@@ -178,8 +180,8 @@ def plan_clairvoyant(
     """Assign all devices of a slot together, knowing recorded quality, work and channels; maximise welfare.
 
     Starts from the devices' places in the order of service and improves one device after another until nothing changes,
-    or `sweeps` are done. `congestions` (B,) are the prices of a second of backlog left behind, credits; `eagerness` (B,)
-    how much more a part counts that brings a request nearer to its end (1: no more).
+    or `sweeps` are done. `congestions` (B,) are the prices of a second of backlog left behind, credits; `eagerness`
+    (B,) how much more a part counts that brings a request nearer to its end (1: no more).
     """
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
@@ -218,7 +220,7 @@ def improve(
 def slot_welfare(
     plan: Ints, scratch: Scratch, congestion: float, eagerness: float, w: Worlds, c: Any, f: Params
 ) -> float:
-    """What a plan is worth to all agents: value, energy, latency, electricity, penalties, and the backlog left behind."""
+    """What a plan is worth to all: value, energy, latency, electricity, penalties, backlog left behind."""
     backlog, users = scratch.backlog, scratch.users
     users[:] = 0.0
     for e in range(c.E):
@@ -286,8 +288,8 @@ def local_welfare(u: int, e: int, trial: Ints, eagerness: float, w: Worlds, c: A
 def part_value(u: int, e: int, latency_s: float, trial: Ints, eagerness: float, w: Worlds, c: Any, f: Params) -> float:
     """What a part adds to the value of its request, less the cost of its latency.
 
-    With n of K parts a request counts as (n / K) ** eagerness of its recorded worth, so that the additions sum to its value,
-    and what has been begun is finished first.
+    With n of K parts a request counts as (n / K) ** eagerness of its recorded worth, so that the additions sum to its
+    value, and what has been begun is finished first.
     """
     device, kind = w.devices[u], f.kinds[w.devices[u].kind]
     cost, limit_s = c.latency_weight * latency_s / kind.subtasks, kind.deadline_slots * c.slot_s

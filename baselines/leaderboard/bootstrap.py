@@ -1,10 +1,11 @@
 """Comparing algorithms over runs and environments by the estimators of rliable, on normalised scores.
 
-Source of all: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021. The package
+Source of all: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021.
+    The package
 `rliable` itself does not run with the versions used here: it needs a release of `arch` that fails with pandas 3.
 
-Scores are a list with an array (..., runs) for each environment: an algorithm may have another number of runs in each. Every
-estimator is over the last axis; the axes before it, as those of resamples, stay.
+Scores are a list with an array (..., runs) for each environment: an algorithm may have another number of runs in
+each. Every estimator is over the last axis; the axes before it, as those of resamples, stay.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def optimality_gap(scores: Scores, target: float = 1.0) -> Any:
 
 
 def probability_of_improvement(first: Scores, second: Scores) -> Any:
-    """Chance that a run of the first algorithm beats one of the second, averaged over environments; ties are half: (...)."""
+    """Chance that a run of the first beats one of the second, averaged over environments; ties are half: (...)."""
     chances = []
     for a, b in zip(first, second, strict=True):
         difference = np.asarray(a, float)[..., :, None] - np.asarray(b, float)[..., None, :]

@@ -114,7 +114,7 @@ class Leaderboard:
         return float(min(result["cpu_time_s"] for runs in chosen for result in runs))
 
     def runs_at(self, env: str, name: str, time_s: float) -> NDArray[np.float64]:
-        """Normalised score of every run after a processor time: that of the last checkpoint until then, 0 before the first."""
+        """Normalised score of every run after a processor time: of its last checkpoint until then, 0 before."""
         found = []
         for result in self.cells[env][name]:
             past = [point["normalised_score"] for point in result["curve"] if point["cpu_time_s"] <= time_s]

@@ -1,4 +1,4 @@
-"""Measure how fast environments and training run: every case in a process of its own, in turns, so that load hits all alike."""
+"""Measure speed: every case in a process of its own, in turns, so that other load hits all alike."""
 
 from __future__ import annotations
 

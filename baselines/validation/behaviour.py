@@ -1,4 +1,4 @@
-"""Checks of how an environment behaves: determinism, seeds, shared buffers, masks, and that everything has an effect."""
+"""Checks of behaviour: determinism, seeds, shared buffers, masks, and that everything has an effect."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def check_determinism(subject: EnvUnderTest) -> str:
             for part in ("observations", "rewards", "terminations", "truncations", "infos"):
                 if not same(getattr(first, part), getattr(second, part)):
                     raise Fault(
-                        f"step {t}: with the same seed and actions, {name} gives other {part}: draw all randomness from "
-                        "one generator that reset(seed=...) sets, and reset all state"
+                        f"step {t}: with the same seed and actions, {name} gives other {part}: draw all randomness "
+                        "from one generator that reset(seed=...) sets, and reset all state"
                     )
     return f"{len(subject.episode)} steps twice"
 
@@ -81,8 +81,8 @@ def check_masks(subject: EnvUnderTest) -> str:
             counts, flat = parts_of(space), np.asarray(mask).ravel()
             if len(flat) != sum(counts):
                 raise Fault(
-                    f"step {t}: the action mask of {agent!r} has {len(flat)} entries, {space} needs {sum(counts)} (the parts "
-                    "side by side)"
+                    f"step {t}: the action mask of {agent!r} has {len(flat)} entries, {space} needs {sum(counts)} (the "
+                    "parts side by side)"
                 )
             for i, part in enumerate(np.split(flat, np.cumsum(counts)[:-1])):
                 if not part.any():
@@ -99,8 +99,9 @@ def check_actions_matter(subject: EnvUnderTest) -> str:
             tried += 1
             if counts[part] > 1 and not any(_moves(subject, agent, part, counts) for agent in kind):
                 raise Fault(
-                    f"part {part} of {kind[0]!r}'s action ({counts[part]} choices) changes no observation and no reward "
-                    f"within {LOOK_AHEAD} steps, or never has a second legal choice: give it an effect or drop it"
+                    f"part {part} of {kind[0]!r}'s action ({counts[part]} choices) changes no observation and no "
+                    f"reward within {LOOK_AHEAD} steps, or never has a second legal choice: give it an "
+                    "effect or drop it"
                 )
     return f"{tried} parts" if tried else "continuous actions are not tried"
 

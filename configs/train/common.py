@@ -1,8 +1,9 @@
 """What the presets share: environment, rewards, budget, batches, rates. A preset adds its algorithm to this.
 
-Every preset is a function of the environment: `rllib train file configs/train/ppo.py --env edge_experts/mixed-v0`. Settings
-were chosen on text-v0's training episodes and are the same everywhere, but for what the length of an episode demands. All
-agents are paid the mean reward (`rewards.team` = 1), so that they work for the welfare that they are scored by.
+Every preset is a function of the environment: `rllib train file configs/train/ppo.py --env edge_experts/mixed-v0`.
+    Settings
+were chosen on text-v0's training episodes and are the same everywhere, but for what the length of an episode demands.
+All agents are paid the mean reward (`rewards.team` = 1), so that they work for the welfare that they are scored by.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def ppo(config: Any, env: str) -> Any:
 
 
 def asynchronous(config: Any, env: str) -> Any:
-    """Settings of APPO and IMPALA: they learn, beside the sampling, from 4 worlds for 16 slots, or from 32 short episodes."""
+    """Settings of APPO and IMPALA: they learn from 4 worlds for 16 slots, or from 32 short episodes."""
     slots, worlds = (16, 4) if discount(env) < 1 else (4, 32)
     place(config, env, worlds)
     config.learners(num_learners=0)  # a thread of this process

@@ -18,9 +18,9 @@ from .spaces import AgentSpaces
 class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
     """A market in turns: agents are asked in the order of `agents`, and the slot is played after the last of them.
 
-    Spaces, rewards, episode end and info are those of `EdgeEnv`; all agents act on what they saw at the slot's beginning,
-    so that asking in turn changes nothing. Rewards come with the last turn of a slot. An agent whose episode has ended is
-    asked once more and must answer `None`.
+    Spaces, rewards, episode end and info are those of `EdgeEnv`; all agents act on what they saw at the slot's
+    beginning, so that asking in turn changes nothing. Rewards come with the last turn of a slot. An agent whose
+    episode has ended is asked once more and must answer `None`.
 
     Arguments and errors as `EdgeEnv`.
 

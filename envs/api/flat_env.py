@@ -20,12 +20,15 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     """A market whose observations are one `Box` each and whose actions are a single `Discrete` or a `Box`.
 
     Observation space:
-        `Box`: the observation of `EdgeEnv`, then its action mask, that of the joint choices where actions are discrete. The
+        `Box`: the observation of `EdgeEnv`, then its action mask, that of the joint choices where actions are
+            discrete. The
         mask is in `info["action_mask"]` too.
 
     Action space:
-        `discrete`: one choice among all combinations of the parts, the last part running fastest; a combination that is not
-        legal means *wait* or *keep*. `box`: a number in [-1, 1] for every choice of every part; each part plays its legal
+        `discrete`: one choice among all combinations of the parts, the last part running fastest; a combination that
+            is not
+        legal means *wait* or *keep*. `box`: a number in [-1, 1] for every choice of every part; each part plays its
+            legal
         choice of the highest number, so that nothing illegal can be played.
 
     Rewards, episode end and arguments are those of `EdgeEnv`, and:

@@ -1,4 +1,4 @@
-"""How observations and actions look as plain vectors and one plain action: for `FlatEnv`, and for networks that learned there."""
+"""Observations as plain vectors, actions as one choice or one vector: of `FlatEnv`, and of what learned there."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class FlatForm:
 
     Args:
         spaces: Of the role.
-        kind: `discrete`: one choice among all combinations of the parts, the last part running fastest; `box`: a number in
-            [-1, 1] for every choice of every part.
+        kind: `discrete`: one choice among all combinations of the parts, the last part running fastest; `box`: a
+            number in [-1, 1] for every choice of every part.
 
     Attributes:
         observation: Box: the observation, then the mask.
@@ -54,8 +54,10 @@ class FlatForm:
         """What flat actions mean, as agents play them in `EdgeEnv`.
 
         Args:
-            chosen: (...) integers, or (..., mask_size) numbers, of which each part plays its legal choice of the highest.
-            mask: That of the parts, side by side. A discrete choice that is not legal stays so, and means *wait* or *keep*.
+            chosen: (...) integers, or (..., mask_size) numbers, of which each part plays its legal choice of the
+                highest.
+            mask: That of the parts, side by side. A discrete choice that is not legal stays so, and means *wait* or
+                *keep*.
         """
         if self.kind == "discrete":
             picks = np.stack(np.unravel_index(np.asarray(chosen, np.int64), tuple(self._counts)), axis=-1)

@@ -31,14 +31,15 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         and, to the letter, in `kernel.step_world`.
 
     Action space:
-        As `edge_experts.envs.sim.spec.ACTION_PARTS`: a device chooses an expert and a transmit-power level, a provider a
-        price level, a speed level, a bandwidth policy, an expert to load, how many views it renders and a transmit power.
-        Parts with one choice are left out.
+        As `edge_experts.envs.sim.spec.ACTION_PARTS`: a device chooses an expert and a transmit-power level, a
+            provider a
+        price level, a speed level, a bandwidth policy, an expert to load, how many views it renders and a transmit
+        power. Parts with one choice are left out.
 
     Observation space:
         `{"observation": Box, "action_mask": MultiBinary}`, as `edge_experts.envs.sim.spec.OBS_FIELDS`.
-        `edge-experts describe ID` prints both tables with their sizes. A masked action that is played all the same means
-        *wait* (device) or *keep* (provider) and sets `info["invalid"]`.
+        `edge-experts describe ID` prints both tables with their sizes. A masked action that is played all the same
+        means *wait* (device) or *keep* (provider) and sets `info["invalid"]`.
 
     Starting state:
         Devices and providers at random places, empty queues, every provider's first experts loaded, defaults in force.
@@ -59,8 +60,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         overrides: Dotted scenario fields to change, as `{"devices.count": 32}`.
         seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
-        render_mode: `"human"` (a window, drawn anew after every slot), `"rgb_array"` (both need `edge-experts[plot]`) or
-            `"ansi"`.
+        render_mode: `"human"` (a window, drawn anew after every slot), `"rgb_array"` (both need `edge-experts[plot]`)
+            or `"ansi"`.
 
     Raises:
         ScenarioError: if the scenario is not valid.

@@ -28,7 +28,8 @@ def play_episodes(world: World, policy: Policy) -> Iterator[NDArray[np.bool_]]:
     """Play one episode in every world, from a reset on.
 
     Yields:
-        After every slot, which worlds were still in their episode while it was played: (B,) bool. What happened stands in
+        After every slot, which worlds were still in their episode while it was played: (B,) bool. What happened
+            stands in
         `world.state`; a world whose episode is over plays on, and is not to be counted.
     """
     world.reset()

@@ -17,7 +17,8 @@ from .policy import GateFollowers, Policy
 class SingleAgentEnv(gymnasium.Env[Observation, Any]):
     """One agent of a scenario as a Gymnasium environment.
 
-    Spaces, rewards, episode end and info are those of the agent in `EdgeEnv`. The other agents are played by `partners`.
+    Spaces, rewards, episode end and info are those of the agent in `EdgeEnv`. The other agents are played by
+    `partners`.
 
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
@@ -47,8 +48,8 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         known = self.env.possible_agents
         if agent is None and len(known) != 1:
             raise ScenarioError(
-                f"agent: {self.env.scenario.id} has {len(known)} agents, a Gymnasium environment has one: name the one to "
-                f'play, as agent="{known[-1]}", or use pettingzoo.make("parallel", id)'
+                f"agent: {self.env.scenario.id} has {len(known)} agents, a Gymnasium environment has one: name the one "
+                f'to play, as agent="{known[-1]}", or use pettingzoo.make("parallel", id)'
             )
         if agent is not None and agent not in known:
             raise ScenarioError(f"agent: '{agent}' is not one of {', '.join(known)}")

@@ -119,5 +119,5 @@ class RoleSpaces:
 
 @cache
 def role_spaces(role: str, sizes: Sizes) -> RoleSpaces:
-    """The spaces of a role, made once, for policies, which ask in every slot; not to draw from: all share their generators."""
+    """The spaces of a role, made once, for policies, which ask in every slot; not to draw from."""
     return RoleSpaces(role, sizes)

@@ -44,8 +44,8 @@ class AgentBatch:
         rewards: (N,) float32, credits.
         terminals: (N,) bool: the agent left, or the episode really ended.
         truncations: (N,) bool: the episode was cut.
-        masks: (N,) bool: the agent is there. Rows of absent agents are zero and their actions are ignored, as are those of
-            devices that follow the scenario's script.
+        masks: (N,) bool: the agent is there. Rows of absent agents are zero and their actions are ignored, as are
+            those of devices that follow the scenario's script.
         final_observations: (N, D) float32, valid where `terminals` or `truncations`.
         final_action_masks: (N, M) int8, likewise.
 
@@ -58,7 +58,8 @@ class AgentBatch:
         >>> observations, infos = batch.reset(seed=7)
         >>> observations.shape
         (64, 69)
-        >>> observations, rewards, terminals, truncations, infos = batch.step(batch.sample_actions(np.random.default_rng(0)))
+        >>> observations, rewards, terminals, truncations, infos =
+        batch.step(batch.sample_actions(np.random.default_rng(0)))
     """
 
     def __init__(
@@ -150,8 +151,8 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
     """The agents of one role in many worlds as a Gymnasium vector environment, one sub-environment an agent.
 
     Spaces, rewards and episode ends are those of `EdgeEnv`. Episodes begin anew in the step in which they end
-    (`AutoresetMode.SAME_STEP`): `infos["final_obs"]` holds what was seen last. `infos["present"]` tells which agents are
-    there; the rows of the others are idle until the next episode of their world.
+    (`AutoresetMode.SAME_STEP`): `infos["final_obs"]` holds what was seen last. `infos["present"]` tells which agents
+    are there; the rows of the others are idle until the next episode of their world.
 
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.

@@ -23,8 +23,8 @@ def check_folder(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A name to write a file or a folder under, which takes the place of `path` when the block ends.
 
-    If the block fails, what it wrote is removed and `path` stays as it was. The name has the ending of `path`, by which many
-    writers choose a format.
+    If the block fails, what it wrote is removed and `path` stays as it was. The name has the ending of `path`, by
+    which many writers choose a format.
 
     Raises:
         ValueError: if the folder of `path` does not exist.

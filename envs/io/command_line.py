@@ -44,7 +44,7 @@ def positive(text: str) -> float:
 
 
 def new_file(*endings: str) -> Callable[[str], Path]:
-    """The kind of an option that takes a file to write: its folder must exist, and its ending be one of these, if any."""
+    """The kind of an option that takes a file to write, in a folder that exists, with one of these endings."""
 
     def path(text: str) -> Path:
         found = Path(text)

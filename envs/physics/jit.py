@@ -1,6 +1,7 @@
 """How kernel functions are compiled: numba, cached on disk, bit-exact (no fast-math), free of the GIL.
 
-Kernels allocate nothing: what they need stands in the world's own buffers. So they are compiled without numba's reference
+Kernels allocate nothing: what they need stands in the world's own buffers. So they are compiled without numba's
+    reference
 counting, whose atomic increments would otherwise take half of the time.
 """
 

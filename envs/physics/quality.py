@@ -1,7 +1,7 @@
 """What a composed request is worth, in [0, 1].
 
-A rule sees the experts that were chosen for the parts, of which the first `n` count, and the figures of all X experts for
-the request's prompt: recorded quality, work of a part, recorded aspects, the gate's readings.
+A rule sees the experts that were chosen for the parts, of which the first `n` count, and the figures of all X experts
+for the request's prompt: recorded quality, work of a part, recorded aspects, the gate's readings.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def compose_text(experts: Any, n: int, quality: Any, work: Any, coherence: float
 
 @formula
 def compose_video(experts: Any, n: int, quality: Any, aspects: Any) -> float:
-    """Video: the mean of the scenes' recorded quality; each change of expert between neighbouring scenes multiplies by the
+    """Video: the mean of the scenes' recorded quality; each change of expert between neighbours multiplies by the
     recorded temporal consistency of both.
 
     Args:

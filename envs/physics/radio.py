@@ -56,7 +56,7 @@ def autoregress(previous: float, noise: float, correlation: float) -> float:
 
 @formula
 def gain_db(loss_db: float, shadow: float, line_of_sight: bool, re: float, im: float) -> float:
-    """Power gain of a link in dB: path loss, shadowing of unit variance, Rayleigh fading of unit-variance components."""
+    """Power gain of a link in dB: path loss, shadowing and Rayleigh fading, both from unit-variance variates."""
     shadow_db = shadow * (SHADOW_LOS_DB if line_of_sight else SHADOW_NLOS_DB)
     return 10.0 * log10(0.5 * (re * re + im * im)) - loss_db - shadow_db
 

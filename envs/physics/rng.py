@@ -1,7 +1,7 @@
 """One counter-based random stream per world: Philox4x32-10.
 
-A draw is a pure function of (seed, world, episode, slot, concern, index). Nothing is consumed, so the order in which draws
-are made, the number of worlds beside this one and the number of threads change nothing.
+A draw is a pure function of (seed, world, episode, slot, concern, index). Nothing is consumed, so the order in which
+draws are made, the number of worlds beside this one and the number of threads change nothing.
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """

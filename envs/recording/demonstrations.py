@@ -33,7 +33,8 @@ class DemonstrationError(ValueError):
 class Demonstrations:
     """Gathers one episode of every world, for each acting role a row for each agent and slot that it is there.
 
-    Columns: `episode`, `agent`, `slot`, `observation` (entries), `action_mask` (choices), `action` (parts, as agents play
+    Columns: `episode`, `agent`, `slot`, `observation` (entries), `action_mask` (choices), `action` (parts, as agents
+        play
     them), `reward`, `terminated`, `truncated`; rows are ordered by episode, agent and slot.
 
     Args:
@@ -155,7 +156,8 @@ def _open(folder: str | Path, role: str, reader: str) -> Any:
     file = Path(folder) / f"{role}.parquet"
     if not file.is_file():
         raise DemonstrationError(
-            f"demonstrations: there is no file '{file}'; make it with: edge-experts demonstrate POLICY --env ID --save {folder}"
+            f"demonstrations: there is no file '{file}'; make it with: edge-experts demonstrate POLICY --env ID "
+            f"--save {folder}"
         )
     try:
         found = getattr(parquet, reader)(file)

@@ -1,4 +1,4 @@
-"""The numbers of a scenario that the kernel reads: one record of scalars, so that one compiled kernel serves every size."""
+"""The numbers of a scenario that the kernel reads: one record, so that one compiled kernel serves every size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COPIED = {
     "rewards": "energy_weight latency_weight team",
     "events": "outage_slot price_factor",
 }
-"""By section of the scenario: the fields that the kernel reads as they are, under the same names and with their units."""
+"""By section of the scenario: the fields that the kernel reads as they are, under the same names."""
 
 DERIVED = (
     ("P U E X C loads seed", int),  # sizes, see `spec.Sizes`; key of the random stream

@@ -28,8 +28,8 @@ def load_params(scenario: Scenario) -> tuple[Params, tuple[QualityTable, ...]]:
 
     Raises:
         TableError: if a table is not valid.
-        ScenarioError: if the scenario names an expert or a model that is not known, or an expert whose memory no provider
-            has.
+        ScenarioError: if the scenario names an expert or a model that is not known, or an expert whose memory no
+            provider has.
     """
     machines, tables = _load_tables(
         stamped(scenario.tables.experts), tuple(stamped(name) for name in scenario.quality_tables)

@@ -1,4 +1,4 @@
-"""Models from outside: quality rules, arrival processes, mobility and channel models of your own, compiled into the kernel.
+"""Models of your own, compiled into the kernel: quality rules, arrival processes, mobility and channel models.
 
 A model is a plain function of numbers (and, for a quality rule, of arrays) in the part of Python that numba compiles. A
 scenario names it by the name it was registered with, or as `module:function` or `file.py:function`, which also works in
@@ -111,11 +111,11 @@ _registered: dict[str, dict[str, Model]] = {slot: {} for slot in SLOTS}
 def quality_rule(name: str, aspects: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Register what a composed request is worth.
 
-    The function is called as `(experts, n, quality, work, aspects, gate, coherence, temperature)` and returns a number in
-    [0, 1]: `experts` (K,) int64 holds the choices, of which the first `n` count; `quality`, `work` and `gate` (X,) are
-    the recorded quality, the work of a part and the gate's reading of every expert; `aspects` (X, A) the recorded columns
-    named here; `coherence` and `temperature` the scenario's. It is also asked for the value of a request that is not
-    complete yet.
+    The function is called as `(experts, n, quality, work, aspects, gate, coherence, temperature)` and returns a
+    number in [0, 1]: `experts` (K,) int64 holds the choices, of which the first `n` count; `quality`, `work` and
+    `gate` (X,) are the recorded quality, the work of a part and the gate's reading of every expert; `aspects` (X, A)
+    the recorded columns named here; `coherence` and `temperature` the scenario's. It is also asked for the value of a
+    request that is not complete yet.
 
     Args:
         name: How `requests.rule` names it.

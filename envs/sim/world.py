@@ -248,7 +248,7 @@ class World:
         return self._defaults[role].copy()
 
     def records(self, role: str) -> Any:
-        """State and last outcome of all devices or providers: (B, n) records, see `state.DEVICE` and `state.PROVIDER`."""
+        """State and last outcome of all devices or providers: (B, n) records, `state.DEVICE` or `state.PROVIDER`."""
         return self.state.devices if role == "device" else self.state.providers
 
     def agents(self, role: str) -> list[str]:

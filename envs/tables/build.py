@@ -1,7 +1,7 @@
 """Build the shipped quality tables and arrival traces from a folder of recorded figures.
 
-Run `python -m edge_experts.envs.tables.build FIGURES [OUT]`. Nothing at run time needs this script: the tables it writes are
-part of the package. `experts.csv` comes from `build_experts.py`.
+Run `python -m edge_experts.envs.tables.build FIGURES [OUT]`. Nothing at run time needs this script: the tables it
+writes are part of the package. `experts.csv` comes from `build_experts.py`.
 """
 
 from __future__ import annotations

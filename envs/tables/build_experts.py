@@ -1,7 +1,7 @@
 """Build `experts.csv`: sizes, speeds, power and prices of the edge experts, each value with its source.
 
-Run `python -m edge_experts.envs.tables.build_experts [OUT]`. A source that begins with `modelled` marks a value that was
-computed or assumed here, with the rule behind it.
+Run `python -m edge_experts.envs.tables.build_experts [OUT]`. A source that begins with `modelled` marks a value that
+was computed or assumed here, with the rule behind it.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class Expert:
         name: As in the quality tables.
         modality: `text`, `video` or `object3d`.
         unit: What one unit of work is (`token`, `clip`, `asset`).
-        host_class: `edge` (occupies the host's memory), `cloud` (always available, behind the backhaul) or `device` (compact
-            enough for a user's device; a host can run it too).
+        host_class: `edge` (occupies the host's memory), `cloud` (always available, behind the backhaul) or `device`
+            (compact enough for a user's device; a host can run it too).
         reference_device: The machine that `seconds_per_unit` and `power_w` refer to.
         parameters: Number of weights; NaN where it was never published.
         memory_gb: Memory the loaded expert occupies at its edge host, in gigabytes; 0 for a cloud expert.
@@ -40,7 +40,8 @@ class Expert:
         price_usd_per_unit: List price per unit of work, in US dollars.
         base: The expert that it was compressed from, whose recorded scores it shares; empty: none.
         quality_factor: What compression leaves of the recorded quality.
-        hallucination_rate: Share of answers that claim what their context does not bear; NaN where it was not published.
+        hallucination_rate: Share of answers that claim what their context does not bear; NaN where it was not
+            published.
         sources: For each numeric column, where the value comes from, or why it is modelled.
     """
 

@@ -62,10 +62,10 @@ class QualityTable:
         """Read and validate a quality table.
 
         Args:
-            path: A CSV or Parquet file, or the name of a shipped table (`text`, `video`, `object3d`). Columns: `prompt`,
-                `category`, `expert`, `quality` in [0, 1], `output_bits`, `work_units`, `n_ratings`, and any further
-                dimension in [0, 1]. An optional sidecar `<name>.yaml` states `modality`, `scale`, `status` per column
-                and `sha256`.
+            path: A CSV or Parquet file, or the name of a shipped table (`text`, `video`, `object3d`). Columns:
+                `prompt`, `category`, `expert`, `quality` in [0, 1], `output_bits`, `work_units`, `n_ratings`, and any
+                further dimension in [0, 1]. An optional sidecar `<name>.yaml` states `modality`, `scale`, `status`
+                per column and `sha256`.
             experts: The experts that may appear; the shipped ones by default.
 
         Raises:
@@ -124,8 +124,8 @@ class QualityTable:
     def split(self, name: str) -> NDArray[np.int64]:
         """Row indices of a split: `train` (80 %), `heldout` (20 %) or `all`, ascending.
 
-        Prompts are ranked by a SHA-256 of their identity within each category, so that a prompt never changes sides when
-        rows are reordered, and both sides hold the same share of each category.
+        Prompts are ranked by a SHA-256 of their identity within each category, so that a prompt never changes sides
+        when rows are reordered, and both sides hold the same share of each category.
         """
         if name not in SPLITS:
             raise ValueError(f"split: '{name}' is not one of {', '.join(SPLITS)}")

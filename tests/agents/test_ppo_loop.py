@@ -54,7 +54,7 @@ def test_rows_are_of_agents_that_are_there_and_have_a_choice() -> None:
 
 
 def test_a_cut_episode_is_valued_by_what_was_seen_last() -> None:
-    """With gamma 1, lambda 0 and zero reward, a target is the value of what follows: of the old episode where it was cut."""
+    """With gamma 1, lambda 0 and no reward, a target is the value of what follows, of the old episode where cut."""
     world = World("text-v0", 2, seed=3, overrides={"episode.slots": 4})
     world.reset()
     mine = trainee(world)

@@ -1,6 +1,7 @@
 """Devices move, and their links change with them.
 
-The loops over links run over plain arrays and call nothing but arithmetic, so that they are compiled to vector instructions.
+The loops over links run over plain arrays and call nothing but arithmetic, so that they are compiled to vector
+instructions.
 """
 
 from __future__ import annotations

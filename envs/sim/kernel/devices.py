@@ -149,7 +149,7 @@ def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any, f: 
 
 @jit
 def backhaul_s(u: int, e: int, bits: float, w: Worlds, c: Any, f: Params) -> float:
-    """Seconds on the backhaul: to the cloud and back, from the serving provider, and with the parts so far to another host."""
+    """Seconds on the backhaul: to the cloud and back, from the serving provider, with earlier parts to another host."""
     device = w.devices[u]
     seconds = 0.0
     if f.machines[e].is_cloud:

@@ -32,7 +32,7 @@ def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
 
 @jit
 def place_provider(p: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """A provider stands at random, or at the roadside, and loads its experts in the order of the list while memory lasts."""
+    """A provider stands at random, or at the roadside, and loads its experts in order while memory lasts."""
     provider = w.providers[p]
     x, y, _, _ = rng.uniforms(key, rng.PLACE, c.U + p)
     provider.x_m, provider.y_m = x * c.area_m, y * c.area_m

@@ -134,7 +134,7 @@ def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any
 
 @jit
 def mask_device(u: int, board: Board, w: Worlds, c: Any, f: Params, mask: Any) -> None:
-    """Legal experts, then legal power levels; *wait* is all there is without a request. As `rules.may_place`, in bulk."""
+    """Legal experts, then legal power levels; only *wait* without a request. As `rules.may_place`, in bulk."""
     can_place = False
     if may_act(u, w):
         for e in range(c.E):

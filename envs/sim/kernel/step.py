@@ -1,7 +1,7 @@
 """One slot of one world, told in the order it happens, and the loop over worlds.
 
-Throughout, `w` is one world (a row of `state.Worlds`), `c` the constants and `f` the parameters. All randomness is a pure
-function of the slot's key (see `rng`), so worlds never touch one another.
+Throughout, `w` is one world (a row of `state.Worlds`), `c` the constants and `f` the parameters. All randomness is a
+pure function of the slot's key (see `rng`), so worlds never touch one another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def step_worlds(
     views: Any,
     final_views: Any,
 ) -> None:
-    """Advance the worlds `first` to `last - 1` by one slot; where an episode ends, keep its last views and begin the next.
+    """Advance the worlds `first` to `last - 1` by one slot.
+
+    Where an episode ends, its last views are kept and the next one begins.
 
     Args:
         first: Where to begin.
@@ -117,7 +119,8 @@ def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
 def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """One slot: devices choose, the air is shared, experts serve, providers steer, and the world moves on.
 
-    Providers decide together with the devices, but what they decide holds from the next slot on: what devices were shown
+    Providers decide together with the devices, but what they decide holds from the next slot on: what devices were
+        shown
     is what they get and what they pay.
     """
     begin_slot(w, c)
