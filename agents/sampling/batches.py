@@ -73,8 +73,8 @@ def thinned(masks: Array, nvec: Array, share: float, rng: np.random.Generator) -
     Where one action is legal its probability is 1, so the row cannot teach the policy; the value function, which also
     passes through such rows, needs few of them.
     """
-    forced = masks.reshape(-1, masks.shape[-1]).sum(axis=-1) == len(nvec)
-    return ~forced | (rng.random(len(forced)) < share)
+    without_choice = masks.reshape(-1, masks.shape[-1]).sum(axis=-1) == len(nvec)
+    return ~without_choice | (rng.random(len(without_choice)) < share)
 
 
 def as_sequences(data: dict[str, Array], ends: Array, counts: Array) -> dict[str, Array]:

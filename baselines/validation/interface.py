@@ -158,8 +158,7 @@ def check_end(subject: EnvUnderTest) -> str:
     if len(set(lengths)) == 1 and lengths[0][1] and lengths[0][0] >= 10 and lengths[0][0] == len(subject.episode) - 1:
         raise Fault(
             f"every episode ends after exactly {lengths[0][0]} steps by termination: a time limit should set "
-            "truncations, "
-            "learners take the value of the last state as 0"
+            "truncations, or learners take the value of the last state as 0"
         )
     return f"{len(subject.episode) - 1} steps"
 

@@ -1,4 +1,4 @@
-"""Policies: whoever plays the agents of worlds, and the loop that lets them."""
+"""Policies play the agents of worlds; the loop that plays whole episodes."""
 
 from __future__ import annotations
 

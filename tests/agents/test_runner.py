@@ -153,7 +153,7 @@ def test_recurrent_modules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_trajectories_are_in_order_and_closed_by_what_was_seen_last() -> None:
-    """Every stretch of an agent's life is in order of time, and followed by its closing row where it goes on."""
+    """Every stretch of an agent's life is in order of time, and followed by its bootstrap row where it goes on."""
     from edge_experts.agents.sampling.sequences import order_rows
 
     rng = np.random.default_rng(0)
@@ -169,14 +169,14 @@ def test_trajectories_are_in_order_and_closed_by_what_was_seen_last() -> None:
         "reward": rng.random((T, N)).astype(np.float32),
         "terminated": np.zeros((T, N), bool),
     }
-    closing = []
+    bootstrap = []
     for t in range(T):
         agents = np.flatnonzero(truncated[t])
         seen = {"observation": 1000.0 + t * N + agents[:, None], "action_mask": data["action_mask"][t, agents]}
-        closing.append(
+        bootstrap.append(
             (t, agents, {"observation": seen["observation"].astype(np.float32), "action_mask": seen["action_mask"]})
         )
-    rows = order_rows(data, closing, np.array([2, 2]))
+    rows = order_rows(data, bootstrap, np.array([2, 2]))
     expected, learned = [], []
     for n in range(N):
         for t in range(T):
@@ -208,10 +208,10 @@ def test_vtrace_batches_bootstrap_from_the_true_last_observation(algo: str) -> N
 
     sampler._play = noting
     rows = sampler.sample(num_timesteps=4 * 10)[0].policy_batches["device"]
-    closing = rows[Columns.OBS]["observation"][~rows[Columns.LOSS_MASK]]
-    assert len(finals) == 1 and len(closing) > len(finals[0])
+    bootstrap = rows[Columns.OBS]["observation"][~rows[Columns.LOSS_MASK]]
+    assert len(finals) == 1 and len(bootstrap) > len(finals[0])
     for last in finals[0]:
-        assert (closing == last).all(axis=1).any()
+        assert (bootstrap == last).all(axis=1).any()
     # what is behind a leave is never bootstrapped
     left = np.flatnonzero(rows[Columns.TERMINATEDS])
     assert len(left) > 0 and rows[Columns.LOSS_MASK][np.minimum(left + 1, len(rows[Columns.LOSS_MASK]) - 1)].all()
