@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from edge_experts.envs import World
+from edge_experts.envs.sim.state import arrays
 
 
 def runner(
@@ -73,3 +79,14 @@ def waiting(seconds: float) -> Any:
 def broken() -> Any:
     """Nothing that can be stepped."""
     raise OSError("no such device")
+
+
+def rollout_digest(world: World, slots: int, rng: np.random.Generator, row: int) -> str:
+    """SHA-256 of every byte of one world's state and views over a rollout of random legal actions."""
+    sha = hashlib.sha256()
+    world.reset()
+    for _ in range(slots):
+        world.step(*world.sample_actions(rng))
+        for array in (*arrays(world.state), *world.views):
+            sha.update(array[row].tobytes())
+    return sha.hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import rollout_digest
+from building import rollout_digest
 
 from edge_experts.envs import World, shipped_ids
 from edge_experts.envs.sim.spec import OBS_FIELDS, observation_size, slices
@@ -63,7 +63,7 @@ def test_threads_change_nothing(rng: np.random.Generator) -> None:
 
 ROLLOUT = """
 import sys, hashlib, numpy as np
-from conftest import rollout_digest
+from building import rollout_digest
 from edge_experts.envs import World
 world = World("text-v0", n_worlds=3, seed=42, overrides={"devices.churn": 0.05})
 print(rollout_digest(world, 250, np.random.default_rng(1), 2))
