@@ -184,8 +184,8 @@ class Scenario:
         return replace(self.requests, **own)  # type: ignore[type-var]
 
     def acts(self, role: str) -> bool:
-        """Whether the agents of a role (`device`, `provider`) decide for themselves."""
-        return self.devices.act if role == "device" else self.providers.act
+        """Whether the agents of a role (`user`, `provider`) decide for themselves."""
+        return self.devices.act if role == "user" else self.providers.act
 
     def replace(self, overrides: Mapping[str, Any]) -> Scenario:
         """A copy with some fields changed.

@@ -27,8 +27,8 @@ class Episode:
     """Time limit in slots; reaching it truncates."""
     slot_s: Positive = 5.0
     """Length of a slot, seconds."""
-    requests_per_device: Annotated[int, Field(ge=0)] = 0
-    """A device leaves after so many requests (terminated); 0: never."""
+    requests_per_user: Annotated[int, Field(ge=0)] = 0
+    """A user leaves after so many requests (terminated); 0: never."""
 
 
 @strict
@@ -47,7 +47,7 @@ class Tables:
 
 @strict
 class Requests:
-    """What devices ask for."""
+    """What users ask for."""
 
     rule: str = "auto"
     """Quality rule of a composed request: `text`, `video`, `object3d`, `ensemble`, a registered one, or
@@ -77,7 +77,7 @@ class Requests:
     max_hallucination: Share = 0.1
     """The highest hallucination rate that such a request allows."""
     show_prompt: bool = False
-    """Whether devices see which prompt they hold, not only its category."""
+    """Whether users see which prompt they hold, not only its category."""
 
 
 @strict
@@ -98,13 +98,13 @@ class Kind:
 
 @strict
 class Arrivals:
-    """When devices ask."""
+    """When users ask."""
 
     process: str = "poisson"
     """`saturated` renews a request at once; `poisson`; `bursty` has a calm and a busy state; `trace_conv`
     and `trace_code` are recorded; or a registered one, or `module:function`."""
     rate_per_s: Positive = 0.1
-    """Mean request rate of an idle device, 1/s (not used by `saturated`)."""
+    """Mean request rate of an idle user, 1/s (not used by `saturated`)."""
     burst_ratio: Annotated[float, Field(ge=1)] = 4.0
     """Rate of the busy state over that of the calm state (`bursty`)."""
     burst_slots: Annotated[float, Field(ge=1)] = 8.0
@@ -113,7 +113,7 @@ class Arrivals:
 
 @strict
 class Gate:
-    """What devices know of the quality before they choose."""
+    """What users know of the quality before they choose."""
 
     skill: Share = 0.6
     """How much of a prompt's own deviation from the category mean the reading shows."""
@@ -128,7 +128,7 @@ class Radio:
     channel: str = "umi"
     """Path loss: `umi`, a registered model, or `module:function`."""
     access: Literal["direct", "serving"] = "direct"
-    """`direct`: to an expert's host; `serving`: to the provider that serves the device, and on by backhaul."""
+    """`direct`: to an expert's host; `serving`: to the provider that serves the user, and on by backhaul."""
     handover_margin_db: NonNegative = 3.0
     """Another provider takes over when it is stronger by so much (`serving`)."""
     handover_s: NonNegative = 0.0
@@ -157,36 +157,36 @@ class Radio:
 
 @strict
 class Mobility:
-    """Where devices are."""
+    """Where users are."""
 
     model: str = "waypoint"
     """`static`; `waypoint`: random waypoints; `highway`: both ways along a road with providers at equal distances, out
     at one end and in at the other; or a registered one, or `module:function`."""
     speed_mps: NonNegative = 1.4
-    """Speed of every device (a walk)."""
+    """Speed of every user (a walk)."""
     area_m: Positive = 300.0
     """Side of the square area; length of the road."""
 
 
 @strict
 class Devices:
-    """User devices."""
+    """Users and the devices they carry."""
 
     count: Count = 16
-    """Number of devices."""
+    """Number of users, each with one device."""
     act: bool = True
-    """Whether devices are agents; otherwise they wait."""
+    """Whether users are agents; otherwise they wait."""
     scripted: Index = 0
     """So many of them (the last ones) are no agents: they take the expert of the best gate reading, at full power."""
     at_home: bool = False
-    """Whether device u stands at provider u modulo P and reaches it without radio: both belong to one client."""
+    """Whether user u stands at provider u modulo P and reaches it without radio: both belong to one client."""
     may_wait: bool = True
-    """Whether a device that could place a part may wait instead."""
+    """Whether a user that could place a part may wait instead."""
     power_levels_w: tuple[Positive, ...] = (0.01, 0.05, 0.1, 0.2)
     """Transmit power levels, watts (the highest is that of LTE and NR user equipment, 23 dBm)."""
     churn: Share = 0.0
-    """Per slot, the probability that a present device leaves for good and that an absent one arrives; when positive,
-    half of the devices are present at the start."""
+    """Per slot, the probability that a present user leaves for good and that an absent one arrives; when positive,
+    half of the users are present at the start."""
     battery_j: Positive = 2000.0
     """Energy a device may spend in an episode, joules; an empty battery leaves only waiting."""
     local_expert: str | tuple[str, ...] = ""

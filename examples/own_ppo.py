@@ -1,4 +1,4 @@
-"""PPO of one's own on `AgentBatch`: all devices of many text markets as rows of flat arrays, with exact action masks.
+"""PPO of one's own on `AgentBatch`: all users of many text markets as rows of flat arrays, with exact action masks.
 
 Shows that a training loop needs no framework: observations are shared with torch, a masked choice has probability zero,
 and an action's two parts (expert and transmit power) are drawn side by side. Needs the extra `rllib` (for torch).
@@ -41,7 +41,7 @@ def log_prob(parts: list[torch.distributions.Categorical], actions: torch.Tensor
 
 
 def main() -> None:
-    """Train, and print the mean reward of a device and slot."""
+    """Train, and print the mean reward of a user and slot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="edge_experts/text-v0")
     parser.add_argument("--worlds", type=int, default=16)
@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     # everybody is paid the mean of all, so that it pays not to herd
-    batch = AgentBatch(arguments.env, arguments.worlds, "device", overrides={"rewards.team": 1.0})
+    batch = AgentBatch(arguments.env, arguments.worlds, "user", overrides={"rewards.team": 1.0})
     batch.reset(seed=1)
     network = Network(batch.observations.shape[1], tuple(int(n) for n in batch.single_action_space.nvec))
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
@@ -78,7 +78,7 @@ def main() -> None:
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
-        print(f"iteration {iteration}: {rewards[here].mean():.3f} credits a device and slot")
+        print(f"iteration {iteration}: {rewards[here].mean():.3f} credits a user and slot")
 
 
 def collect(batch: AgentBatch, network: Network) -> tuple[torch.Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 with masks: `MaskablePPO` learns one device's seat in the text market, the others are scripted.
+"""Stable-Baselines3 with masks: `MaskablePPO` learns one user's seat in the text market, the others are scripted.
 
 Shows `SingleAgentEnv` as a Gymnasium environment whose action has two parts. Needs the extra `clients`.
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1024)
     arguments = parser.parse_args()
-    env = Seat(SingleAgentEnv("edge_experts/text-v0", agent="device_0"))
+    env = Seat(SingleAgentEnv("edge_experts/text-v0", agent="user_0"))
     model = MaskablePPO("MlpPolicy", env, n_steps=256, batch_size=128, n_epochs=4, gamma=0.95, device="cpu", seed=0)
     model.learn(arguments.steps)
     seen, _ = env.reset(seed=1)

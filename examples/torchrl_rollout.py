@@ -14,7 +14,7 @@ from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 
 from edge_experts.envs import FlatEnv
 
-ROLES = ("device", "provider")
+ROLES = ("user", "provider")
 
 
 def chooser(group: str, size: int, choices: int) -> TensorDictSequential:

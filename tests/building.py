@@ -78,7 +78,7 @@ def waiting(seconds: float) -> Any:
 
 def broken() -> Any:
     """Nothing that can be stepped."""
-    raise OSError("no such device")
+    raise OSError("no such user")
 
 
 def rollout_digest(world: World, slots: int, rng: np.random.Generator, row: int) -> str:

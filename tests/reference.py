@@ -29,7 +29,7 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
         "clock": rows(state.clock[b : b + 1])[0],
         "providers": rows(state.providers[b]),
         "experts": rows(state.experts[b]),
-        "devices": rows(state.devices[b]),
+        "users": rows(state.users[b]),
         "links": links,
         "gate": state.gate[b].tolist(),
         "parts": state.parts[b].tolist(),
@@ -49,7 +49,7 @@ class Reference:
     # what is legal ----------------------------------------------------------------------------------------------
 
     def access(self, w: dict[str, Any], u: int, e: int) -> int:
-        return w["devices"][u]["serving"] if self.s.radio.access == "serving" else e % self.P
+        return w["users"][u]["serving"] if self.s.radio.access == "serving" else e % self.P
 
     def home(self, u: int, p: int) -> bool:
         return self.s.devices.at_home and u % self.P == p
@@ -71,7 +71,7 @@ class Reference:
         return w["experts"][e]["loaded"] and not failed
 
     def may_place(self, w: dict[str, Any], u: int, e: int) -> bool:
-        d, s = w["devices"][u], self.s
+        d, s = w["users"][u], self.s
         if not (d["presence"] == 1 and d["open"] and d["battery_j"] > 0 and self.f.serves[d["kind"], e]):
             return False
         if d["strict"] and self.f.machines[e].hallucination > s.requests.max_hallucination:
@@ -95,7 +95,7 @@ class Reference:
 
     def worth(self, w: dict[str, Any], u: int) -> float:
         """What a complete request is worth, by its kind's rule."""
-        d, parts = w["devices"][u], w["parts"][u]
+        d, parts = w["users"][u], w["parts"][u]
         kind, score, aspects = self.kinds[d["kind"]], self.f.scores[d["prompt"]], self.f.aspects[d["prompt"]]
         parts = parts[: kind.subtasks]
         rule = kind.rule if kind.rule != "auto" else self.modality[d["kind"]]
@@ -117,12 +117,12 @@ class Reference:
 
     # one slot ---------------------------------------------------------------------------------------------------
 
-    def step(self, w: dict[str, Any], device_actions: Any, provider_actions: Any) -> dict[str, Any]:
+    def step(self, w: dict[str, Any], user_actions: Any, provider_actions: Any) -> dict[str, Any]:
         """Advance `w` in place and return what happened."""
         out: dict[str, Any] = {
             "placed": [-1] * self.U,
             "refused": [False] * self.U,
-            "device_invalid": [False] * self.U,
+            "user_invalid": [False] * self.U,
             "provider_invalid": [False] * self.P,
             "ended": [0] * self.U,
             "quality": [0.0] * self.U,
@@ -139,13 +139,13 @@ class Reference:
             "loading_cost": [0.0] * self.P,
             "late_cost": [0.0] * self.P,
         }
-        acted = [d["presence"] == 1 for d in w["devices"]]
-        device_actions = self.script(w, [[int(a) for a in action] for action in device_actions])
-        self.place(w, out, device_actions)
-        shares = self.shares(w, out, device_actions)
+        acted = [d["presence"] == 1 for d in w["users"]]
+        user_actions = self.script(w, [[int(a) for a in action] for action in user_actions])
+        self.place(w, out, user_actions)
+        shares = self.shares(w, out, user_actions)
         for u in w["order"]:
             if out["placed"][u] >= 0:
-                self.serve(w, out, u, int(device_actions[u][1]), shares[u])
+                self.serve(w, out, u, int(user_actions[u][1]), shares[u])
         self.expire(w, out)
         self.drain(w, out)
         self.finish_loading(w)
@@ -185,7 +185,7 @@ class Reference:
             out["loading_cost"][p] = -providers.load_cost_per_gb * size
 
     def place(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> None:
-        for u, d in enumerate(w["devices"]):
+        for u, d in enumerate(w["users"]):
             if d["presence"] != 1:
                 continue
             e, power = int(actions[u][0]), int(actions[u][1])
@@ -193,14 +193,14 @@ class Reference:
                 if self.may_place(w, u, e):
                     out["placed"][u] = e
                 else:
-                    out["device_invalid"][u] = True
+                    out["user_invalid"][u] = True
             else:
                 could = any(self.may_place(w, u, x) for x in range(self.X))
-                out["device_invalid"][u] = (power > 0 and not d["open"]) or (could and not self.s.devices.may_wait)
+                out["user_invalid"][u] = (power > 0 and not d["open"]) or (could and not self.s.devices.may_wait)
 
     def shares(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> list[float]:
         weights, where = [0.0] * self.U, [-1] * self.U
-        for u, d in enumerate(w["devices"]):
+        for u, d in enumerate(w["users"]):
             e = out["placed"][u]
             if not 0 <= e < self.E or self.home(u, self.access(w, u, e)):
                 continue
@@ -216,7 +216,7 @@ class Reference:
         return [weights[u] / total[where[u]] if where[u] >= 0 else 0.0 for u in range(self.U)]
 
     def serve(self, w: dict[str, Any], out: dict[str, Any], u: int, power: int, share: float) -> None:
-        s, d, e = self.s, w["devices"][u], out["placed"][u]
+        s, d, e = self.s, w["users"][u], out["placed"][u]
         score, seconds = self.f.scores[d["prompt"], e], self.seconds(w, e)
         work, bits, shown = float(score.work), float(score.bits), 1.0
         if e >= self.E:
@@ -266,7 +266,7 @@ class Reference:
         self.note_part(w, out, u, e, latency, shown)
 
     def note_part(self, w: dict[str, Any], out: dict[str, Any], u: int, e: int, latency: float, shown: float) -> None:
-        s, d = self.s, w["devices"][u]
+        s, d = self.s, w["users"][u]
         score, kind = self.f.scores[d["prompt"], e], self.kinds[d["kind"]]
         out["part_latency_s"][u] = latency
         out["latency"][u] = -s.rewards.latency_weight * latency / kind.subtasks
@@ -294,7 +294,7 @@ class Reference:
         d["requests"] += 1
 
     def expire(self, w: dict[str, Any], out: dict[str, Any]) -> None:
-        for u, d in enumerate(w["devices"]):
+        for u, d in enumerate(w["users"]):
             if d["open"]:
                 d["age"] += 1
                 if d["age"] >= self.kinds[d["kind"]].deadline_slots:
@@ -311,7 +311,7 @@ class Reference:
                 joules += float(self.f.machines[e].power_w) * speed**3 * min(slot_s, needed)
                 w["experts"][e]["backlog"] = max(0.0, needed - slot_s) / self.seconds(w, e)
             out["electricity"][p] = -joules / 3.6e6 * providers.usd_per_kwh * 1000
-        for d in w["devices"]:
+        for d in w["users"]:
             d["local_backlog_s"] = max(0.0, d["local_backlog_s"] - slot_s)
 
     def finish_loading(self, w: dict[str, Any]) -> None:
@@ -323,14 +323,14 @@ class Reference:
                     provider["loading"], provider["loading_s"] = -1, 0.0
 
     def reward(self, out: dict[str, Any], acted: list[bool]) -> None:
-        devices = [sum(out[name][u] for name in ("earned", "payment", "energy", "latency")) for u in range(self.U)]
+        users = [sum(out[name][u] for name in ("earned", "payment", "energy", "latency")) for u in range(self.U)]
         providers = [
             sum(out[name][p] for name in ("revenue", "electricity", "loading_cost", "late_cost")) for p in range(self.P)
         ]
-        mean = (sum(devices) + sum(providers)) / (sum(acted) + self.P)
+        mean = (sum(users) + sum(providers)) / (sum(acted) + self.P)
         team = self.s.rewards.team
-        out["device_reward"] = [
-            (1 - team) * r + team * mean if here else 0.0 for r, here in zip(devices, acted, strict=True)
+        out["user_reward"] = [
+            (1 - team) * r + team * mean if here else 0.0 for r, here in zip(users, acted, strict=True)
         ]
         out["provider_reward"] = [(1 - team) * r + team * mean for r in providers]
 
@@ -341,9 +341,9 @@ class Reference:
         clock["slot"] += 1
         key = rng.stream(self.seed, clock["world"], clock["episode"], clock["slot"])
         out["terminated"], out["joined"], out["arrived"] = [False] * self.U, [False] * self.U, [False] * self.U
-        for u, d in enumerate(w["devices"]):
+        for u, d in enumerate(w["users"]):
             draw = rng.uniforms(key, rng.CHURN, u)[0]
-            full = s.episode.requests_per_device
+            full = s.episode.requests_per_user
             if d["presence"] == 1 and (draw < s.devices.churn or (full and d["requests"] >= full)):
                 d["presence"], out["terminated"][u] = 2, True
                 if d["open"]:
@@ -366,7 +366,7 @@ class Reference:
         w["order"] = order
 
     def move(self, w: dict[str, Any], u: int, key: Any) -> None:
-        s, d = self.s, w["devices"][u]
+        s, d = self.s, w["users"][u]
         step, side = s.mobility.speed_mps * s.episode.slot_s, s.mobility.area_m
         if s.mobility.model == "highway":
             d["x_m"] = (d["x_m"] + d["heading"] * step) % side
@@ -393,7 +393,7 @@ class Reference:
             link["gain_db"] = 10 * math.log10((link["fading_re"] ** 2 + link["fading_im"] ** 2) / 2) - loss
 
     def hand_over(self, w: dict[str, Any], u: int) -> bool:
-        d, gains = w["devices"][u], [link["gain_db"] for link in w["links"][u]]
+        d, gains = w["users"][u], [link["gain_db"] for link in w["links"][u]]
         best, lost = gains.index(max(gains)), not self.reaches(w, u, d["serving"])
         d["handover"] = best != d["serving"] and (
             lost or gains[best] - gains[d["serving"]] >= self.s.radio.handover_margin_db
@@ -412,7 +412,7 @@ class Reference:
         elif process.startswith("trace"):
             rate *= self.f.trace[(clock["trace_start"] + clock["slot"]) % len(self.f.trace)]
         chance = 1.0 if process == "saturated" else 1 - math.exp(-rate * s.episode.slot_s)
-        for u, d in enumerate(w["devices"]):
+        for u, d in enumerate(w["users"]):
             if d["presence"] == 1 and not d["open"] and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
                 out["arrived"][u] = True
                 self.open(w, d, u, key)

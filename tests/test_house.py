@@ -28,7 +28,7 @@ config = set_up(MoEPPOConfig().training(branches=4))
 views = world.step(*make_policy("myopic", world).act(world))
 results = evaluate(["myopic"], "edge_experts/text-v0")
 reveal_type(envs.make)
-reveal_type(views.devices)
+reveal_type(views.users)
 reveal_type(results)
 reveal_type(world.fork([0, 0]))
 """

@@ -87,7 +87,7 @@ class MAPPOConfig(MaskedPPOConfig):
 
     def add_critic(self, sizes: Sizes) -> None:
         """Add the critic to the policies, for worlds of given sizes."""
-        width = sizes.P * observation_size("provider", sizes) + sizes.U * observation_size("device", sizes)
+        width = sizes.P * observation_size("provider", sizes) + sizes.U * observation_size("user", sizes)
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
         values = gymnasium.spaces.Box(-np.inf, np.inf, (sizes.P + sizes.U,), np.float32)
         policies = list(self.policies)
@@ -152,7 +152,7 @@ class CentralEnvRunner(BatchedEnvRunner):
         return values
 
     def _columns_of(self, group: Group) -> Array:
-        return group.agents + (self.world.sizes.P if group.role == "device" else 0)
+        return group.agents + (self.world.sizes.P if group.role == "user" else 0)
 
     def _value_estimates(self, group: Group, rollout: Rollout) -> tuple[Array, Array]:
         mine = self._columns_of(group)

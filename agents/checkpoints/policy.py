@@ -59,7 +59,7 @@ class CheckpointPolicy:
         actions = {role: world.default_actions(role) for role in ROLES}
         for group in self.groups(world):
             actions[group.role][:, group.agents] = self._choose(group, role_spaces(group.role, world.sizes), world)
-        return actions["device"], actions["provider"]
+        return actions["user"], actions["provider"]
 
     def groups(self, world: World) -> list[Group]:
         """The agents that act, by policy and role."""

@@ -84,10 +84,10 @@ def specialisation_report(
 
 
 class Specialisation:
-    """Gathers over many batches how a device policy's rows were routed.
+    """Gathers over many batches how a user policy's rows were routed.
 
     Args:
-        layout: Of the device's observation.
+        layout: Of the user's observation.
     """
 
     def __init__(self, layout: Mapping[str, Any]) -> None:

@@ -16,18 +16,18 @@ def layout_of(role: str, world: World) -> dict[str, Any]:
     Returns:
         `modalities`: columns (of the `observation` vector) in which a positive entry says that a modality is there,
             one list
-        for each; `categories`: first and last column of a device's category, `None` for providers; `names` of
+        for each; `categories`: first and last column of a user's category, `None` for providers; `names` of
         modalities, categories and experts (places of a part, hosted ones first).
     """
     tables, params = world.tables, world.params
-    field = slices(role, world.sizes)["category" if role == "device" else "demand"]
+    field = slices(role, world.sizes)["category" if role == "user" else "demand"]
     of_kind = [np.unique(params.category[params.kind == kind]) for kind in range(len(tables))]
     modalities: dict[str, list[int]] = {}
     for table, categories in zip(tables, of_kind, strict=True):
         modalities.setdefault(table.modality, []).extend((field.start + categories).tolist())
     return {
         "modalities": list(modalities.values()),
-        "categories": [field.start, field.stop] if role == "device" else None,
+        "categories": [field.start, field.stop] if role == "user" else None,
         "names": {
             "modality": list(modalities),
             "category": [

@@ -143,7 +143,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             rollout.append(group, {**chosen, **seen, "live": self._live[group.role][:, group.agents].copy()})
             played = picked.reshape(self.num_envs, len(group.agents), *picked.shape[1:])
             actions[group.role][:, group.agents] = self.role_spaces[group.role].to_world(played)
-        self.world.step(actions["device"], actions["provider"])
+        self.world.step(actions["user"], actions["provider"])
         over: Array = self.world.state.clock.over.copy()
         self._record(rollout, over)
         self._live = self._present()

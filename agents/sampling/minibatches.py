@@ -13,7 +13,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 class Minibatches:
     """Minibatches in which every module's rows are covered exactly once an epoch.
 
-    RLlib's own iterator gives every module minibatches of the same size and repeats the smaller ones: with 16 devices
+    RLlib's own iterator gives every module minibatches of the same size and repeats the smaller ones: with 16 users
     and 4 providers the providers' rows would be used four times as often.
 
     Args:

@@ -158,6 +158,6 @@ def _demonstrate(env: str, benchmark: Benchmark) -> None:
     """Record what some presets learn from, unless it is there; everybody is paid the mean reward, as in the presets."""
     folder = DEMONSTRATIONS / env.rpartition("/")[2]
     scenario = load_scenario(env)
-    if not any((folder / f"{role}.parquet").exists() for role in ("device", "provider") if scenario.acts(role)):
+    if not any((folder / f"{role}.parquet").exists() for role in ("user", "provider") if scenario.acts(role)):
         team = scenario.replace({"rewards.team": 1.0}) if scenario.devices.count > 1 else scenario
         demonstrate(benchmark.demonstrations.policy, team, benchmark.demonstrations.episodes, TEACHER, folder)

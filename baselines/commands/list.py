@@ -33,5 +33,5 @@ def run(arguments: argparse.Namespace) -> None:
     print("policies (of `edge-experts evaluate` and `play`)")
     for name, (_, text) in POLICIES.items():
         print(f"  {name:28s} {text}")
-    print(f"  {'fixed:EXPERT':28s} always the same expert (`fixed:local`: the device's own)")
+    print(f"  {'fixed:EXPERT':28s} always the same expert (`fixed:local`: the user's own)")
     print(f"  {'CHECKPOINT':28s} a checkpoint folder of `rllib train`")

@@ -31,7 +31,7 @@ class Halves:
         """Actions of all agents."""
         pairs = zip(ROLES, self.first.act(world), self.second.act(world), strict=True)
         mixed = {role: self._mixed(world, role, one, other) for role, one, other in pairs}
-        return mixed["device"], mixed["provider"]
+        return mixed["user"], mixed["provider"]
 
     @staticmethod
     def _mixed(world: World, role: str, one: Any, other: Any) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.api.policy import Policy, play_episodes
 from edge_experts.envs.seeds import TEST
 from edge_experts.envs.sim.spec import ROLES
-from edge_experts.envs.sim.state import DEVICE_TERMS, ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS
+from edge_experts.envs.sim.state import ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS, USER_TERMS
 
 from ..heuristics.bounds import score_of
 from ..heuristics.policies import make_policy
@@ -32,10 +32,10 @@ MAX_WORLDS = 64  # stepped together
 class Record:
     """What was measured over n episodes; arrays have one entry an episode unless they say otherwise."""
 
-    score: NDArray[np.float64]  # return of all acting agents together (without scripted devices)
-    device_return: NDArray[np.float64]  # of all devices
+    score: NDArray[np.float64]  # return of all acting agents together (without scripted users)
+    user_return: NDArray[np.float64]  # of all users
     provider_return: NDArray[np.float64]  # of all providers
-    jain: NDArray[np.float64]  # fairness among the devices' returns
+    jain: NDArray[np.float64]  # fairness among the users' returns
     gini: NDArray[np.float64]  # inequality among them
     worst: NDArray[np.float64]  # mean of the lowest tenth of them
     terms: dict[str, NDArray[np.float64]]  # each named reward term, summed over agents
@@ -46,7 +46,7 @@ class Record:
     utilisation: dict[str, float]  # share of time each expert computed
     energy_j: NDArray[np.float64]
     hallucination: NDArray[np.float64]  # rate of every request composed in time
-    able: NDArray[np.float64]  # share of present devices that could serve themselves
+    able: NDArray[np.float64]  # share of present users that could serve themselves
     refused: int = 0
     invalid: int = 0
     wall_s: float = 0.0
@@ -82,9 +82,9 @@ def play(policy: str | Policy, scenario: Scenario, episodes: int, seed: int, pro
 def _play_batch(policy: Policy, world: World) -> Record:
     """One episode in every world."""
     B, scenario = world.n_worlds, world.scenario
-    devices, providers, clock = world.state.devices, world.state.providers, world.state.clock
+    users, providers, clock = world.state.users, world.state.providers, world.state.clock
     returns = {role: np.zeros((B, world.sizes.count(role))) for role in ROLES}
-    terms = {name: np.zeros(B) for name in (*DEVICE_TERMS, *PROVIDER_TERMS)}
+    terms = {name: np.zeros(B) for name in (*USER_TERMS, *PROVIDER_TERMS)}
     endings, placements = np.zeros(len(ENDINGS), int), np.zeros(world.sizes.X, int)
     busy, slots, energy, lengths = np.zeros(world.sizes.E), 0, np.zeros(B), np.zeros(B)
     quality, latency, hallucination, able, refused, invalid = [], [], [], np.zeros(B), 0, 0
@@ -93,15 +93,15 @@ def _play_batch(policy: Policy, world: World) -> Record:
         score += score_of(world) * running
         for role in ROLES:
             returns[role] += world.records(role).reward * running[:, None]
-        for name in DEVICE_TERMS:
-            terms[name] += devices[name].sum(axis=1) * running
+        for name in USER_TERMS:
+            terms[name] += users[name].sum(axis=1) * running
         for name in PROVIDER_TERMS:
             terms[name] += providers[name].sum(axis=1) * running
-        mine = devices[running]
+        mine = users[running]
         endings += np.bincount(mine.ended.ravel(), minlength=len(ENDINGS))
         quality.append(mine.quality[mine.ended == ON_TIME])
         hallucination.append(mine.hallucination[mine.ended == ON_TIME])
-        able += able_devices(world) * running
+        able += able_users(world) * running
         latency.append(mine.latency_s[(mine.ended == ON_TIME) | (mine.ended == LATE)])
         placements += np.bincount(mine.placed[mine.placed >= 0].ravel(), minlength=len(placements))
         busy += world.state.experts.busy_s[running].sum(axis=0)
@@ -114,11 +114,11 @@ def _play_batch(policy: Policy, world: World) -> Record:
         lengths += running
     return Record(
         score=score,
-        device_return=returns["device"].sum(axis=1),
+        user_return=returns["user"].sum(axis=1),
         provider_return=returns["provider"].sum(axis=1),
-        jain=np.array([jain_index(row) for row in returns["device"]]),
-        gini=np.array([gini_index(row) for row in returns["device"]]),
-        worst=np.array([worst_decile(row) for row in returns["device"]]),
+        jain=np.array([jain_index(row) for row in returns["user"]]),
+        gini=np.array([gini_index(row) for row in returns["user"]]),
+        worst=np.array([worst_decile(row) for row in returns["user"]]),
         terms=terms,
         quality=np.concatenate(quality),
         latency_s=np.concatenate(latency),
@@ -135,13 +135,13 @@ def _play_batch(policy: Policy, world: World) -> Record:
     )
 
 
-def able_devices(world: World) -> NDArray[np.float64]:
-    """Share of the present devices that have memory and energy for one of their local experts: (B,)."""
-    devices, here = world.state.devices, world.live_devices
+def able_users(world: World) -> NDArray[np.float64]:
+    """Share of the present users that have memory and energy for one of their local experts: (B,)."""
+    users, here = world.state.users, world.live_users
     if not world.scenario.local_experts:
         return np.zeros(world.n_worlds)
     needed = world.params.machines.memory_gb[world.sizes.E :].min()
-    able = here & (devices.memory_gb >= needed) & (devices.battery_j > 0.0)
+    able = here & (users.memory_gb >= needed) & (users.battery_j > 0.0)
     return np.asarray(able.sum(axis=1) / np.maximum(1, here.sum(axis=1)))
 
 
@@ -152,7 +152,7 @@ def _merge(parts: list[Record]) -> Record:
     weights = [len(part.score) for part in parts]
     return Record(
         score=joined("score"),
-        device_return=joined("device_return"),
+        user_return=joined("user_return"),
         provider_return=joined("provider_return"),
         jain=joined("jain"),
         gini=joined("gini"),
@@ -225,7 +225,7 @@ def _result(
         "bound": {"policy": "clairvoyant", "score": _plain(mean_interval(bound.score))},
         "per_episode": {
             "score": record.score.tolist(),
-            "device_return": record.device_return.tolist(),
+            "user_return": record.user_return.tolist(),
             "provider_return": record.provider_return.tolist(),
         },
         "wall_s": record.wall_s,
@@ -240,10 +240,10 @@ def summarise(record: Record, scenario: Scenario) -> dict[str, Any]:
     return {
         "score": _plain(mean_interval(record.score)),
         "returns": {
-            "device": _plain(mean_interval(record.device_return / scenario.devices.count)),
+            "user": _plain(mean_interval(record.user_return / scenario.devices.count)),
             "provider": _plain(mean_interval(record.provider_return / scenario.providers.count)),
         },
-        "welfare": _plain(mean_interval(record.device_return + record.provider_return)),
+        "welfare": _plain(mean_interval(record.user_return + record.provider_return)),
         "jain_index": float(record.jain.mean()),
         "gini_index": float(record.gini.mean()),
         "worst_decile": float(record.worst.mean()),

@@ -43,7 +43,7 @@ class ArrayPolicy:
         if not isinstance(chosen, Mapping):
             raise ValueError(f"{self._name}: returned a {type(chosen).__name__}, expected actions by role")
         actions = {role: self._checked(chosen, role, spaces, world) for role in ROLES}
-        return actions["device"], actions["provider"]
+        return actions["user"], actions["provider"]
 
     def _checked(
         self, chosen: Mapping[str, Any], role: str, spaces: dict[str, RoleSpaces], world: World

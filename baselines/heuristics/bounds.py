@@ -28,7 +28,7 @@ def score_of(world: World) -> NDArray[np.float64]:
 
 
 class Assignment:
-    """Every slot, all devices are assigned together, knowing recorded quality, work and channels, to the good of all.
+    """Every slot, all users are assigned together, knowing recorded quality, work and channels, to the good of all.
 
     What a slot leaves to the next is weighed by two numbers: a price of backlog and an eagerness to finish. Every
         episode
@@ -89,13 +89,13 @@ class Enumeration:
         total, running = np.zeros(len(sequences)), np.ones(len(sequences), bool)
         for slot in range(world.scenario.episode.slots):
             copies.step(steps[sequences[:, slot]][:, None, :])
-            total += np.where(running, copies.state.devices.reward[:, 0], 0.0)
+            total += np.where(running, copies.state.users.reward[:, 0], 0.0)
             running &= ~copies.state.clock.over
         best: Ints = steps[sequences[total.argmax()]]
         return best
 
 
 def is_enumerable(world: World) -> bool:
-    """Whether one device's whole episode has few enough choices to be tried exhaustively."""
+    """Whether one user's whole episode has few enough choices to be tried exhaustively."""
     choices = float((world.sizes.X + 1) * world.sizes.H) ** world.scenario.episode.slots
     return world.sizes.U == 1 and not world.scenario.providers.act and choices <= 1e5

@@ -41,7 +41,7 @@ def scratch_of(world: World) -> Scratch:
 
 
 def place(world: World, experts: Ints) -> Ints:
-    """Device actions that use these experts at full power: (B, U, 2) from (B, U)."""
+    """User actions that use these experts at full power: (B, U, 2) from (B, U)."""
     power = np.where(experts < world.sizes.X, world.sizes.H - 1, 0)
     return np.stack([experts, power], axis=-1)
 

@@ -40,7 +40,7 @@ class Ranking:
 
         Where there is none it waits, or takes the first legal expert if waiting is not legal.
         """
-        X, masks = world.sizes.X, world.views.device_masks
+        X, masks = world.sizes.X, world.views.user_masks
         scores = np.where(masks[..., :X] == 1, self._score(world), -np.inf)
         otherwise = np.where(masks[..., X] == 1, X, masks[..., :X].argmax(axis=-1))
         return place(world, np.where(np.isfinite(scores).any(axis=-1), scores.argmax(axis=-1), otherwise)), None
@@ -59,8 +59,8 @@ def _by_host(world: World, score: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nearest(world: World) -> NDArray[np.float64]:
-    devices, providers = world.state.devices, world.state.providers
-    dx, dy = (devices[axis][:, :, None] - providers[axis][:, None, :] for axis in ("x_m", "y_m"))
+    users, providers = world.state.users, world.state.providers
+    dx, dy = (users[axis][:, :, None] - providers[axis][:, None, :] for axis in ("x_m", "y_m"))
     return _by_host(world, -np.hypot(dx, dy))
 
 
@@ -87,7 +87,7 @@ def _shortest_queue(world: World) -> NDArray[np.float64]:
 
 
 def _category(world: World) -> Ints:
-    category: Ints = world.params.category[world.state.devices.prompt]
+    category: Ints = world.params.category[world.state.users.prompt]
     return category
 
 
@@ -120,7 +120,7 @@ POLICIES: dict[str, tuple[Callable[[World, int], Policy], str]] = {
     ),
     "coordinated": (
         lambda world, seed: Planner(plan_coordinated, COORDINATED_PRICE * time_price(world)),
-        "the same knowledge, devices placed one after another",
+        "the same knowledge, users placed one after another",
     ),
     "clairvoyant": (
         lambda world, seed: Enumeration() if is_enumerable(world) else Assignment(world),

@@ -114,13 +114,13 @@ def _draw_curves(board: Leaderboard, env: str) -> Any:
 
 
 def _draw_routers(board: Leaderboard, env: str) -> Any:
-    """Which branch gets what, in the first run of every mixture's device policy."""
+    """Which branch gets what, in the first run of every mixture's user policy."""
     from edge_experts.agents.mixture.metrics import heat_map
 
     shown = [
         (name, report)
         for name in sorted(board.cells[env], key=lambda name: name != MIXTURE)
-        if (report := (board.cells[env][name][0].get("router") or {}).get("device")) is not None
+        if (report := (board.cells[env][name][0].get("router") or {}).get("user")) is not None
     ]
     if not shown:
         return None

@@ -69,7 +69,7 @@ def page(board: Leaderboard, images: str = "images") -> str:
     if any(MIXTURE in cells and CONTROL in cells for cells in board.cells.values()):
         lines += ["## Does the mixture help?", "", tables.mixture_table(board), ""]
         lines += [
-            "What the routers do; mutual information between branch and what a device's request is about or where it",
+            "What the routers do; mutual information between branch and what a user's request is about or where it",
             "goes, of the entropy of that, in nats:",
             "",
             tables.router_table(board),

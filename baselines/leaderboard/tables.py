@@ -24,9 +24,9 @@ from .data import BASELINE, CONTROL, HEURISTICS, MIXTURE, Leaderboard, Result, b
 TOP = 5  # algorithms that the README shows
 MEASURES: tuple[tuple[str, str, Callable[[Result], float | None]], ...] = (
     ("welfare / bound", ".3f", lambda m: m["welfare_ratio"]),
-    ("a device's return", ".2f", lambda m: m["returns"]["device"]["mean"]),
+    ("a user's return", ".2f", lambda m: m["returns"]["user"]["mean"]),
     ("a provider's return", ".2f", lambda m: m["returns"]["provider"]["mean"]),
-    ("worst tenth of devices", ".2f", lambda m: m["worst_decile"]),
+    ("worst tenth of users", ".2f", lambda m: m["worst_decile"]),
     ("Jain", ".3f", lambda m: m["jain_index"]),
     ("Gini", ".3f", lambda m: m["gini_index"]),
     ("quality", ".3f", lambda m: m["quality"]),

@@ -15,7 +15,7 @@ def build_page(folder: Path) -> str:
     """The page of a run of `rllib train`, or of an episode recorded by `edge-experts play --record`.
 
     Args:
-        folder: A results directory (of a run), or one with devices.parquet, providers.parquet and experts.parquet.
+        folder: A results directory (of a run), or one with users.parquet, providers.parquet and experts.parquet.
 
     Raises:
         DashboardError: if the folder is neither, or its files cannot be read.
@@ -24,10 +24,10 @@ def build_page(folder: Path) -> str:
         raise DashboardError(f"dashboard: there is no folder '{folder}'")
     if (folder / RESULTS).is_file():
         return page(f"Run {folder.name}", run_sections(folder))
-    if (folder / "devices.parquet").is_file():
+    if (folder / "users.parquet").is_file():
         return page(f"Episode {folder.name}", episode_sections(read_episode(folder)))
     raise DashboardError(
-        f"dashboard: '{folder}' is neither a run (it has no {RESULTS}) nor a recorded episode (no devices.parquet)"
+        f"dashboard: '{folder}' is neither a run (it has no {RESULTS}) nor a recorded episode (no users.parquet)"
     )
 
 

@@ -58,8 +58,8 @@ def episode_sections(tables: dict[str, dict[str, Any]], note: str = "") -> list[
         tables: As `Recorder.tables` gives them.
         note: Where it comes from; its facts are left out then.
     """
-    devices, providers, experts = (tables[name] for name in ("devices", "providers", "experts"))
-    slots = np.unique(devices["slot"])
+    users, providers, experts = (tables[name] for name in ("users", "providers", "experts"))
+    slots = np.unique(users["slot"])
 
     def by(table: dict[str, Any], key: str, column: str) -> Traces:
         prefix, traces = "" if key == "expert" else f"{key} ", []
@@ -71,19 +71,19 @@ def episode_sections(tables: dict[str, dict[str, Any]], note: str = "") -> list[
     def total(table: dict[str, Any], column: str) -> Any:
         return np.array([table[column][table["slot"] == slot].sum() for slot in slots])
 
-    ends = sorted(set(devices["ended"].tolist()) - {"none"})
-    counts = [int((devices["ended"] == how).sum()) for how in ends]
-    placed = [name for name in dict.fromkeys(devices["placed"].tolist()) if name]
-    shares = [int((devices["placed"] == name).sum()) for name in placed]
-    done = devices["ended"] == "on_time"
+    ends = sorted(set(users["ended"].tolist()) - {"none"})
+    counts = [int((users["ended"] == how).sum()) for how in ends]
+    placed = [name for name in dict.fromkeys(users["placed"].tolist()) if name]
+    shares = [int((users["placed"] == name).sum()) for name in placed]
+    done = users["ended"] == "on_time"
     facts = {
         "slots": len(slots),
         "requests": ", ".join(f"{count} {how}" for how, count in zip(ends, counts, strict=True)),
-        "mean quality in time": f"{devices['quality'][done].mean():.3f}" if done.any() else "-",
-        "return of devices": f"{devices['reward'].sum():.1f}",
+        "mean quality in time": f"{users['quality'][done].mean():.3f}" if done.any() else "-",
+        "return of users": f"{users['reward'].sum():.1f}",
         "return of providers": f"{providers['reward'].sum():.1f}",
     }
-    rewards = [("devices", slots, total(devices, "reward")), ("providers", slots, total(providers, "reward"))]
+    rewards = [("users", slots, total(users, "reward")), ("providers", slots, total(providers, "reward"))]
     busy = [(name, [name], [float(np.mean(values))]) for name, _, values in by(experts, "expert", "busy_s")]
     choices = [(name, [name], [share]) for name, share in zip(placed, shares, strict=True)]
     shown: list[tuple[str, str, Traces]] = [
@@ -95,7 +95,7 @@ def episode_sections(tables: dict[str, dict[str, Any]], note: str = "") -> list[
         (
             "Quality of requests composed in time",
             "slot, one mark a request",
-            [("quality", devices["slot"][done], devices["quality"][done])],
+            [("quality", users["slot"][done], users["quality"][done])],
         ),
     ]
     title = f"Episode ({note})" if note else "Episode"
@@ -141,7 +141,7 @@ def read_episode(folder: Path) -> dict[str, dict[str, Any]]:
             "dashboard: recorded episodes need pyarrow: pip install 'edge-experts[dashboard]'"
         ) from None
     tables = {}
-    for name in ("devices", "providers", "experts"):
+    for name in ("users", "providers", "experts"):
         try:
             table = pyarrow.parquet.read_table(folder / f"{name}.parquet")
         except (OSError, ValueError) as error:

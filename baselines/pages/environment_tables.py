@@ -45,7 +45,7 @@ def heuristics_table(references: Mapping[str, Any]) -> str:
 def policies_table() -> str:
     """The policies that need no training, by the name that every command takes."""
     rows = [[f"`{name}`", text] for name, (_, text) in POLICIES.items()]
-    fixed = "always the same expert, or the first legal one of `fixed:A,B`; `fixed:local` is the device's own"
+    fixed = "always the same expert, or the first legal one of `fixed:A,B`; `fixed:local` is the user's own"
     return table(["policy", "what it does"], [*rows, ["`fixed:EXPERT`", fixed]])
 
 

@@ -8,15 +8,15 @@ from typing import Any
 from edge_experts.envs import World, heldout_ids
 from edge_experts.envs.heldout import changes_of, shifts
 from edge_experts.envs.sim.spec import ROLES, describe
-from edge_experts.envs.sim.state import DEVICE_TERMS, PROVIDER_TERMS
+from edge_experts.envs.sim.state import PROVIDER_TERMS, USER_TERMS
 
 from ..markdown import table
 
 REWARDS = {
-    "device": "value x quality if in time (`earned`), less `payment`, `energy` and `latency`",
+    "user": "value x quality if in time (`earned`), less `payment`, `energy` and `latency`",
     "provider": "payments (`revenue`), less `electricity`, `loading_cost` and `late_cost`",
 }
-TERMS = {"device": DEVICE_TERMS, "provider": PROVIDER_TERMS}
+TERMS = {"user": USER_TERMS, "provider": PROVIDER_TERMS}
 HISTORY = {"v0": "first version"}
 
 
@@ -36,12 +36,12 @@ def page(world: World, scenario_text: bool = True) -> str:
             lines += [f"## {role}", "", describe(role, world.sizes), ""]
             lines += [f"Reward: {REWARDS[role]}, credits (0.001 US dollar)" + _team(s.rewards.team) + ".", ""]
     ends = f"truncated after {s.episode.slots} slots of {s.episode.slot_s:g} s"
-    if s.episode.requests_per_device:
-        ends += f"; a device is terminated after {s.episode.requests_per_device} request(s)"
+    if s.episode.requests_per_user:
+        ends += f"; a user is terminated after {s.episode.requests_per_user} request(s)"
     if s.devices.churn:
-        ends += f"; devices leave with probability {s.devices.churn:g} a slot, and others come"
+        ends += f"; users leave with probability {s.devices.churn:g} a slot, and others come"
     lines += [f"**Episode end:** {ends}.", ""]
-    lines += ["**Info:** the reward terms by name, `invalid`; of devices also `placed`, `refused`, `ended`, `quality`,"]
+    lines += ["**Info:** the reward terms by name, `invalid`; of users also `placed`, `refused`, `ended`, `quality`,"]
     lines += ["`latency_s`, `hallucination`; of providers `served` and `late`.", ""]
     lines += _twins(s.id)
     version = s.id.rpartition("-")[2]
@@ -53,9 +53,9 @@ def page(world: World, scenario_text: bool = True) -> str:
 
 def _agents(world: World) -> str:
     s, sizes = world.scenario, world.sizes
-    counts = {"device": sizes.U - s.devices.scripted, "provider": sizes.P}
+    counts = {"user": sizes.U - s.devices.scripted, "provider": sizes.P}
     named = [f"{counts[role]} {role}{'s' if counts[role] > 1 else ''}" for role in ROLES if s.acts(role)]
-    return ", ".join(named) + (f"; {s.devices.scripted} devices are scripted" if s.devices.scripted else "")
+    return ", ".join(named) + (f"; {s.devices.scripted} users are scripted" if s.devices.scripted else "")
 
 
 def _team(team: float) -> str:

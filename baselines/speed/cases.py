@@ -24,7 +24,7 @@ KEPT = 16  # different sets of actions, drawn beforehand: drawing is not timed
 
 
 def engine_cases() -> list[SpeedCase]:
-    """`World` over numbers of worlds, devices and experts, and the one-world views."""
+    """`World` over numbers of worlds, users and experts, and the one-world views."""
     cases = [
         SpeedCase(f"World, {worlds:,} worlds", "world", 20, worlds, world_step, {"n_worlds": worlds})
         for worlds in (1, 32, 1024, 8192)

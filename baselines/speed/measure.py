@@ -273,7 +273,7 @@ def draw_speed(results: Sequence[Measurement], path: Any) -> None:
             for row in rows:
                 left.plot(row.worlds, 1e6 * row.worlds / row.cpu_env_steps, marker, label=row.name)
     left.set(xscale="log", yscale="log", xlabel="worlds stepped together", ylabel="CPU time of one step of all, µs")
-    for group, label in (("agents", "World, by devices"), ("experts", "World, by experts")):
+    for group, label in (("agents", "World, by users"), ("experts", "World, by experts")):
         rows = [one for one in fine if one.group == group]
         sizes = [r.agents if group == "agents" else int(r.name.split()[-2]) for r in rows]
         right.plot(sizes, [1e6 / r.cpu_env_steps for r in rows], "o-", label=label)

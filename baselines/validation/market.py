@@ -23,10 +23,10 @@ def check_batch(market: Any) -> str:
     rng = np.random.default_rng(0)
     many.reset(), alone.reset()
     for slot in range(SLOTS):
-        devices, providers = many.sample_actions(rng)
-        many.step(devices, providers)
-        alone.step(devices[5:6], providers[5:6])
-        if many.state.devices[5].tobytes() != alone.state.devices[0].tobytes():
+        users, providers = many.sample_actions(rng)
+        many.step(users, providers)
+        alone.step(users[5:6], providers[5:6])
+        if many.state.users[5].tobytes() != alone.state.users[0].tobytes():
             raise Fault(
                 f"slot {slot}: world 5 of 8 differs from the same world alone: a model from outside keeps state"
             )
@@ -37,26 +37,26 @@ def check_requests(market: Any) -> str:
     """Requests that came are done, dropped or open; shares of a band stay at one."""
     world, rng = World(market, 8, seed=4), np.random.default_rng(0)
     world.reset()
-    came, ended = world.state.devices.open.sum(axis=1).astype(int), np.zeros(8, int)
+    came, ended = world.state.users.open.sum(axis=1).astype(int), np.zeros(8, int)
     for slot in range(min(SLOTS, world.scenario.episode.slots - 1)):
         world.step(*world.sample_actions(rng))
         if world.state.clock.over.any():
             break
-        devices = world.state.devices
-        came += devices.arrived.sum(axis=1)
-        ended += np.isin(devices.ended, (ON_TIME, LATE, EXPIRED, DROPPED)).sum(axis=1)
-        if (came != ended + devices.open.sum(axis=1)).any() or devices.share.max() > 1 + 1e-9:
+        users = world.state.users
+        came += users.arrived.sum(axis=1)
+        ended += np.isin(users.ended, (ON_TIME, LATE, EXPIRED, DROPPED)).sum(axis=1)
+        if (came != ended + users.open.sum(axis=1)).any() or users.share.max() > 1 + 1e-9:
             raise Fault(f"slot {slot}: requests are lost, or a band is shared beyond its width")
     return f"{int(came.sum())} requests"
 
 
 def check_payments(market: Any) -> str:
-    """What devices pay, providers get."""
+    """What users pay, providers get."""
     world, rng, moved = World(market, 8, seed=5), np.random.default_rng(0), 0.0
     world.reset()
     for slot in range(SLOTS):
         world.step(*world.sample_actions(rng))
-        paid, got = world.state.devices.payment.sum(axis=1), world.state.providers.revenue.sum(axis=1)
+        paid, got = world.state.users.payment.sum(axis=1), world.state.providers.revenue.sum(axis=1)
         moved += float(got.sum())
         if not np.allclose(paid + got, 0.0, atol=1e-6):
             raise Fault(f"slot {slot}: payments and revenues sum to {float((paid + got).max()):g}")

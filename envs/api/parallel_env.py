@@ -13,7 +13,7 @@ from pettingzoo import ParallelEnv
 from ..scenario import Scenario
 from ..scenarios import load_scenario
 from ..sim.spec import ROLES
-from ..sim.state import DEVICE_TERMS, ENDINGS, PRESENT, PROVIDER_TERMS
+from ..sim.state import ENDINGS, PRESENT, PROVIDER_TERMS, USER_TERMS
 from ..sim.world import World
 from .spaces import AgentSpaces, RoleSpaces, as_array
 
@@ -23,15 +23,15 @@ Observation = dict[str, np.ndarray]
 
 
 class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
-    """A market of edge experts, one agent a device and one a provider.
+    """A market of edge experts, one agent a user and one a provider.
 
     Description:
-        Service providers host generative models; user devices place the parts of their requests on them. Devices
+        Service providers host generative models; users place the parts of their requests on them. Users
         share the air, queue at the experts and pay; quality comes from recorded tables. The rules stand in README.md
         and, to the letter, in `kernel.step_world`.
 
     Action space:
-        As `edge_experts.envs.sim.spec.ACTION_PARTS`: a device chooses an expert and a transmit-power level, a
+        As `edge_experts.envs.sim.spec.ACTION_PARTS`: a user chooses an expert and a transmit-power level, a
             provider a
         price level, a speed level, a bandwidth policy, an expert to load, how many views it renders and a transmit
         power. Parts with one choice are left out.
@@ -39,21 +39,21 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     Observation space:
         `{"observation": Box, "action_mask": MultiBinary}`, as `edge_experts.envs.sim.spec.OBS_FIELDS`.
         `edge-experts describe ID` prints both tables with their sizes. A masked action that is played all the same
-        means *wait* (device) or *keep* (provider) and sets `info["invalid"]`.
+        means *wait* (user) or *keep* (provider) and sets `info["invalid"]`.
 
     Starting state:
-        Devices and providers at random places, empty queues, every provider's first experts loaded, defaults in force.
+        Users and providers at random places, empty queues, every provider's first experts loaded, defaults in force.
 
     Reward:
-        Device: value x quality if in time, less payments, energy and latency. Provider: payments less electricity,
+        User: value x quality if in time, less payments, energy and latency. Provider: payments less electricity,
         loading and penalties for late service. `rewards.team` mixes in the mean of all. Credits (0.001 US dollar).
 
     Episode end:
-        Truncated after `episode.slots`. A device is terminated when it leaves (`devices.churn`) or has had its requests
-        (`episode.requests_per_device`); all are terminated when every device has left.
+        Truncated after `episode.slots`. A user is terminated when it leaves (`devices.churn`) or has had its requests
+        (`episode.requests_per_user`); all are terminated when every user has left.
 
     Info:
-        For each agent its reward terms by name and `invalid`; for devices also `placed`, `refused`, `ended`, and
+        For each agent its reward terms by name and `invalid`; for users also `placed`, `refused`, `ended`, and
         `quality`, `latency_s` and `hallucination` (rate) of a request composed in the slot.
 
     Args:
@@ -97,7 +97,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         self.world = World(self.scenario, seed=0)
         self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
         self._places = {
-            agent: (role, i) for role in ("provider", "device") for i, agent in enumerate(self.world.agents(role))
+            agent: (role, i) for role in ("provider", "user") for i, agent in enumerate(self.world.agents(role))
         }
         self.possible_agents = list(self._places)
         self.agents: list[str] = []
@@ -109,7 +109,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         """Plain views of what is read in every step; the world keeps its buffers."""
         state = self.world.state
         records = {role: np.asarray(self.world.records(role))[0] for role in ROLES}
-        self._over, self._presence = np.asarray(state.clock)["over"], records["device"]["presence"]
+        self._over, self._presence = np.asarray(state.clock)["over"], records["user"]["presence"]
         self._happened = {role: records[role][["reward", "terminated", "truncated", *INFO[role]]] for role in ROLES}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         """
         self._take(actions)
         acted = self.agents
-        self.world.step(self._actions["device"], self._actions["provider"])
+        self.world.step(self._actions["user"], self._actions["provider"])
         over = bool(self._over[0])
         present = [] if over else self._present()
         shown = acted if present == acted or over else acted + [agent for agent in present if agent not in acted]
@@ -168,7 +168,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             role, i = self._places[agent]
             rewards[agent], terminated[agent], truncated[agent], *rest = happened[role][i]
             infos[agent] = info = dict(zip(INFO[role], rest, strict=True))
-            if role == "device":
+            if role == "user":
                 info["ended"] = ENDINGS[info["ended"]]
         observations = self._observe(shown, final=over)
         if any(terminated.values()):
@@ -180,7 +180,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         return observations, rewards, terminated, truncated, infos
 
     def state(self) -> np.ndarray:
-        """Global state: the observations of all providers, then of all devices, as one float32 vector."""
+        """Global state: the observations of all providers, then of all users, as one float32 vector."""
         return self.world.views.joined()[0]
 
     def render(self) -> str | np.ndarray | None:
@@ -207,7 +207,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             self._window = None
 
     def role_of(self, agent: str) -> str:
-        """`device` or `provider`.
+        """`user` or `provider`.
 
         Raises:
             ValueError: if there is no such agent.
@@ -241,7 +241,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         for agent in self.agents:
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
-        self._actions["device"][0] = (self.world.sizes.X, 0)
+        self._actions["user"][0] = (self.world.sizes.X, 0)
         for role, seats in self._seats.items():
             if seats:
                 given = [actions[f"{role}_{i}"] for i in seats]
@@ -270,7 +270,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
 UNPICKLED = ("_over", "_presence", "_happened", "_window")
 INFO = {
-    "device": (*DEVICE_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
+    "user": (*USER_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),
 }
 

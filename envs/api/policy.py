@@ -17,7 +17,7 @@ class Policy(Protocol):
     """Plays the agents of a `World`: any policy of `edge_experts.baselines`, a checkpoint, or your own."""
 
     def act(self, world: World) -> Actions:
-        """Actions for `World.step`: (B, U, 2) for devices and (B, P, 6) for providers; `None` is the default."""
+        """Actions for `World.step`: (B, U, 2) for users and (B, P, 6) for providers; `None` is the default."""
         ...
 
 
@@ -41,12 +41,12 @@ def play_episodes(world: World, policy: Policy) -> Iterator[NDArray[np.bool_]]:
 
 
 class GateFollowers:
-    """Devices take the legal expert of the best gate reading, at the highest power; providers keep their defaults."""
+    """Users take the legal expert of the best gate reading, at the highest power; providers keep their defaults."""
 
     def act(self, world: World) -> Actions:
-        """Actions of devices (B, U, 2); `None` for providers."""
-        X, actions = world.sizes.X, world.default_actions("device")
-        legal = world.views.device_masks[..., :X] == 1
+        """Actions of users (B, U, 2); `None` for providers."""
+        X, actions = world.sizes.X, world.default_actions("user")
+        legal = world.views.user_masks[..., :X] == 1
         able = legal.any(axis=-1)
         best = np.where(legal, world.state.gate, -1.0).argmax(axis=-1)
         actions[able] = np.stack([best[able], np.full(int(able.sum()), world.sizes.H - 1)], axis=-1)

@@ -23,8 +23,8 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         overrides: Dotted scenario fields to change.
-        agent: Whose seat is taken, as `device_0`; the only agent by default.
-        partners: Who plays the others; by default devices follow the gate and providers keep their defaults.
+        agent: Whose seat is taken, as `user_0`; the only agent by default.
+        partners: Who plays the others; by default users follow the gate and providers keep their defaults.
         render_mode: As in `EdgeEnv`.
 
     Raises:
@@ -62,7 +62,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode; where devices come and go, one in which the agent is there at the start or comes later."""
+        """Begin an episode; where users come and go, one in which the agent is there at the start or comes later."""
         super().reset(seed=seed)
         observations, infos = self.env.reset(seed=seed, options=options)
         while self.agent not in self.env.agents:
@@ -83,7 +83,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         if self.env.agents == list(mine):
             return mine
         world = self.env.world
-        played = dict(zip(("device", "provider"), self.partners.act(world), strict=True))
+        played = dict(zip(("user", "provider"), self.partners.act(world), strict=True))
         actions: dict[str, Any] = {}
         for role, spaces in self.env.role_spaces.items():
             given = played[role] if played[role] is not None else world.default_actions(role)

@@ -28,10 +28,10 @@ class AgentBatch:
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         n_worlds: B.
-        role: `"device"` or `"provider"`.
+        role: `"user"` or `"provider"`.
         seed: Key of the random stream.
         overrides: Dotted scenario fields to change.
-        partners: Who plays the other role; by default devices wait and providers keep their defaults.
+        partners: Who plays the other role; by default users wait and providers keep their defaults.
         threads: At most this many step the worlds together.
 
     Attributes:
@@ -45,7 +45,7 @@ class AgentBatch:
         terminals: (N,) bool: the agent left, or the episode really ended.
         truncations: (N,) bool: the episode was cut.
         masks: (N,) bool: the agent is there. Rows of absent agents are zero and their actions are ignored, as are
-            those of devices that follow the scenario's script.
+            those of users that follow the scenario's script.
         final_observations: (N, D) float32, valid where `terminals` or `truncations`.
         final_action_masks: (N, M) int8, likewise.
 
@@ -66,7 +66,7 @@ class AgentBatch:
         self,
         scenario: Scenario | str | Path | Mapping[str, Any],
         n_worlds: int = 1,
-        role: str = "device",
+        role: str = "user",
         seed: int = 0,
         overrides: Mapping[str, Any] | None = None,
         partners: Policy | None = None,
@@ -119,8 +119,8 @@ class AgentBatch:
         if given.shape != shape or given.dtype.kind not in "iu":
             raise ValueError(f"actions: {given.dtype} array of shape {given.shape}, expected integers of shape {shape}")
         mine = self.spaces.to_world(given).reshape(self.world.n_worlds, self.agents_per_world, -1)
-        devices, providers = self.partners.act(self.world) if self.partners is not None else (None, None)
-        self.world.step(*((mine, providers) if self.role == "device" else (devices, mine)))
+        users, providers = self.partners.act(self.world) if self.partners is not None else (None, None)
+        self.world.step(*((mine, providers) if self.role == "user" else (users, mine)))
         self.rewards[:] = self._record["reward"]
         self.terminals[:], self.truncations[:] = self._record["terminated"], self._record["truncated"]
         ended = self.terminals | self.truncations
@@ -157,7 +157,7 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         num_envs: Number of agents: a multiple of those of the role in one world.
-        role: `"device"` or `"provider"`.
+        role: `"user"` or `"provider"`.
         overrides: Dotted scenario fields to change.
         partners: Who plays the other role, as in `AgentBatch`.
         copy: Whether to return copies; without, arrays are the world's own buffers and change in the next step.
@@ -176,7 +176,7 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
         self,
         scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
         num_envs: int = 1,
-        role: str = "device",
+        role: str = "user",
         overrides: Mapping[str, Any] | None = None,
         partners: Policy | None = None,
         copy: bool = True,

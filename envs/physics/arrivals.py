@@ -1,4 +1,4 @@
-"""When a device asks: Poisson, bursty (a two-state modulated Poisson process) or a recorded trace."""
+"""When a user asks: Poisson, bursty (a two-state modulated Poisson process) or a recorded trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where devices go: random waypoints or a highway; and where they begin."""
+"""Where users go: random waypoints or a highway; and where they begin."""
 
 from __future__ import annotations
 

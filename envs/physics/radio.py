@@ -11,7 +11,7 @@ from .jit import formula
 
 LIGHT_MPS = 299_792_458.0
 PROVIDER_HEIGHT_M = 10.0  # TR 38.901 table 7.2-1, UMi street canyon
-DEVICE_HEIGHT_M = 1.5
+USER_HEIGHT_M = 1.5
 SHADOW_LOS_DB, SHADOW_NLOS_DB = 4.0, 7.82  # TR 38.901 table 7.4.1-1
 SHADOW_LOS_M, SHADOW_NLOS_M = 10.0, 13.0  # decorrelation distances, TR 38.901 table 7.5-6
 EQUAL, BY_LOAD, BY_CHANNEL = 0, 1, 2
@@ -29,17 +29,17 @@ def los_probability(distance_m: float) -> float:
 @formula
 def path_loss_db(distance_m: float, carrier_hz: float, line_of_sight: bool) -> float:
     """Path loss in dB at a horizontal distance (TR 38.901 table 7.4.1-1, UMi street canyon)."""
-    height = PROVIDER_HEIGHT_M - DEVICE_HEIGHT_M
+    height = PROVIDER_HEIGHT_M - USER_HEIGHT_M
     d3 = math.sqrt(distance_m * distance_m + height * height)
     ghz = log10(carrier_hz / 1e9)
-    breakpoint_m = 4.0 * (PROVIDER_HEIGHT_M - 1.0) * (DEVICE_HEIGHT_M - 1.0) * carrier_hz / LIGHT_MPS
+    breakpoint_m = 4.0 * (PROVIDER_HEIGHT_M - 1.0) * (USER_HEIGHT_M - 1.0) * carrier_hz / LIGHT_MPS
     if distance_m <= breakpoint_m:
         los = 32.4 + 21.0 * log10(d3) + 20.0 * ghz
     else:
         los = 32.4 + 40.0 * log10(d3) + 20.0 * ghz - 9.5 * log10(breakpoint_m**2 + height**2)
     if line_of_sight:
         return los
-    return max(los, 22.4 + 35.3 * log10(d3) + 21.3 * ghz - 0.3 * (DEVICE_HEIGHT_M - 1.5))
+    return max(los, 22.4 + 35.3 * log10(d3) + 21.3 * ghz - 0.3 * (USER_HEIGHT_M - 1.5))
 
 
 @formula
@@ -75,7 +75,7 @@ def shannon_bps(bandwidth_hz: float, power_w: float, gain: float, noise_w_hz: fl
 
 @formula
 def share_weight(policy: int, bits: float, efficiency: float) -> float:
-    """Weight of a device in its provider's band: equal, by bits to send, or by spectral efficiency (bit/s/Hz)."""
+    """Weight of a user in its provider's band: equal, by bits to send, or by spectral efficiency (bit/s/Hz)."""
     if policy == BY_LOAD:
         return bits
     if policy == BY_CHANNEL:

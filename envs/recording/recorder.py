@@ -1,4 +1,4 @@
-"""Record episodes as Parquet: a row for every device, provider and expert in every slot."""
+"""Record episodes as Parquet: a row for every user, provider and expert in every slot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..io.atomic import replacing
 from ..sim.state import ENDINGS
 from ..sim.world import World
 
-TABLES = ("devices", "providers", "experts")
+TABLES = ("users", "providers", "experts")
 
 
 class Recorder:
     """Notes what happens in one world of a `World`, and writes it as three tables.
 
-    Every table has the columns `episode` and `slot`, the index of the device, provider or expert, and all fields of its
+    Every table has the columns `episode` and `slot`, the index of the user, provider or expert, and all fields of its
     record in `state`; `placed` is an expert's name, `ended` how a request ended, `expert` the expert's name.
 
     Args:
@@ -29,7 +29,7 @@ class Recorder:
         >>> recorder = Recorder(env)
         >>> env.reset(seed=1)
         >>> ...                              # after every step: recorder.note()
-        >>> recorder.save("episode")         # episode/devices.parquet, providers.parquet, experts.parquet
+        >>> recorder.save("episode")         # episode/users.parquet, providers.parquet, experts.parquet
     """
 
     def __init__(self, world: Any, index: int = 0) -> None:
@@ -61,7 +61,7 @@ class Recorder:
             stacked = np.concatenate(rows) if rows else np.zeros(0, np.asarray(getattr(self.world.state, name)).dtype)
             for column in stacked.dtype.names or ():
                 columns[column] = stacked[column]
-            if name == "devices":
+            if name == "users":
                 columns["placed"] = np.array([names[e] for e in columns["placed"]], dtype=object)
                 columns["ended"] = np.array([ENDINGS[how] for how in columns["ended"]], dtype=object)
             if name == "experts":

@@ -33,7 +33,7 @@ def _label(world: World, expert: int) -> str:
 
 
 def write(world: World, b: int = 0) -> str:
-    """One world as text: queues and prices of the experts, then the devices."""
+    """One world as text: queues and prices of the experts, then the users."""
     state, limit = world.state, world.scenario.queue_limit_s
     waits, providers = _waits(world, b), state.providers[b]
     lines = [f"{world.scenario.id}  slot {state.clock.slot[b]} of {world.scenario.episode.slots}", ""]
@@ -44,14 +44,14 @@ def write(world: World, b: int = 0) -> str:
         price = world.params.price_levels[providers.price[p]]
         lines.append(f"{name:20s} provider {p}  {status}  price x{price:<5g} queue {waits[e]:5.1f} s |{bar:<{BAR}s}|")
     lines.append("")
-    for u, device in enumerate(state.devices[b]):
-        if device.presence != PRESENT:
+    for u, user in enumerate(state.users[b]):
+        if user.presence != PRESENT:
             continue
-        request = f"{device.done}/{world.params.kinds[device.kind].subtasks} parts" if device.open else "idle"
-        ended = ENDINGS[device.ended] + (f" quality {device.quality:.2f}" if device.ended == ON_TIME else "")
+        request = f"{user.done}/{world.params.kinds[user.kind].subtasks} parts" if user.open else "idle"
+        ended = ENDINGS[user.ended] + (f" quality {user.quality:.2f}" if user.ended == ON_TIME else "")
         lines.append(
-            f"device {u:<3d} {request:14s} placed on {_label(world, device.placed):24s} "
-            f"reward {device.reward:6.2f}  {ended if device.ended else ''}".rstrip()
+            f"user {u:<3d} {request:14s} placed on {_label(world, user.placed):24s} "
+            f"reward {user.reward:6.2f}  {ended if user.ended else ''}".rstrip()
         )
     return "\n".join(lines)
 
@@ -130,22 +130,20 @@ class Window:
 
 
 def _draw_cell(axes: Any, world: World, b: int, colors: Any) -> None:
-    devices, providers = world.state.devices[b], world.state.providers[b]
-    here = devices.presence == PRESENT
-    for device in devices[here]:
-        if 0 <= device.placed < world.sizes.E:
+    users, providers = world.state.users[b], world.state.providers[b]
+    here = users.presence == PRESENT
+    for user in users[here]:
+        if 0 <= user.placed < world.sizes.E:
             serving = world.constants.serving
-            host = providers[device.serving if serving else device.placed % world.sizes.P]
-            axes.plot(
-                [device.x_m, host.x_m], [device.y_m, host.y_m], color=colors(device.placed), lw=2, alpha=0.8, zorder=1
-            )
-    face = [colors(e) if 0 <= e < world.sizes.E else "white" for e in devices.placed[here]]
-    edge = ["black" if held else "0.7" for held in devices.open[here]]
-    axes.scatter(devices.x_m[here], devices.y_m[here], s=70, c=face, edgecolors=edge, linewidths=1.5, zorder=2)
-    done = here & (devices.ended == ON_TIME)
-    for device in devices[done]:
+            host = providers[user.serving if serving else user.placed % world.sizes.P]
+            axes.plot([user.x_m, host.x_m], [user.y_m, host.y_m], color=colors(user.placed), lw=2, alpha=0.8, zorder=1)
+    face = [colors(e) if 0 <= e < world.sizes.E else "white" for e in users.placed[here]]
+    edge = ["black" if held else "0.7" for held in users.open[here]]
+    axes.scatter(users.x_m[here], users.y_m[here], s=70, c=face, edgecolors=edge, linewidths=1.5, zorder=2)
+    done = here & (users.ended == ON_TIME)
+    for user in users[done]:
         axes.annotate(
-            f"{device.quality:.2f}", (device.x_m, device.y_m), xytext=(6, 5), textcoords="offset points", fontsize=8
+            f"{user.quality:.2f}", (user.x_m, user.y_m), xytext=(6, 5), textcoords="offset points", fontsize=8
         )
     axes.scatter(providers.x_m, providers.y_m, s=190, marker="^", c="0.25", zorder=3)
     for p, provider in enumerate(providers):
@@ -157,7 +155,7 @@ def _draw_cell(axes: Any, world: World, b: int, colors: Any) -> None:
         ylim=(side / 2 - ROAD_M, side / 2 + ROAD_M) if highway else (0, side),
         aspect="auto" if highway else "equal",
         xlabel="metres",
-        title="devices and the provider of their part\n(numbers: quality of requests just composed)",
+        title="users and the provider of their part\n(numbers: quality of requests just composed)",
     )
     axes.title.set_fontsize(9)
 

@@ -16,7 +16,7 @@ from .state import Params, record
 OUT_OF_REACH_DB = -1e9  # no link is weaker
 
 COPIED = {
-    "episode": "slots slot_s requests_per_device",
+    "episode": "slots slot_s requests_per_user",
     "requests": "context_spread distinct show_prompt strict_share max_hallucination",
     "arrivals": "rate_per_s burst_ratio",
     "radio": "handover_margin_db handover_s carrier_hz bandwidth_hz provider_power_w max_tx_s backhaul_bps cloud_rtt_s",
@@ -50,7 +50,7 @@ _SECTIONS = get_type_hints(Scenario)
 _KINDS = {name: get_type_hints(_SECTIONS[section])[name] for section, names in COPIED.items() for name in names.split()}
 OFFSETS = {role: record(*((item.name, int) for item in OBS_FIELDS[role])) for role in ROLES}
 """By role: where each field of an observation begins."""
-CONSTANTS = record(*_KINDS.items(), *DERIVED, ("device_at", OFFSETS["device"]), ("provider_at", OFFSETS["provider"]))
+CONSTANTS = record(*_KINDS.items(), *DERIVED, ("user_at", OFFSETS["user"]), ("provider_at", OFFSETS["provider"]))
 
 
 def build_constants(s: Scenario, seed: int, f: Params) -> Any:

@@ -76,7 +76,7 @@ def _load_tables(experts: Stamp, quality: tuple[Stamp, ...]) -> tuple[ExpertTabl
 
 
 def _find_experts(scenario: Scenario, machines: ExpertTable, tables: tuple[QualityTable, ...]) -> list[Expert | None]:
-    """Who stands at each of the X places; nobody at the local one if devices have none."""
+    """Who stands at each of the X places; nobody at the local one if users have none."""
     recorded = {name for table in tables for name in table.experts}
     named = [("experts", name) for name in scenario.experts]
     named += [("devices.local_expert", name) for name in scenario.local_experts]
@@ -218,7 +218,7 @@ def _records(columns: dict[str, Floats]) -> Any:
 
 
 def _machines(scenario: Scenario, places: list[Expert | None]) -> Any:
-    """The machines at the X places; a local expert that is not a device's in the table runs as the scenario says."""
+    """The machines at the X places; a local expert that is not a user's in the table runs as the scenario says."""
     out = np.recarray(len(places), MACHINE)
     for row, expert in enumerate(places):
         if expert is None:

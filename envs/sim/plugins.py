@@ -125,7 +125,7 @@ def quality_rule(name: str, aspects: tuple[str, ...] = ()) -> Callable[[F], F]:
 
 
 def arrival_process(name: str) -> Callable[[F], F]:
-    """Register when devices ask: `(rate_per_s, slot, slot_s, phase) -> rate per second of an idle device in this slot`.
+    """Register when users ask: `(rate_per_s, slot, slot_s, phase) -> rate per second of an idle user in this slot`.
 
     `phase` in [0, 1) is drawn once an episode.
     """
@@ -133,7 +133,7 @@ def arrival_process(name: str) -> Callable[[F], F]:
 
 
 def mobility_model(name: str) -> Callable[[F], F]:
-    """Register where devices go in a slot.
+    """Register where users go in a slot.
 
     Called as `(x_m, y_m, target_x_m, target_y_m, heading, step_m, area_m, u, v)`, with two fresh uniform numbers, and
     returns `(x_m, y_m, target_x_m, target_y_m, heading)`.

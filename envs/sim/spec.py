@@ -54,7 +54,7 @@ class Sizes:
 
     @classmethod
     def of(cls, c: Any, f: Params) -> Sizes:
-        """The sizes of a world; `prompts` is 0 unless devices see which prompt they hold."""
+        """The sizes of a world; `prompts` is 0 unless users see which prompt they hold."""
         return cls(
             P=int(c.P),
             U=int(c.U),
@@ -76,21 +76,21 @@ class Sizes:
         )
 
     def count(self, role: str) -> int:
-        """Devices or providers in a world, agents or not: the rows of a role in every array."""
-        return self.U if role == "device" else self.P
+        """Users or providers in a world, agents or not: the rows of a role in every array."""
+        return self.U if role == "user" else self.P
 
     def agents(self, role: str) -> int:
-        """How many of them decide for themselves where their role acts: the first ones; scripted devices stand last."""
-        return self.U - self.scripted if role == "device" else self.P
+        """How many of them decide for themselves where their role acts: the first ones; scripted users stand last."""
+        return self.U - self.scripted if role == "user" else self.P
 
     @property
     def variants(self) -> int:
-        """Local experts of a device, where there is a choice of them."""
+        """Local experts of a user, where there is a choice of them."""
         return self.X - self.E if self.X - self.E > 1 else 0
 
 
-DEVICE_FIELDS = (
-    Field("open", lambda n: 1, 0, 1, "flag", "the device holds a request"),
+USER_FIELDS = (
+    Field("open", lambda n: 1, 0, 1, "flag", "the user holds a request"),
     Field("category", lambda n: n.categories, 0, 1, "one-hot", "category of the request"),
     Field("prompt", lambda n: n.prompts, 0, 1, "one-hot", "which prompt it is (only where requests.show_prompt)"),
     Field("value", lambda n: 1, 0, 1, "highest value of its kind", "value of a perfect answer"),
@@ -106,7 +106,7 @@ DEVICE_FIELDS = (
         "devices.local_budget_units",
         "work the local experts may still do for this request",
     ),
-    Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the device"),
+    Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the user"),
     Field("last_latency", lambda n: 1, 0, 4, "deadline", "latency of the last composed request"),
     Field("turn", lambda n: 1, 0, 1, "devices.count", "place in this slot's order of service (0: first)"),
     Field("last_expert", lambda n: n.X, 0, 1, "one-hot", "expert of the previous part (from E on: local)"),
@@ -124,9 +124,9 @@ DEVICE_FIELDS = (
     Field("available", lambda n: n.E, 0, 1, "flag", "the expert is loaded and works"),
     Field("link", lambda n: n.P, -1, 2, "30 dB", "signal-to-noise ratio to each provider, highest power, whole band"),
     Field("strict", lambda n: int(n.strict), 0, 1, "flag", "only experts of a low hallucination rate may serve it"),
-    Field("memory", lambda n: int(n.variants > 0), 0, 1, "largest memory", "the device's memory for a local expert"),
+    Field("memory", lambda n: int(n.variants > 0), 0, 1, "largest memory", "the user's memory for a local expert"),
     Field("in_memory", lambda n: n.variants, 0, 1, "one-hot", "the local expert that is loaded"),
-    Field("serving", lambda n: n.P if n.serving else 0, 0, 1, "one-hot", "the provider that serves the device"),
+    Field("serving", lambda n: n.P if n.serving else 0, 0, 1, "one-hot", "the provider that serves the user"),
     Field("handover", lambda n: int(n.serving), 0, 1, "flag", "the serving provider has just changed"),
     Field("reachable", lambda n: n.P if n.gaps else 0, 0, 1, "flag", "the provider can be reached"),
     Field("host_views", lambda n: n.P if n.view_levels > 1 else 0, 0, 1, "most views", "views each provider renders"),
@@ -155,10 +155,10 @@ PROVIDER_FIELDS = (
     Field("views", lambda n: int(n.view_levels > 1), 0, 1, "most views", "views it renders of an output"),
     Field("radio", lambda n: int(n.power_factors > 1), 0, 1, "highest factor", "its downlink transmit power"),
 )
-OBS_FIELDS = {"device": DEVICE_FIELDS, "provider": PROVIDER_FIELDS}
+OBS_FIELDS = {"user": USER_FIELDS, "provider": PROVIDER_FIELDS}
 
 ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
-    "device": (
+    "user": (
         ("expert", lambda n: n.X + 1, "0..E-1: place the next part there; E..X-1: on a local expert; X: wait"),
         ("power", lambda n: n.H, "transmit-power level"),
     ),
@@ -171,11 +171,11 @@ ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
         ("power", lambda n: n.power_factors, "downlink transmit-power level"),
     ),
 }
-ROLES = ("device", "provider")
+ROLES = ("user", "provider")
 
 
 def slices(role: str, sizes: Sizes) -> dict[str, slice]:
-    """Where each field of a role's observation lies. The kernel reads where it begins as `c.device_at.NAME`."""
+    """Where each field of a role's observation lies. The kernel reads where it begins as `c.user_at.NAME`."""
     found, start = {}, 0
     for item in OBS_FIELDS[role]:
         found[item.name] = slice(start, start + item.size(sizes))

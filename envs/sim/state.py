@@ -1,8 +1,8 @@
 """The arrays of B worlds, and the parameters they share; axes and units stand beside each name.
 
-B worlds, U devices, P providers, E hosted experts, X = E + L places for a part of a request, C catalogue places per
+B worlds, U users, P providers, E hosted experts, X = E + L places for a part of a request, C catalogue places per
 provider, K parts of a request at most, N prompts in use, G categories, M kinds of requests (one a quality table).
-Places E to X - 1 are a device's own L local experts (one that is always masked, if there are none); X is *wait*.
+Places E to X - 1 are a user's own L local experts (one that is always masked, if there are none); X is *wait*.
 Records hold scalars only, so that one compiled kernel
 serves every size.
 """
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ABSENT, PRESENT, LEFT = 0, 1, 2  # a device before, during and after its stay
+ABSENT, PRESENT, LEFT = 0, 1, 2  # a user before, during and after its stay
 NONE, ON_TIME, LATE, EXPIRED, DROPPED = 0, 1, 2, 3, 4  # how a request ended in the last slot
 ENDINGS = ("none", "on_time", "late", "expired", "dropped")
-DEVICE_TERMS = ("earned", "payment", "energy", "latency")
+USER_TERMS = ("earned", "payment", "energy", "latency")
 PROVIDER_TERMS = ("revenue", "electricity", "loading_cost", "late_cost")
 
 
@@ -44,7 +44,7 @@ class Params(NamedTuple):
     serves: NDArray[np.bool_]  # (M, X) which experts can serve a kind
     machines: Any  # (X,) MACHINE
     device_power_w: Floats  # (H,) transmit-power levels
-    device_memory_gb: Floats  # levels of a device's memory
+    device_memory_gb: Floats  # levels of a user's memory
     price_levels: Floats  # multiples of the list price
     speed_levels: Floats  # multiples of nominal speed
     view_levels: Floats  # rendered views of an output
@@ -54,7 +54,7 @@ class Params(NamedTuple):
 
 
 class Links(NamedTuple):
-    """The radio links of all devices to all providers, an array for each quantity."""
+    """The radio links of all users to all providers, an array for each quantity."""
 
     line_of_sight: NDArray[np.bool_]  # (B, U, P)
     distance_m: Floats  # (B, U, P), horizontal
@@ -70,11 +70,11 @@ class Worlds(NamedTuple):
     clock: Any  # (B,) CLOCK
     providers: Any  # (B, P) PROVIDER
     experts: Any  # (B, E) EXPERT
-    devices: Any  # (B, U) DEVICE
+    users: Any  # (B, U) USER
     links: Links
     gate: Floats  # (B, U, X) readings of the gate
     parts: Ints  # (B, U, K) experts of the parts so far
-    order: Ints  # (B, U) devices in the order of service
+    order: Ints  # (B, U) users in the order of service
 
 
 SCORE = record(
@@ -99,7 +99,7 @@ CLOCK = record(
     ("world episode slot", int),  # identity in the random stream; number of the episode; slots since its start
     ("busy_period trace_start", int),  # 1 in the busy state of bursty arrivals; where in the trace the episode began
     ("phase", float),  # drawn in [0, 1) for the episode
-    ("energy_j", float),  # spent in the last slot by devices and providers
+    ("energy_j", float),  # spent in the last slot by users and providers
 )
 PROVIDER = record(
     ("x_m y_m", float),
@@ -118,11 +118,11 @@ EXPERT = record(
     ("backlog", float),  # units of work
     ("busy_s", float),  # of the last slot
 )
-DEVICE = record(
+USER = record(
     ("presence", int),  # ABSENT, PRESENT or LEFT
     ("x_m y_m target_x_m target_y_m", float),  # place and waypoint
     ("heading", float),  # on a highway: -1 or 1
-    ("battery_j local_backlog_s", float),  # energy left; seconds of work queued on the device
+    ("battery_j local_backlog_s", float),  # energy left; seconds of work queued on the user
     ("memory_gb", float),
     ("loaded", int),  # the local expert in memory, as a place; -1: none
     ("serving", int),  # the provider that serves it (`radio.access` serving)
@@ -141,7 +141,7 @@ DEVICE = record(
     ("finish_s", float),  # latest end of a part, seconds after arrival
     # of the last slot
     ("acted refused invalid", bool),  # was there; met a full queue; played a masked action
-    ("arrived joined", bool),  # a request came; the device came
+    ("arrived joined", bool),  # a request came; the user came
     ("handover", bool),  # the serving provider changed
     ("terminated truncated", bool),
     ("placed ended", int),  # place of the part or -1; NONE, ON_TIME, LATE, EXPIRED or DROPPED
@@ -162,7 +162,7 @@ def allocate(identities: Ints, c: Any) -> Worlds:
         clock=records(CLOCK, B),
         providers=records(PROVIDER, B, P),
         experts=records(EXPERT, B, E),
-        devices=records(DEVICE, B, U),
+        users=records(USER, B, U),
         links=Links(np.zeros((B, U, P), np.bool_), *(np.zeros((B, U, P)) for _ in Links._fields[1:])),
         gate=np.zeros((B, U, X)),
         parts=np.zeros((B, U, int(c.subtasks)), np.int64),

@@ -30,19 +30,19 @@ AGENTS_A_THREAD = 2048  # below this a second thread costs more than it saves
 class Views(NamedTuple):
     """What all agents of B worlds see. Views of the world's own buffers: copy what you keep beyond the next step."""
 
-    devices: NDArray[np.float32]  # (B, U, D)
-    device_masks: NDArray[np.int8]  # (B, U, M): parts of the action side by side, 1 = legal
+    users: NDArray[np.float32]  # (B, U, D)
+    user_masks: NDArray[np.int8]  # (B, U, M): parts of the action side by side, 1 = legal
     providers: NDArray[np.float32]  # (B, P, D')
     provider_masks: NDArray[np.int8]  # (B, P, M')
 
     def of(self, role: str) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         """Observations and masks of a role."""
-        return (self.devices, self.device_masks) if role == "device" else (self.providers, self.provider_masks)
+        return (self.users, self.user_masks) if role == "user" else (self.providers, self.provider_masks)
 
     def joined(self) -> NDArray[np.float32]:
-        """The global state of every world, (B, S): the observations of all providers, then of all devices."""
-        B = len(self.devices)
-        return np.concatenate([self.providers.reshape(B, -1), self.devices.reshape(B, -1)], axis=1)
+        """The global state of every world, (B, S): the observations of all providers, then of all users."""
+        B = len(self.users)
+        return np.concatenate([self.providers.reshape(B, -1), self.users.reshape(B, -1)], axis=1)
 
 
 class Shard(NamedTuple):
@@ -82,10 +82,10 @@ class World:
     Example:
         >>> world = World("edge_experts/text-v0", n_worlds=2, seed=7)
         >>> views = world.reset()
-        >>> views.devices.shape[:2]
+        >>> views.users.shape[:2]
         (2, 16)
         >>> views = world.step(*world.sample_actions(np.random.default_rng(0)))
-        >>> world.state.devices.reward.shape
+        >>> world.state.users.reward.shape
         (2, 16)
     """
 
@@ -118,18 +118,18 @@ class World:
             [c.X, 0],
             [c.default_price, c.default_speed, c.default_bandwidth, 0, c.default_views, c.default_power],
         )
-        self._defaults = {"device": np.full((B, c.U, 2), wait), "provider": np.full((B, c.P, 6), keep)}
+        self._defaults = {"user": np.full((B, c.U, 2), wait), "provider": np.full((B, c.P, 6), keep)}
         self._limits = {role: np.array(action_sizes(role, self.sizes)) for role in ROLES}
         self._shards = self._share_out()
         self._bind()
 
     def _bind(self) -> None:
         """Fetch the machine code for this world's arrays."""
-        devices, providers = (self._defaults[role] for role in ROLES)
+        users, providers = (self._defaults[role] for role in ROLES)
         shared, board = (self.state, self.constants, self.params), self._shards[0].board
-        self._step = bind(step_worlds, 0, 1, *shared, devices, providers, board, self.views, self.final_views)
+        self._step = bind(step_worlds, 0, 1, *shared, users, providers, board, self.views, self.final_views)
         self._reset = bind(reset_worlds, 0, 1, *shared, board, self.views)
-        self._first_wrong = bind(first_wrong, devices, self._limits["device"])
+        self._first_wrong = bind(first_wrong, users, self._limits["user"])
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in vars(self).items() if name not in ("_step", "_reset", "_first_wrong")}
@@ -171,25 +171,25 @@ class World:
         self._reset(0, self.n_worlds, self.state, self.constants, self.params, self._shards[0].board, self.views)
         return self.views
 
-    def step(self, device_actions: ArrayLike | None = None, provider_actions: ArrayLike | None = None) -> Views:
+    def step(self, user_actions: ArrayLike | None = None, provider_actions: ArrayLike | None = None) -> Views:
         """Advance every world by one slot; worlds whose episode ends begin the next one at once.
 
         Args:
-            device_actions: (B, U, 2) integers, expert and power level; `None`: everybody waits.
+            user_actions: (B, U, 2) integers, expert and power level; `None`: everybody waits.
             provider_actions: (B, P, 6) integers, price, speed, bandwidth policy, load, views and transmit power;
                 `None`: the defaults.
 
         Returns:
             The new observations. Rewards and all that happened stand in `state`, whose record arrays also hold the
-            outcome of the last slot: `state.devices.reward`, `state.providers.reward`, `state.clock.over`.
+            outcome of the last slot: `state.users.reward`, `state.providers.reward`, `state.clock.over`.
 
         Raises:
             ValueError: for an action of the wrong shape or out of range (a masked one is legal input: it means *wait*
                 or *keep*, and is counted in `invalid`).
         """
-        devices, providers = self._checked("device", device_actions), self._checked("provider", provider_actions)
+        users, providers = self._checked("user", user_actions), self._checked("provider", provider_actions)
         if self.constants.scripted:
-            devices = devices.copy()  # the kernel writes the scripted devices' actions there
+            users = users.copy()  # the kernel writes the scripted users' actions there
 
         def advance(shard: Shard) -> None:
             self._step(
@@ -198,7 +198,7 @@ class World:
                 self.state,
                 self.constants,
                 self.params,
-                devices,
+                users,
                 providers,
                 shard.board,
                 self.views,
@@ -237,34 +237,34 @@ class World:
         return checked
 
     def sample_actions(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Uniformly random legal actions of all devices and providers."""
+        """Uniformly random legal actions of all users and providers."""
         return (
-            sample_masked(rng, self.views.device_masks, action_sizes("device", self.sizes)),
+            sample_masked(rng, self.views.user_masks, action_sizes("user", self.sizes)),
             sample_masked(rng, self.views.provider_masks, action_sizes("provider", self.sizes)),
         )
 
     def default_actions(self, role: str) -> NDArray[np.int64]:
-        """What a role does when nobody tells it: devices wait, providers keep their defaults. (B, agents, parts)."""
+        """What a role does when nobody tells it: users wait, providers keep their defaults. (B, agents, parts)."""
         return self._defaults[role].copy()
 
     def records(self, role: str) -> Any:
-        """State and last outcome of all devices or providers: (B, n) records, `state.DEVICE` or `state.PROVIDER`."""
-        return self.state.devices if role == "device" else self.state.providers
+        """State and last outcome of all users or providers: (B, n) records, `state.USER` or `state.PROVIDER`."""
+        return self.state.users if role == "user" else self.state.providers
 
     def agents(self, role: str) -> list[str]:
-        """Names of the agents of a role, as `device_0`; none where the role does not act."""
+        """Names of the agents of a role, as `user_0`; none where the role does not act."""
         return [f"{role}_{i}" for i in range(self.sizes.agents(role))] if self.scenario.acts(role) else []
 
     def present(self, role: str) -> NDArray[np.bool_]:
-        """Which agents of a role are there now: (B, n) bool; scripted devices are no agents."""
+        """Which agents of a role are there now: (B, n) bool; scripted users are no agents."""
         there = np.zeros((self.n_worlds, self.sizes.count(role)), np.bool_)
         there[:, : self.sizes.agents(role)] = True
-        return there & self.live_devices if role == "device" else there
+        return there & self.live_users if role == "user" else there
 
     @property
-    def live_devices(self) -> NDArray[np.bool_]:
-        """Which devices are there now, scripted ones too: (B, U) bool."""
-        return np.asarray(self.state.devices.presence == PRESENT)
+    def live_users(self) -> NDArray[np.bool_]:
+        """Which users are there now, scripted ones too: (B, U) bool."""
+        return np.asarray(self.state.users.presence == PRESENT)
 
     @property
     def hosts(self) -> NDArray[np.int64]:

@@ -236,10 +236,10 @@ def test_minibatches_cover_every_row_once_an_epoch() -> None:
     def rows(n: int) -> SampleBatch:
         return SampleBatch({"obs": {"x": torch.arange(n)}, "actions": torch.arange(n)})
 
-    batch = MultiAgentBatch({"device": rows(160), "provider": rows(40)}, env_steps=10)
+    batch = MultiAgentBatch({"user": rows(160), "provider": rows(40)}, env_steps=10)
     minibatches = list(Minibatches(batch, epochs=2, size=2))
     assert len(minibatches) == 10
-    for name, count in (("device", 160), ("provider", 40)):
+    for name, count in (("user", 160), ("provider", 40)):
         for epoch in (minibatches[:5], minibatches[5:]):
             seen = torch.cat([part.policy_batches[name]["actions"] for part in epoch])
             assert sorted(seen.tolist()) == list(range(count)) and seen.tolist() != list(range(count))
@@ -251,8 +251,8 @@ def test_minibatches_cover_every_row_once_an_epoch() -> None:
 
 
 def test_policy_mapping() -> None:
-    agents = ["device_0", "device_11", "provider_2", "agent"]
-    assert [PolicyMapping("per_role")(a) for a in agents] == ["device", "device", "provider", "agent"]
+    agents = ["user_0", "user_11", "provider_2", "agent"]
+    assert [PolicyMapping("per_role")(a) for a in agents] == ["user", "user", "provider", "agent"]
     assert [PolicyMapping("independent")(a) for a in agents] == agents
     assert {PolicyMapping("shared")(a) for a in agents} == {"shared"}
 

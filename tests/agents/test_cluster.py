@@ -97,9 +97,9 @@ def test_a_runner_that_dies_comes_back_with_the_weights(ray_here: Any) -> None:
                 break
             time.sleep(0.5)
         assert algorithm.env_runner_group.num_healthy_remote_workers() == 2
-        learned = algorithm.learner_group.get_weights()["device"]
+        learned = algorithm.learner_group.get_weights()["user"]
         held = algorithm.env_runner_group.foreach_env_runner(
-            lambda runner: {k: v.numpy() for k, v in runner.module["device"].state_dict().items()},
+            lambda runner: {k: v.numpy() for k, v in runner.module["user"].state_dict().items()},
             local_env_runner=False,
         )
         assert len(held) == 2

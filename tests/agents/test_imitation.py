@@ -32,7 +32,7 @@ def test_demonstrations_play_again_as_they_were(tmp_path: Path) -> None:
     recorded(tmp_path, **{"devices.churn": 0.1})
     world = World(load_scenario(ENV, {"episode.slots": 12, "devices.churn": 0.1}), 3, seed=5)
     world.reset()
-    rows = {role: read_demonstrations(tmp_path, role) for role in ("device", "provider")}
+    rows = {role: read_demonstrations(tmp_path, role) for role in ("user", "provider")}
     spaces = {role: RoleSpaces(role, world.sizes) for role in rows}
     for slot in range(12):
         actions = {role: world.default_actions(role) for role in rows}
@@ -43,16 +43,16 @@ def test_demonstrations_play_again_as_they_were(tmp_path: Path) -> None:
             assert np.array_equal(columns["observation"][mine], observation[episode, agent])
             assert np.array_equal(columns["action_mask"][mine], spaces[role].shown_mask(mask)[episode, agent])
             actions[role][episode, agent] = spaces[role].to_world(columns["action"][mine])
-        there = world.live_devices
-        world.step(actions["device"], actions["provider"])
-        mine = rows["device"]["slot"] == slot
+        there = world.live_users
+        world.step(actions["user"], actions["provider"])
+        mine = rows["user"]["slot"] == slot
         assert mine.sum() == there.sum()
-        reward = world.state.devices.reward.astype(np.float32)
-        assert np.array_equal(rows["device"]["reward"][mine], reward[there])
+        reward = world.state.users.reward.astype(np.float32)
+        assert np.array_equal(rows["user"]["reward"][mine], reward[there])
     for columns in rows.values():
         order = np.lexsort((columns["slot"], columns["agent"], columns["episode"]))
         assert np.array_equal(order, np.arange(len(order)))
-    assert rows["device"]["terminated"].any() and rows["provider"]["truncated"].sum() == 3 * 4
+    assert rows["user"]["terminated"].any() and rows["provider"]["truncated"].sum() == 3 * 4
 
 
 def test_returns_are_those_of_each_life() -> None:
@@ -81,17 +81,17 @@ def test_cloning_repeats_what_it_was_shown(algo: str, tmp_path: Path, ray_here: 
             result = algorithm.train()
         assert result["num_env_steps_sampled_lifetime"] == 2 * 150 * 32
         assert np.isfinite(result["env_runners"]["episode_return_mean"])
-        rows = read_demonstrations(tmp_path / "shown", "device")
+        rows = read_demonstrations(tmp_path / "shown", "user")
         choice = rows["action_mask"].sum(axis=-1) > 2
         import torch
 
-        module = algorithm.env_runner.module["device"]
+        module = algorithm.env_runner.module["user"]
         with torch.inference_mode():
             seen = {name: torch.from_numpy(rows[name][choice]) for name in ("observation", "action_mask")}
             logits = module.forward_inference({"obs": seen})["action_dist_inputs"]
         played = np.stack([part.argmax(dim=-1).numpy() for part in logits.split([10, 4], dim=-1)], axis=-1)
         assert (played == rows["action"][choice]).all(axis=-1).mean() > 0.95
-        losses = result["learners"]["device"]
+        losses = result["learners"]["user"]
         assert np.isfinite(losses["policy_loss"]) and ("vf_loss" in losses) == (algo == "MARWIL")
     finally:
         algorithm.stop()
@@ -106,10 +106,10 @@ def test_missing_and_foreign_demonstrations_are_refused_before_anything_starts(t
     with pytest.raises(SetupError, match="demonstrations: there is no file"):
         prepared(str(tmp_path))
     recorded(tmp_path / "text")
-    with pytest.raises(SetupError, match="has 69 entries of observation for devices, edge_experts/mixed-v0 has"):
+    with pytest.raises(SetupError, match="has 69 entries of observation for users, edge_experts/mixed-v0 has"):
         prepared(str(tmp_path / "text"), "edge_experts/mixed-v0")
-    (tmp_path / "text" / "device.parquet").write_bytes(b"PAR1nonsense")
-    with pytest.raises(SetupError, match="demonstrations: .*device.parquet' cannot be read"):
+    (tmp_path / "text" / "user.parquet").write_bytes(b"PAR1nonsense")
+    with pytest.raises(SetupError, match="demonstrations: .*user.parquet' cannot be read"):
         prepared(str(tmp_path / "text"))
 
 

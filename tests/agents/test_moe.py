@@ -184,14 +184,14 @@ def test_layouts_name_what_the_columns_of_a_world_are() -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
         world.step(*world.sample_actions(rng))
-    layout = layout_of("device", world)
+    layout = layout_of("user", world)
     assert layout["names"]["modality"] == ["text", "video", "object3d"] and len(layout["names"]["category"]) == 17
     assert layout["names"]["expert"] == list(world.scenario.places)
-    rows = torch.from_numpy(world.views.devices.reshape(-1, world.views.devices.shape[-1]).copy())
+    rows = torch.from_numpy(world.views.users.reshape(-1, world.views.users.shape[-1]).copy())
     labels = labels_of(layout, rows, torch.zeros(len(rows), 2))
-    devices = world.state.devices.reshape(-1)
-    is_open = world.views.devices.reshape(len(rows), -1)[:, 0] > 0
-    prompts = devices.prompt[is_open]
+    users = world.state.users.reshape(-1)
+    is_open = world.views.users.reshape(len(rows), -1)[:, 0] > 0
+    prompts = users.prompt[is_open]
     assert np.array_equal(labels["category"].numpy()[is_open], world.params.category[prompts])
     assert np.array_equal(labels["modality"].numpy()[is_open], world.params.kind[prompts])
     assert (labels["category"].numpy()[~is_open] == -1).all() and is_open.any() and (~is_open).any()
@@ -258,7 +258,7 @@ def test_training_tells_what_the_branches_do_and_draws_it(tmp_path: Path, ray_he
         minibatch_size=32,
         num_epochs=1,
         hidden=(8,),
-        branches={"device": 3, "provider": 1},
+        branches={"user": 3, "provider": 1},
         router="laplace",
         modality_sets=False,
         balance="bias",
@@ -267,15 +267,15 @@ def test_training_tells_what_the_branches_do_and_draws_it(tmp_path: Path, ray_he
     run = Run(set_up(config), {"training_iteration": 2}, tmp_path / "run")
     run.train()
     report = json.loads((tmp_path / "run" / "router.json").read_text())
-    assert list(report) == ["device"] and len(report["device"]["load"]) == 3
-    assert set(report["device"]["mutual_information_nats"]) == {"modality", "category", "expert"}
-    assert (tmp_path / "run" / "router_device.png").read_bytes()[:4] == b"\x89PNG"
+    assert list(report) == ["user"] and len(report["user"]["load"]) == 3
+    assert set(report["user"]["mutual_information_nats"]) == {"modality", "category", "expert"}
+    assert (tmp_path / "run" / "router_user.png").read_bytes()[:4] == b"\x89PNG"
     assert not (tmp_path / "run" / "router_provider.png").exists()
     from building import scalars
 
     tags = scalars(tmp_path / "run")
     for name in ("router_entropy", "router_z_loss", "dead_branches", "mutual_information_modality"):
-        assert f"learners/device/{name}" in tags and f"learners/provider/{name}" not in tags
+        assert f"learners/user/{name}" in tags and f"learners/provider/{name}" not in tags
 
 
 def test_a_learners_balancing_moves_the_offsets_and_runners_get_them(ray_here: Any) -> None:
@@ -293,7 +293,7 @@ def test_a_learners_balancing_moves_the_offsets_and_runners_get_them(ray_here: A
     algorithm = set_up(config).build_algo()
     try:
         algorithm.train()
-        offset = algorithm.env_runner.module["device"].router.offset
+        offset = algorithm.env_runner.module["user"].router.offset
         assert offset.abs().sum() > 0 and (torch.remainder(offset, 0.25) == 0).all()
     finally:
         algorithm.stop()
@@ -310,7 +310,7 @@ WRONG = {
     "z": ({"z_coeff": -1.0}, "z_coeff: -1.0 must not be negative"),
     "memory": ({"memory": 8, "placement": "policy"}, "placement: 'policy' does not go with a memory"),
     "memory size": ({"memory": -8}, "memory: -8 must be a size"),
-    "one policy": ({"branches": {"device": 0}}, "branches.device: 0 must be 1 or more"),
+    "one policy": ({"branches": {"user": 0}}, "branches.user: 0 must be 1 or more"),
 }
 
 
@@ -326,8 +326,8 @@ def test_settings_that_do_not_fit_the_environment_are_refused() -> None:
     def prepared(env: str = "edge_experts/mixed-v0", **settings: Any) -> None:
         set_up(new_config("MoEPPO").environment(env).training(**settings))
 
-    with pytest.raises(SetupError, match=r"branches: names the policies \['devices'\], the environment has"):
-        prepared(branches={"devices": 4})
+    with pytest.raises(SetupError, match=r"branches: names the policies \['users'\], the environment has"):
+        prepared(branches={"users": 4})
     with pytest.raises(SetupError, match="branches: 2 is too few for modality_sets: there are 3 modalities"):
         prepared(branches=2, modality_sets=True)
     with pytest.raises(SetupError, match="branches: one number, and no modality_sets"):
@@ -378,10 +378,10 @@ def test_sequences_hold_the_memory_that_was_played_with() -> None:
     """The learner's pass over a batch's sequences gives the likelihoods that the runner noted, across episodes."""
     sampler = runner(worlds=5, algo="PPO", memory=6, **{"episode.slots": 7, "devices.churn": 0.1})
     sampler.sample(num_timesteps=5 * 4)
-    rows = sampler.sample(num_timesteps=5 * 12)[0].policy_batches["device"]
+    rows = sampler.sample(num_timesteps=5 * 12)[0].policy_batches["user"]
     assert rows[Columns.ACTIONS].shape[:2] == (5 * 16, 12) and rows["restarts"].sum() > 0
     assert (rows[Columns.STATE_IN]["h"] != 0).any()
-    net = sampler.module["device"]
+    net = sampler.module["user"]
     with torch.no_grad():
         batch = {
             Columns.OBS: {k: torch.from_numpy(v) for k, v in rows[Columns.OBS].items()},

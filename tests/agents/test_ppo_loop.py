@@ -15,7 +15,7 @@ from edge_experts.envs import World
 from edge_experts.envs.api.spaces import role_spaces
 
 
-def trainee(world: World, role: str = "device", agents: int | None = None) -> Trainee:
+def trainee(world: World, role: str = "user", agents: int | None = None) -> Trainee:
     spaces = role_spaces(role, world.sizes)
     torch.manual_seed(0)
     module = MixtureActorCritic(
@@ -64,7 +64,7 @@ def test_a_cut_episode_is_valued_by_what_was_seen_last() -> None:
         views = step(*actions)  # type: ignore[arg-type]
         if world.state.clock.over.all():
             finals.append(mine.values(mine.seen(world, world.final_views)))
-        world.state.devices.reward[:] = 0.0
+        world.state.users.reward[:] = 0.0
         return views
 
     world.step = noting  # type: ignore[method-assign]
@@ -84,5 +84,5 @@ def test_all_other_agents_play_the_policy_that_is_given() -> None:
     policy = make_policy("myopic", twin)
     for _ in range(6):
         twin.step(*policy.act(twin))
-    assert (world.state.devices.requests.sum(), world.state.clock.slot[0]) == (twin.state.devices.requests.sum(), 6)
+    assert (world.state.users.requests.sum(), world.state.clock.slot[0]) == (twin.state.users.requests.sum(), 6)
     assert world.state.providers.price[:, 1:].tolist() == twin.state.providers.price[:, 1:].tolist()

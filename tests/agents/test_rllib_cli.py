@@ -119,8 +119,8 @@ def test_train_writes_everything_and_resumes_and_evaluates(
     tags = scalars(run)
     for tag in (
         "env_runners/episode_return_mean",
-        "learners/device/router_entropy",
-        "learners/device/branch_load_0",
+        "learners/user/router_entropy",
+        "learners/user/branch_load_0",
         "learners/provider/branch_load_3",
     ):
         assert tag in tags, tag
@@ -333,7 +333,7 @@ BAD = {
         [*GOOD, "--config", '{"env_config": {"overide": {}}}'],
         "env_config.overide: unknown key; did you mean 'overrides'",
     ),
-    "set field": ([*GOOD, "--set", "devices.cuont=3"], "devices.cuont: unknown field; did you mean 'devices.count'"),
+    "set field": ([*GOOD, "--set", "users.cuont=3"], "users.cuont: unknown field; did you mean 'devices.count'"),
     "set value": ([*GOOD, "--set", "devices.count=0"], "devices.count: 0"),
     "set form": ([*GOOD, "--set", "devices.count"], "--set: 'devices.count' must be FIELD=VALUE"),
     "shared": ([*GOOD, "--policies", "shared"], "policies: 'shared' gives agents with different spaces"),
@@ -468,7 +468,7 @@ def test_flattened_actions_are_the_same_actions() -> None:
     plain, flat = (find_env("edge_experts/text-v0")(config) for config in ({}, {"flatten": True}))
     plain.reset(seed=3)
     observations, _ = flat.reset(seed=3)
-    assert observations["device_0"].shape == flat.observation_spaces["device_0"].shape == (69 + 10 * 4,)
+    assert observations["user_0"].shape == flat.observation_spaces["user_0"].shape == (69 + 10 * 4,)
     choice = {agent: 5 for agent in flat.agents}
     unravelled = {agent: np.array(np.unravel_index(5, plain.action_spaces[agent].nvec)) for agent in plain.agents}
     for _ in range(5):

@@ -31,23 +31,23 @@ def test_batches_hold_what_the_world_showed_and_paid() -> None:
     spaces = sampler.role_spaces["provider"]
     ends = 0
     for t in range(20):
-        live = world.live_devices
-        assert np.array_equal(data["device"]["live"][t], live)
-        assert np.array_equal(data["device"]["observation"][t].reshape(4, 16, -1), world.views.devices)
+        live = world.live_users
+        assert np.array_equal(data["user"]["live"][t], live)
+        assert np.array_equal(data["user"]["observation"][t].reshape(4, 16, -1), world.views.users)
         masks = spaces.shown_mask(world.views.provider_masks)
         assert np.array_equal(data["provider"]["action_mask"][t].reshape(4, 4, -1), masks)
         world.step(
-            data["device"][Columns.ACTIONS][t].reshape(4, 16, 2),
+            data["user"][Columns.ACTIONS][t].reshape(4, 16, 2),
             spaces.to_world(data["provider"][Columns.ACTIONS][t].reshape(4, 4, 4)),
         )
-        assert np.array_equal(data["device"]["reward"][t], world.state.devices.reward.astype(np.float32))
-        assert np.array_equal(data["device"]["terminated"][t], world.state.devices.terminated)
-        assert np.array_equal(data["device"]["truncated"][t], world.state.devices.truncated)
-        assert not world.state.devices.invalid.any()
+        assert np.array_equal(data["user"]["reward"][t], world.state.users.reward.astype(np.float32))
+        assert np.array_equal(data["user"]["terminated"][t], world.state.users.terminated)
+        assert np.array_equal(data["user"]["truncated"][t], world.state.users.truncated)
+        assert not world.state.users.invalid.any()
         ends += world.state.clock.over.sum()
     assert ends == 8
     # truncation bootstraps with the value of the true last observation
-    group = next(g for g in sampler.groups if g.role == "device")
+    group = next(g for g in sampler.groups if g.role == "user")
     assert [t for t, _, _ in rollout.cuts(group)] == [6, 13]
 
 
@@ -61,10 +61,10 @@ def test_value_targets_use_the_last_observation_where_episodes_are_cut() -> None
     for t in range(8):
         sampler._play(rollout, True, False)
         if sampler.world.state.clock.over.any():
-            finals[t] = sampler.world.final_views.devices.copy(), sampler.world.final_views.device_masks.copy()
-    group = next(g for g in sampler.groups if g.role == "device")
+            finals[t] = sampler.world.final_views.users.copy(), sampler.world.final_views.user_masks.copy()
+    group = next(g for g in sampler.groups if g.role == "user")
     data = rollout.stacked(group)
-    batch = sampler._finish(rollout, 24).policy_batches["device"]
+    batch = sampler._finish(rollout, 24).policy_batches["user"]
     values = data[Columns.VF_PREDS].reshape(8, 3, 16)
     targets = batch[Postprocessing.VALUE_TARGETS].reshape(8, 3, 16)
     for t, (observation, mask) in finals.items():
@@ -73,24 +73,24 @@ def test_value_targets_use_the_last_observation_where_episodes_are_cut() -> None
             "action_mask": torch.from_numpy(mask.reshape(-1, mask.shape[-1])),
         }
         with torch.inference_mode():
-            following = sampler.module["device"].compute_values({Columns.OBS: seen}).numpy().reshape(3, 16)
+            following = sampler.module["user"].compute_values({Columns.OBS: seen}).numpy().reshape(3, 16)
         expected = data["reward"][t] + 0.9 * following  # the last step's target has one term
         np.testing.assert_allclose(targets[t], expected, rtol=1e-4, atol=1e-4)
     assert values.shape == targets.shape and sorted(finals) == [3, 7]
 
 
-def test_absent_devices_are_not_in_the_batch() -> None:
+def test_absent_users_are_not_in_the_batch() -> None:
     sampler = runner(worlds=8, **{"devices.churn": 0.1})
     batch = sampler.sample(num_timesteps=8 * 12)[0]
-    rows = len(batch.policy_batches["device"][Columns.ACTIONS])
+    rows = len(batch.policy_batches["user"][Columns.ACTIONS])
     assert 0 < rows < 8 * 12 * 16 and len(batch.policy_batches["provider"][Columns.ACTIONS]) == 8 * 12 * 4
-    assert (batch.policy_batches["device"][Columns.OBS]["observation"] != 0).any(axis=1).all()
+    assert (batch.policy_batches["user"][Columns.OBS]["observation"] != 0).any(axis=1).all()
 
 
 def test_rows_without_a_choice_are_thinned() -> None:
     sampler = runner(worlds=8)
     sampler.config = sampler.config.copy(copy_frozen=False).training(no_choice_fraction=0.0)
-    batch = sampler.sample(num_timesteps=8 * 12)[0].policy_batches["device"]
+    batch = sampler.sample(num_timesteps=8 * 12)[0].policy_batches["user"]
     masks = batch[Columns.OBS]["action_mask"]
     assert 0 < len(masks) < 8 * 12 * 16 and (masks.sum(axis=1) > 2).all()
 
@@ -114,7 +114,7 @@ def test_metrics_have_the_stock_runners_keys(policies: str, modules: int) -> Non
     ):
         assert key in metrics, key
     assert metrics["num_env_steps_sampled"].peek() == 28 and len(metrics["module_episode_returns_mean"]) == modules
-    assert metrics["num_agent_steps_sampled"]["device_3"].peek() == 28
+    assert metrics["num_agent_steps_sampled"]["user_3"].peek() == 28
 
 
 def test_same_seed_same_batch_and_evaluation_has_episodes_of_its_own() -> None:
@@ -126,7 +126,7 @@ def test_same_seed_same_batch_and_evaluation_has_episodes_of_its_own() -> None:
             config.in_evaluation = evaluation
             sampler = type(sampler)(config=config)
         torch.manual_seed(1)
-        return sampler.sample(num_timesteps=8)[0].policy_batches["device"][Columns.OBS]["observation"]
+        return sampler.sample(num_timesteps=8)[0].policy_batches["user"][Columns.OBS]["observation"]
 
     assert np.array_equal(first_rows()[:32], first_rows()[:32])
     assert not np.array_equal(first_rows()[:32], first_rows(evaluation=True)[:32])
@@ -202,12 +202,12 @@ def test_vtrace_batches_bootstrap_from_the_true_last_observation(algo: str) -> N
     def noting(*arguments: Any) -> Any:
         over = play(*arguments)
         if over.any():
-            devices = sampler.world.state.devices
-            finals.append(sampler.world.final_views.devices[devices.truncated & devices.acted])
+            users = sampler.world.state.users
+            finals.append(sampler.world.final_views.users[users.truncated & users.acted])
         return over
 
     sampler._play = noting
-    rows = sampler.sample(num_timesteps=4 * 10)[0].policy_batches["device"]
+    rows = sampler.sample(num_timesteps=4 * 10)[0].policy_batches["user"]
     bootstrap = rows[Columns.OBS]["observation"][~rows[Columns.LOSS_MASK]]
     assert len(finals) == 1 and len(bootstrap) > len(finals[0])
     for last in finals[0]:
@@ -228,10 +228,10 @@ def test_mappo_values_come_from_the_whole_world() -> None:
     critic = batch[CRITIC]
     assert critic[Columns.OBS].shape == (30, 4 * sampler.world.views.providers.shape[-1] + 16 * 69)
     assert critic["live"].shape == (30, 20) and critic["live"][:, :4].all() and not critic["live"].all()
-    assert critic["live"][:, 4:].sum() == len(batch["device"][Columns.ACTIONS])
+    assert critic["live"][:, 4:].sum() == len(batch["user"][Columns.ACTIONS])
     targets = critic[Postprocessing.VALUE_TARGETS][:, 4:][critic["live"][:, 4:]]
-    np.testing.assert_allclose(np.sort(targets), np.sort(batch["device"][Postprocessing.VALUE_TARGETS]), rtol=1e-5)
-    # another device's queue changes the value of this one: its own observation need not
+    np.testing.assert_allclose(np.sort(targets), np.sort(batch["user"][Postprocessing.VALUE_TARGETS]), rtol=1e-5)
+    # another user's queue changes the value of this one: its own observation need not
     states = torch.from_numpy(critic[Columns.OBS][:1]).repeat(2, 1)
     states[1, -69:] += 1.0
     values = sampler._judge(states.numpy())

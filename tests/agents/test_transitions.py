@@ -248,16 +248,16 @@ def test_transitions_hold_what_the_world_showed_next() -> None:
     play = sampler._play
 
     def noting(*arguments: Any) -> Any:
-        shown.append(sampler.world.views.devices.copy())
-        live.append(sampler.world.live_devices.copy())
+        shown.append(sampler.world.views.users.copy())
+        live.append(sampler.world.live_users.copy())
         over = play(*arguments)
         if over.any():
-            finals[len(shown) - 1] = sampler.world.final_views.devices.copy()
+            finals[len(shown) - 1] = sampler.world.final_views.users.copy()
         return over
 
     sampler._play = noting
-    rows = sampler.sample(num_timesteps=3 * 10)[0].policy_batches["device"]
-    shown.append(sampler.world.views.devices.copy())
+    rows = sampler.sample(num_timesteps=3 * 10)[0].policy_batches["user"]
+    shown.append(sampler.world.views.users.copy())
     there = np.stack(live)
     now = np.stack(shown[:-1])[there]
     later = np.stack([finals.get(t, shown[t + 1]) for t in range(10)])[there]
@@ -291,18 +291,18 @@ def test_algorithms_learn_from_the_replay_buffer(algo: str, settings: dict[str, 
     algorithm = set_up(config).build_algo()
     try:
         learner = algorithm.learner_group._learner
-        before = {k: v.clone() for k, v in learner.module["device"].state_dict().items()}
+        before = {k: v.clone() for k, v in learner.module["user"].state_dict().items()}
         for _ in range(4):
             result = algorithm.train()
-        after = learner.module["device"].state_dict()
+        after = learner.module["user"].state_dict()
         moved = {k.split(".")[0] for k in before if not torch.equal(before[k].float(), after[k].float())}
         expected = (
             {"trunk", "advantages", "value", "old_trunk"} if algo == "DQN" else {"qf", "qf_twin", "pi", "target_qf"}
         )
         assert expected <= moved and all(torch.isfinite(v).all() for v in after.values())
-        assert np.isfinite(result["learners"]["device"]["qf_loss"])
-        assert algorithm._replays["device"].count == 4 * 6 * 4 * 16 and algorithm._replays["device"].capacity == 200_000
-        played = algorithm.env_runner.module["device"].state_dict()
+        assert np.isfinite(result["learners"]["user"]["qf_loss"])
+        assert algorithm._replays["user"].count == 4 * 6 * 4 * 16 and algorithm._replays["user"].capacity == 200_000
+        played = algorithm.env_runner.module["user"].state_dict()
         assert all(torch.equal(played[k], after[k]) for k in played)
     finally:
         algorithm.stop()
@@ -314,7 +314,7 @@ def test_priorities_follow_the_errors(ray_here: Any) -> None:
     algorithm = config.build_algo()
     try:
         algorithm.train()
-        priorities = algorithm._replays["device"]._priorities[: algorithm._replays["device"].count]
+        priorities = algorithm._replays["user"]._priorities[: algorithm._replays["user"].count]
         assert len(np.unique(priorities)) > 10  # no longer all as when they came
     finally:
         algorithm.stop()
@@ -379,7 +379,7 @@ def test_what_is_replayed_is_in_the_newest_checkpoint_and_comes_back(algo: str, 
     again = small(algo).training(num_steps_sampled_before_learning_starts=10).build_algo()
     try:
         again.restore_from_path(str(last))
-        assert set(again._replays) == {"device", "provider"}
+        assert set(again._replays) == {"user", "provider"}
         for module, replay in again._replays.items():
             with np.load(last / REPLAY / f"{module}.npz") as saved:
                 assert replay.count == len(saved["column_rewards"]) > 0

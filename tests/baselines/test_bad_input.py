@@ -135,7 +135,7 @@ ENV_CONFIG = '{"env_config": {"overide": 1}}'
 OUTSIDE = ["--env", "CartPole-v1"]
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     "validate nothing": (edge_experts, ["validate", "nothing"], "env: 'nothing' is not known"),
-    "validate a bad file": (edge_experts, ["validate", "bad.yaml"], "bad.yaml: devices.cuont: unknown field"),
+    "validate a bad file": (edge_experts, ["validate", "bad.yaml"], "bad.yaml: users.cuont: unknown field"),
     "validate no environment": (edge_experts, ["validate", "decimal:Decimal"], "is neither a PettingZoo parallel"),
     "evaluate outside, market policy": (
         edge_experts,
@@ -289,9 +289,9 @@ def test_any_action_is_played_or_refused(action: Any) -> None:
     seen, _ = env.reset(seed=1)
     actions: dict[str, Any] = {a: env.action_space(a).sample(seen[a]["action_mask"]) for a in env.agents}
     try:
-        env.step({**actions, "device_0": action})
+        env.step({**actions, "user_0": action})
     except ValueError as error:
-        assert "device" in str(error) and "\n" not in str(error)
+        assert "user" in str(error) and "\n" not in str(error)
 
 
 _ENV = EdgeEnv("text-v0", {"episode.slots": 3, "devices.count": 2})

@@ -28,24 +28,22 @@ def test_every_policy_plays_legal_actions(name: str, env: str) -> None:
     for _ in range(world.scenario.episode.slots):
         actions = policy.act(world)
         world.step(*actions)
-        assert not world.state.devices.invalid.any(), name
-        placed += (world.state.devices.placed >= 0).sum()
+        assert not world.state.users.invalid.any(), name
+        placed += (world.state.users.placed >= 0).sum()
     assert placed > 0 or name == "fixed:last"  # which may not be loaded
 
 
 def test_policies_do_what_they_say() -> None:
     world = World("text-v0", n_worlds=4, seed=2, overrides={"arrivals.process": "saturated"})
     world.reset()
-    devices, providers = world.state.devices, world.state.providers
+    users, providers = world.state.users, world.state.providers
     hosts = np.arange(world.sizes.E) % 4
 
     def chosen(name: str) -> np.ndarray:
         actions, _ = make_policy(name, world).act(world)
         return actions[..., 0]
 
-    distance = np.hypot(
-        devices.x_m[..., None] - providers.x_m[:, None], devices.y_m[..., None] - providers.y_m[:, None]
-    )
+    distance = np.hypot(users.x_m[..., None] - providers.x_m[:, None], users.y_m[..., None] - providers.y_m[:, None])
     assert (hosts[chosen("nearest")] == distance.argmin(axis=2)).all()
     assert (hosts[chosen("best_snr")] == world.state.links.gain_db.argmax(axis=2)).all()
     assert (chosen("cheapest") == 0).all(), (
@@ -53,7 +51,7 @@ def test_policies_do_what_they_say() -> None:
     )
     assert (chosen("fixed:reka-core") == 7).all()
     prior = np.where(
-        np.isin(np.arange(9), [4, 5]), -1, world.params.priors.quality[world.params.category[devices.prompt]]
+        np.isin(np.arange(9), [4, 5]), -1, world.params.priors.quality[world.params.category[users.prompt]]
     )
     assert (chosen("best_prior") == prior.argmax(axis=2)).all()
     assert (chosen("shortest_queue") == 6).all(), "all queues are empty, and gpt-3.5 is the fastest loaded expert"
@@ -70,7 +68,7 @@ def test_enumeration_is_not_beaten_by_any_sequence() -> None:
     best = 0.0
     for _ in range(3):
         bound.step(*policy.act(bound))
-        best += bound.state.devices.reward[0, 0]
+        best += bound.state.users.reward[0, 0]
     rng = np.random.default_rng(0)
     totals = []
     for _ in range(200):
@@ -79,7 +77,7 @@ def test_enumeration_is_not_beaten_by_any_sequence() -> None:
         totals.append(
             sum(
                 world.step(rng.integers(0, 10, (1, 1, 1)).repeat(2, axis=2) * [1, 0]) is not None
-                and float(world.state.devices.reward[0, 0])
+                and float(world.state.users.reward[0, 0])
                 for _ in range(3)
             )
         )

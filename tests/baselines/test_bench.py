@@ -63,12 +63,12 @@ class FirstLegal:
     """Plays the first legal choice of every part."""
 
     def act(self, observations, masks):
-        expert, power = masks["device"][..., :-4], masks["device"][..., -4:]
-        return {"device": np.stack([expert.argmax(-1), power.argmax(-1)], axis=-1)}
+        expert, power = masks["user"][..., :-4], masks["user"][..., -4:]
+        return {"user": np.stack([expert.argmax(-1), power.argmax(-1)], axis=-1)}
 
 
 def too_short(observations, masks):
-    return {"device": np.zeros((1, 1), int)}
+    return {"user": np.zeros((1, 1), int)}
 
 
 def one_number(observations, masks):
@@ -212,7 +212,7 @@ def test_cells_are_filled_once_and_hold_where_they_come_from(
     one = found["moe_ppo/seed_0"]
     assert one["env_steps"] >= 128 and len(one["curve"]) == 2 and one["curve"][-1]["cpu_time_s"] > 0
     assert one["command"].startswith("rllib train file configs/train/moe_ppo.py --env small.yaml --seed 0")
-    assert set(one["parameters"]) == {"device", "provider"} and one["router"]["device"]["load"]
+    assert set(one["parameters"]) == {"user", "provider"} and one["router"]["user"]["load"]
     for name in ("welfare_ratio", "gini_index", "worst_decile", "jain_index", "returns"):
         assert name in one["measures"]
     assert one["provenance"]["versions"]["torch"] and one["provenance"]["scenario_hash"] and one["episodes"] == 4
@@ -350,11 +350,11 @@ def test_policies_from_outside_see_rows_and_play_legal_actions(workplace: Path) 
     world = World(load_scenario("small.yaml"), 5, seed=1)
     world.reset()
     policy = load_array_policy("mine.py:FirstLegal")
-    devices, providers = policy.act(world)
-    assert devices.shape == (5, 3, 2) and providers is None
-    world.step(devices, providers)
-    assert not world.state.devices.invalid.any()
-    shapes = r"actions of devices are int64 of shape \(1, 1\), expected integers of shape \(5, 3, 2\)"
+    users, providers = policy.act(world)
+    assert users.shape == (5, 3, 2) and providers is None
+    world.step(users, providers)
+    assert not world.state.users.invalid.any()
+    shapes = r"actions of users are int64 of shape \(1, 1\), expected integers of shape \(5, 3, 2\)"
     for name, message in (
         ("too_short", f"mine.py:too_short: {shapes}"),
         ("one_number", "mine.py:one_number: returned a int, expected actions by role"),
@@ -363,7 +363,7 @@ def test_policies_from_outside_see_rows_and_play_legal_actions(workplace: Path) 
             load_array_policy(f"mine.py:{name}").act(world)
     shown = []
     ArrayPolicy(lambda observations, masks: shown.append((observations, masks)) or {}, "x").act(world)
-    assert shown[0][0]["device"].shape == world.views.devices.shape and shown[0][1]["provider"].shape[:2] == (5, 2)
+    assert shown[0][0]["user"].shape == world.views.users.shape and shown[0][1]["provider"].shape[:2] == (5, 2)
 
 
 def test_an_algorithm_from_outside_is_trained(workplace: Path) -> None:
@@ -417,7 +417,7 @@ def test_every_preset_trains_through_the_command_and_its_checkpoint_is_evaluated
         assert any(not torch.equal(first[key], last[key]) for key in first if "weight" in key), name
         assert all(torch.isfinite(value).all() for value in last.values()), name
     told = scalars(Path("runs/job"))  # of losses, those that are finite
-    learner = "learners/device_0" if preset == "ippo" else "learners/device"
+    learner = "learners/user_0" if preset == "ippo" else "learners/user"
     losses = LOSSES.get(preset, {"policy_loss", "vf_loss"})
     assert losses <= {name.removeprefix(f"{learner}/") for name in told}
     assert (f"{learner}/vf_loss" in told) == ("vf_loss" in losses) and ("learners/critic/vf_loss" in told) == (
@@ -444,7 +444,7 @@ def made_up(name: str, env: str, seed: int, score: float, **more: Any) -> dict[s
     last = {"env_steps": 200, "time_total_s": 4.0, "cpu_time_s": 2.0, "normalised_score": score}
     measures = {
         "welfare_ratio": score,
-        "returns": {"device": {"mean": 1.0}, "provider": {"mean": 2.0}},
+        "returns": {"user": {"mean": 1.0}, "provider": {"mean": 2.0}},
         **dict.fromkeys(("worst_decile", "jain_index", "gini_index", "quality", "deadline_miss_rate"), 0.5),
         "latency_s": {"p95": 3.0},
     }
@@ -458,7 +458,7 @@ def made_up(name: str, env: str, seed: int, score: float, **more: Any) -> dict[s
         "normalised_score": score,
         **{key: last[key] for key in ("env_steps", "time_total_s", "cpu_time_s")},
         "curve": [point, last],
-        "parameters": {"device": 10},
+        "parameters": {"user": 10},
         "router": {},
         "measures": measures,
         "heldout": {f"{env[:-3]}-heldout-prompts-v0": {"normalised_score": score - 0.1}},
@@ -503,7 +503,7 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
 
 def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path: Path) -> None:
     policy = "runs/bench/text-v0/ppo/seed_1/checkpoint_000007"
-    deviation = {"agent": "device_0", "gain": {"mean": 1.0, "low": 0.5, "high": 1.5}, "before": 3.0, "start": WARM}
+    deviation = {"agent": "user_0", "gain": {"mean": 1.0, "low": 0.5, "high": 1.5}, "before": 3.0, "start": WARM}
     how = {"env": "edge_experts/text-v0", "explore": True, "episodes": 20}
     games = {
         "exploit": {
@@ -511,13 +511,13 @@ def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path:
             "steps": 2048,
             "starts": 2,
             "command": "edge-experts exploit x",
-            "deviations": {policy: {"device": deviation}},
+            "deviations": {policy: {"user": deviation}},
         },
         "cross": {**how, "explore": False, "policies": [policy, "random"], "matrix": [[0.5, 0.1], [0.2, 0.0]]},
     }
     rows = [r for by_name in board.cells.values() for runs in by_name.values() for r in runs]
     told = page(Leaderboard(rows, stored_references(), games))
-    assert f"| text-v0 | PPO, seed 1 | device | 3.00 | +1.000 [+0.500, +1.500] | {WARM} |" in told
+    assert f"| text-v0 | PPO, seed 1 | user | 3.00 | +1.000 [+0.500, +1.500] | {WARM} |" in told
     assert "| PPO, seed 1 | 0.500 | 0.100 |\n| random | 0.200 | 0.000 |" in told
     assert (
         "20 episodes, checkpoints draw their actions; 2,048 steps from each of 2 starts; `edge-experts exploit x`.\n"
@@ -575,21 +575,21 @@ def test_the_report_is_made_from_a_folder(board: Leaderboard, workplace: Path) -
 
 
 def test_a_deviator_finds_what_a_foolish_policy_leaves(workplace: Path) -> None:
-    """Everybody waits: a device that serves itself gains, and says how much; against the best reply it gains less."""
+    """Everybody waits: a user that serves itself gains, and says how much; against the best reply it gains less."""
 
     class Idle:
         def act(self, world: World) -> Any:
-            actions = world.default_actions("device")
+            actions = world.default_actions("user")
             actions[..., 0] = world.sizes.X
             return actions, None
 
     scenario = load_scenario("small.yaml", {"providers.act": False, "episode.slots": 16})
     settings = PPOSettings(slots=16)
     found = exploit(lambda world: Idle(), scenario, starts=1, episodes=30, steps=20_000, settings=settings)
-    assert set(found) == {"device"} and found["device"].gain.low > 0
-    assert found["device"].before <= 0 and found["device"].start == "fresh network 0"
+    assert set(found) == {"user"} and found["user"].gain.low > 0
+    assert found["user"].before <= 0 and found["user"].start == "fresh network 0"
     clever = exploit(lambda world: make_policy("myopic", world), scenario, 1, 30, 20_000, settings)
-    assert clever["device"].gain.mean < found["device"].gain.mean
+    assert clever["user"].gain.mean < found["user"].gain.mean
 
 
 def test_deviators_of_a_checkpoint_begin_from_itself(
@@ -634,13 +634,13 @@ def test_who_was_not_there_in_training_plays_as_another(workplace: Path, ray_her
     crowd.reset()
     players = {f"{g.role}_{i}": g.module for g in policy.groups(crowd) for i in g.agents}
     assert {agent: player for agent, player in players.items() if agent != player} == {
-        "device_3": "device_0",
-        "device_4": "device_1",
+        "user_3": "user_0",
+        "user_4": "user_1",
     }
-    devices, providers = policy.act(crowd)
-    assert devices is not None and devices.shape == (2, 5, 2)
-    crowd.step(devices, providers)
-    assert not crowd.state.devices.invalid.any()
+    users, providers = policy.act(crowd)
+    assert users is not None and users.shape == (2, 5, 2)
+    crowd.step(users, providers)
+    assert not crowd.state.users.invalid.any()
     del policy.modules._rl_modules["provider_0"], policy.modules._rl_modules["provider_1"]
     with pytest.raises(CheckpointError, match="has no policy for 'provider_0' of me/small-v0"):
         policy.act(crowd)

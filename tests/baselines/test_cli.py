@@ -71,7 +71,7 @@ BAD = {
     "fixed": (["evaluate", "fixed:gpt-9", "--env", "text-v0"], "'gpt-9' is not an expert"),
     "env": (["evaluate", "myopic", "--env", "txt-v0"], "did you mean 'edge_experts/text-v0'"),
     "set": (["evaluate", "myopic", "--env", "text-v0", "--set", "x"], "--set: 'x' must be FIELD=VALUE"),
-    "field": (["describe", "text-v0", "--set", "devices.cuont=3"], "did you mean 'devices.count'"),
+    "field": (["describe", "text-v0", "--set", "users.cuont=3"], "did you mean 'devices.count'"),
     "episodes": (["evaluate", "myopic", "--env", "text-v0", "--episodes", "0"], "--episodes: 0 must be 1 or more"),
     "folder": (
         ["evaluate", "random", "--env", "netmoe-v0", "--episodes", "1", "--json", "no/such/r.json"],

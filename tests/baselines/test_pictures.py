@@ -143,7 +143,7 @@ def broken(folder: Path, what: str) -> Any:
     elif what == "empty":
         (folder / "results.jsonl").write_text("")
     elif what == "tables":
-        (folder / "devices.parquet").write_text("no parquet")
+        (folder / "users.parquet").write_text("no parquet")
     return folder
 
 

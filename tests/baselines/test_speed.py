@@ -28,9 +28,9 @@ def test_cpu_and_wall_time_are_told_apart_and_failures_reported() -> None:
     assert found["busy"].cpu_agent_steps == pytest.approx(3 * found["busy"].cpu_env_steps)
     assert found["waiting"].wall_env_steps < 110 and found["waiting"].cpu_env_steps > 500
     assert found["alone"].rounds == 2 and found["busy"].peak_mb > 10
-    assert found["broken"].error == "OSError: no such device" and found["broken"].rounds == 0
+    assert found["broken"].error == "OSError: no such user" and found["broken"].rounds == 0
     table = speed_table(list(found.values()))
-    assert "not measured: OSError: no such device" in table and table.count("\n") == 5
+    assert "not measured: OSError: no such user" in table and table.count("\n") == 5
 
 
 def test_peers_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +95,6 @@ def test_the_bare_loop_learns_what_it_is_compared_with() -> None:
     rewards = [iterate() for _ in range(12)]
     assert np.mean(rewards[-3:]) > np.mean(rewards[:3])
     assert all(not torch.equal(old, t.module.policy.weight) for old, t in zip(before, trainees, strict=True))
-    assert [trainee.role for trainee in trainees] == ["device", "provider"]
+    assert [trainee.role for trainee in trainees] == ["user", "provider"]
     through_rllib = sum(weight.numel() for weight in trainees[0].module.parameters())
     assert through_rllib > 30_000  # the mixture, not a small stand-in

@@ -66,7 +66,7 @@ def test_registered_names_reach_every_maker(tmp_path: Path) -> None:
     for env in (make("test/here-v0"), pettingzoo.make("parallel", "test/here-v0").unwrapped):
         assert (env.scenario.id, env.scenario.devices.count, env.scenario.episode.slots) == ("test/here-v0", 3, 9)
     assert World("test/here-v0").scenario.devices.count == 3
-    assert gymnasium.make("test/here-v0", agent="device_1").reset(seed=1)[0]["observation"].shape == (69,)
+    assert gymnasium.make("test/here-v0", agent="user_1").reset(seed=1)[0]["observation"].shape == (69,)
     register("test/pole-v0", "gymnasium.envs.classic_control:CartPoleEnv", render_mode=None)
     assert make("test/pole-v0").observation_space.shape == (4,)
     assert pickle.loads(pickle.dumps(find("test/here-v0"))).make().scenario.devices.count == 3
@@ -139,17 +139,17 @@ def test_models_from_outside_decide_what_happens() -> None:
     geometry = world.tables[0].dimensions["geometry"][world.tables[0].split("train")]
     columns = [world.tables[0].experts.index(name) for name in world.scenario.experts]
     for slot in range(1, 40):
-        x, parts = world.state.devices.x_m.copy(), world.state.parts.copy()
+        x, parts = world.state.users.x_m.copy(), world.state.parts.copy()
         world.step(*world.sample_actions(rng))
-        devices = world.state.devices
-        assert slot % 3 == 0 or not devices.arrived.any()
-        assert np.allclose(devices.x_m, np.minimum(300.0, x + 1.4 * 300.0)) and (devices.target_x_m < 1).all()
-        for b, u in zip(*np.nonzero(devices.quality > 0), strict=True):
-            first = parts[b, u, 0] if not (devices.arrived[b, u] and devices.done[b, u]) else None
-            views = devices.coverage_sum[b, u] / 2
-            expected = geometry[devices.prompt[b, u], columns[first]] * views
-            if not devices.arrived[b, u]:
-                assert devices.quality[b, u] == pytest.approx(expected)
+        users = world.state.users
+        assert slot % 3 == 0 or not users.arrived.any()
+        assert np.allclose(users.x_m, np.minimum(300.0, x + 1.4 * 300.0)) and (users.target_x_m < 1).all()
+        for b, u in zip(*np.nonzero(users.quality > 0), strict=True):
+            first = parts[b, u, 0] if not (users.arrived[b, u] and users.done[b, u]) else None
+            views = users.coverage_sum[b, u] / 2
+            expected = geometry[users.prompt[b, u], columns[first]] * views
+            if not users.arrived[b, u]:
+                assert users.quality[b, u] == pytest.approx(expected)
                 composed += 1
     shadow = world.state.links.shadow * np.where(world.state.links.line_of_sight, 4.0, 7.82)
     fading = 10 * np.log10(0.5 * (world.state.links.fading_re**2 + world.state.links.fading_im**2))
@@ -166,15 +166,15 @@ def test_models_from_outside_keep_what_the_kernel_promises() -> None:
         world.reset()
     copy = None
     for slot in range(30):
-        devices, providers = many.sample_actions(rng)
+        users, providers = many.sample_actions(rng)
         if slot == 10:
             copy = pickle.loads(pickle.dumps(many))
         for world in (many, named, *([copy] if copy else [])):
-            world.step(devices, providers)
-        alone.step(devices[6:7], providers[6:7])
-        assert many.state.devices[6].tobytes() == alone.state.devices[0].tobytes()
-        assert many.state.devices.tobytes() == named.state.devices.tobytes()
-    assert copy is not None and copy.state.devices.tobytes() == many.state.devices.tobytes()
+            world.step(users, providers)
+        alone.step(users[6:7], providers[6:7])
+        assert many.state.users[6].tobytes() == alone.state.users[0].tobytes()
+        assert many.state.users.tobytes() == named.state.users.tobytes()
+    assert copy is not None and copy.state.users.tobytes() == many.state.users.tobytes()
 
 
 REFERENCES = ("geometry_only", "every_third", "east", "flat")

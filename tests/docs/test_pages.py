@@ -121,7 +121,7 @@ def test_speed_tables_hold_what_was_measured(tmp_path: Path) -> None:
     rows = [
         {"name": name, "group": "any", "agents": 2, "worlds": 1, "rounds": 3, "cpu_env_steps": rate / 2}
         | {"cpu_agent_steps": rate, "wall_env_steps": rate, "wall_agent_steps": rate, "best_wall_agent_steps": rate}
-        | {"peak_mb": 100.0, "error": None if rate else "no such device"}
+        | {"peak_mb": 100.0, "error": None if rate else "no such user"}
         for name, rate in names.items()
     ]
     machine = {"processor": "a processor", "cpus": 2, "memory_gb": 8.0}
@@ -131,7 +131,7 @@ def test_speed_tables_hold_what_was_measured(tmp_path: Path) -> None:
     engine, training = engine_block(tmp_path), training_block(tmp_path)
     assert "Version 9.8.7 (ray 2); a processor, 2 processors, 8 GB; medians over 3 rounds." in engine
     assert "| EdgeEnv, 20 agents | mobile-env medium, 15 users | 125.0 |" in engine
-    assert "not measured: no such device" in engine and "| rware small-4ag |\n" not in engine
+    assert "not measured: no such user" in engine and "| rware small-4ag |\n" not in engine
     assert "900 agent steps a second: 10.0 times as many as RLlib's stock runner" in training and "90% of" in training
 
 

@@ -37,7 +37,7 @@ def test_what_is_said_of_the_mixture_is_what_was_measured(board: Leaderboard) ->
             for result in board.cells[env][name]:
                 assert not any(router["dead_branches"] for router in result["router"].values())
     for result in board.cells["edge_experts/mixed-v0"]["moe_laplace"]:
-        router = result["router"]["device"]
+        router = result["router"]["user"]
         assert router["mutual_information_nats"]["modality"] > 0.99 * router["label_entropy_nats"]["modality"]
     curves = {
         name: np.mean(
@@ -106,5 +106,5 @@ def test_games_are_worth_learning_as_the_references_say() -> None:
     for name in shipped_ids():
         scores = REFERENCES[load_scenario(name).hash()]["normalised"]
         assert max(score for policy, score in scores.items() if policy.startswith("fixed:")) <= 0.5, name
-        if name != "edge_experts/netmoe-v0":  # alone in its world, a device cannot herd
+        if name != "edge_experts/netmoe-v0":  # alone in its world, a user cannot herd
             assert scores["myopic"] <= 0.6 and scores["coordinated"] >= 0.8, name

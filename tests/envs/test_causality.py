@@ -13,14 +13,14 @@ import pytest
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.scenario import field_docs
 from edge_experts.envs.schema import Kind
-from edge_experts.envs.sim.spec import ACTION_PARTS, DEVICE_FIELDS, PROVIDER_FIELDS, action_sizes, slices
+from edge_experts.envs.sim.spec import ACTION_PARTS, PROVIDER_FIELDS, USER_FIELDS, action_sizes, slices
 from edge_experts.envs.sim.state import ON_TIME
 
 BUSY = {"arrivals.process": "saturated", "queue_limit_s": 60.0, "devices.count": 3}
 
 
 def prepared(seed: int = 3, **overrides: Any) -> World:
-    """A busy market in the middle of an episode, in which device 0 has placed one segment and waits for the next."""
+    """A busy market in the middle of an episode, in which user 0 has placed one segment and waits for the next."""
     world = World("text-v0", seed=seed, overrides={**BUSY, **overrides})
     world.reset()
     world.step(act(world, 2), None)
@@ -28,7 +28,7 @@ def prepared(seed: int = 3, **overrides: Any) -> World:
 
 
 def act(world: World, expert: int, power: int = 3) -> np.ndarray:
-    actions = world.default_actions("device")
+    actions = world.default_actions("user")
     actions[0, :, 0], actions[0, :, 1] = expert, power
     return actions
 
@@ -46,7 +46,7 @@ def outcome(
     rewards = []
     for _ in range(slots):
         world.step(actions(world), steady(world) if providers is None else providers)
-        rewards += [*world.state.devices.reward[0], *world.state.providers.reward[0]]
+        rewards += [*world.state.users.reward[0], *world.state.providers.reward[0]]
     return np.array(rewards)
 
 
@@ -58,9 +58,9 @@ def moves(change: Callable[[World], None], expert: int = 2, **overrides: Any) ->
     return not np.array_equal(outcome(world, lambda w: act(w, expert)), outcome(changed, lambda w: act(w, expert)))
 
 
-def device(name: str, value: Any) -> Callable[[World], None]:
+def user(name: str, value: Any) -> Callable[[World], None]:
     def change(world: World) -> None:
-        world.state.devices[name][0, 0] = value
+        world.state.users[name][0, 0] = value
 
     return change
 
@@ -88,16 +88,16 @@ def fade(world: World) -> None:
 
 
 def other_provider(world: World) -> None:
-    world.state.devices.serving[0, 0] = (world.state.devices.serving[0, 0] + 1) % 4
+    world.state.users.serving[0, 0] = (world.state.users.serving[0, 0] + 1) % 4
 
 
 def other_handover(world: World) -> None:
-    world.state.devices.handover[0, 0] ^= True
+    world.state.users.handover[0, 0] ^= True
 
 
 def other_category(world: World) -> None:
-    now = world.state.devices.prompt[0, 0]
-    world.state.devices.prompt[0, 0] = np.flatnonzero(world.params.category != world.params.category[now])[0]
+    now = world.state.users.prompt[0, 0]
+    world.state.users.prompt[0, 0] = np.flatnonzero(world.params.category != world.params.category[now])[0]
 
 
 LOCAL = 8
@@ -106,26 +106,26 @@ VARIANTS = {"devices.local_expert": ["phi-3-mini-128k-Q4_K_M", "gemma-2b-it-q8_0
 VIEWS = {"providers.view_levels": [1, 2], "providers.view_angle_deg": 180.0, "providers.default_views": 1}
 RADIO = {"providers.power_factors": [0.1, 1.0], "providers.default_power": 1}
 # a change, the expert that is chosen, and the overrides under which the field is there
-DEVICE_CAUSES: dict[str, tuple[Any, ...]] = {
-    "open": (device("open", False), 2),
+USER_CAUSES: dict[str, tuple[Any, ...]] = {
+    "open": (user("open", False), 2),
     "category": (other_category, 2),
-    "value": (device("value", 9.0), 2),
-    "subtasks_left": (device("done", 2), 2),
-    "deadline_left": (device("age", 3), 2),
-    "context": (device("context_bits", 1e7), 2),
-    "battery": (device("battery_j", 0.0), 2),
-    "local_budget": (device("local_budget", 0.0), LOCAL),
-    "local_backlog": (device("local_backlog_s", 12.0), LOCAL),
+    "value": (user("value", 9.0), 2),
+    "subtasks_left": (user("done", 2), 2),
+    "deadline_left": (user("age", 3), 2),
+    "context": (user("context_bits", 1e7), 2),
+    "battery": (user("battery_j", 0.0), 2),
+    "local_budget": (user("local_budget", 0.0), LOCAL),
+    "local_backlog": (user("local_backlog_s", 12.0), LOCAL),
     "turn": (reverse_order, 2),
-    "last_expert": (device("last_expert", 3), 2),
+    "last_expert": (user("last_expert", 3), 2),
     "compute": (provider("speed", 0), 2),
     "quote": (provider("price", 4), 2),
     "backlog": (expert("backlog", 300.0), 2),
     "available": (expert("loaded", False), 2),
     "link": (fade, 2),
-    "strict": (device("strict", True), 2, {"requests.strict_share": 1e-9}),
-    "memory": (device("memory_gb", 1.0), LOCAL, VARIANTS),
-    "in_memory": (device("loaded", LOCAL + 1), LOCAL, VARIANTS),
+    "strict": (user("strict", True), 2, {"requests.strict_share": 1e-9}),
+    "memory": (user("memory_gb", 1.0), LOCAL, VARIANTS),
+    "in_memory": (user("loaded", LOCAL + 1), LOCAL, VARIANTS),
     "serving": (other_provider, 2, SERVING),
     "handover": (other_handover, 2, SERVING),
     "reachable": (fade, 2, {"radio.min_snr_db": -5.0}),
@@ -140,24 +140,24 @@ PROVIDER_CAUSES: dict[str, tuple[Any, ...]] = {
     "prices": (provider("price", 4), 2),
     "speed": (provider("speed", 2), 2),
     "bandwidth": (provider("bandwidth", 1), 2),
-    "demand": (device("open", False), 2),
+    "demand": (user("open", False), 2),
     "views": (provider("views", 0), 2, VIEWS),
     "radio": (provider("power", 0), 2, RADIO),
 }
-REPORTS = {"device": {"last_latency"}, "provider": {"power", "served", "late"}}
-SIGNALS = {"device": {"gate", "prompt"}, "provider": {"quality"}}
+REPORTS = {"user": {"last_latency"}, "provider": {"power", "served", "late"}}
+SIGNALS = {"user": {"gate", "prompt"}, "provider": {"quality"}}
 
 
 def test_every_field_is_covered() -> None:
-    assert {f.name for f in DEVICE_FIELDS} == set(DEVICE_CAUSES) | REPORTS["device"] | SIGNALS["device"]
+    assert {f.name for f in USER_FIELDS} == set(USER_CAUSES) | REPORTS["user"] | SIGNALS["user"]
     assert {f.name for f in PROVIDER_FIELDS} == set(PROVIDER_CAUSES) | REPORTS["provider"] | SIGNALS["provider"]
 
 
-@pytest.mark.parametrize("name", DEVICE_CAUSES)
-def test_what_a_device_observes_moves_an_outcome(name: str) -> None:
-    change, choice, overrides = (*DEVICE_CAUSES[name], {})[:3]
+@pytest.mark.parametrize("name", USER_CAUSES)
+def test_what_a_user_observes_moves_an_outcome(name: str) -> None:
+    change, choice, overrides = (*USER_CAUSES[name], {})[:3]
     assert moves(change, choice, **overrides)
-    assert observation_shows("device", name, change, overrides)
+    assert observation_shows("user", name, change, overrides)
 
 
 @pytest.mark.parametrize("name", PROVIDER_CAUSES)
@@ -184,26 +184,24 @@ def observation_shows(role: str, name: str, change: Callable[[World], None], ove
     changed = world.fork([0])
     change(changed)
     if name == "turn":
-        changed.state.devices.turn[0, changed.state.order[0]] = np.arange(3)
+        changed.state.users.turn[0, changed.state.order[0]] = np.arange(3)
     fields = []
     for each in (world, changed):
         views = each.observe()
-        fields.append(
-            (views.devices if role == "device" else views.providers)[..., slices(role, each.sizes)[name]].copy()
-        )
+        fields.append((views.users if role == "user" else views.providers)[..., slices(role, each.sizes)[name]].copy())
     return not np.array_equal(*fields)
 
 
 def test_reports_tell_what_happened(rng: np.random.Generator) -> None:
     world = prepared()
-    where = {role: slices(role, world.sizes) for role in ("device", "provider")}
+    where = {role: slices(role, world.sizes) for role in ("user", "provider")}
     told = 0
     for _ in range(20):
         world.step(*world.sample_actions(rng))
-        devices, providers = world.state.devices[0], world.state.providers[0]
-        done = devices.latency_s > 0
-        shown = world.views.devices[0, done][:, where["device"]["last_latency"]][:, 0]
-        assert np.allclose(shown, np.minimum(4, devices.latency_s[done] / 20), atol=1e-6)
+        users, providers = world.state.users[0], world.state.providers[0]
+        done = users.latency_s > 0
+        shown = world.views.users[0, done][:, where["user"]["last_latency"]][:, 0]
+        assert np.allclose(shown, np.minimum(4, users.latency_s[done] / 20), atol=1e-6)
         assert np.allclose(world.views.providers[0][:, where["provider"]["served"]][:, 0] * 3, providers.served)
         assert np.allclose(world.views.providers[0][:, where["provider"]["late"]][:, 0] * 3, providers.late)
         rated = [60 + sum(world.params.machines.power_w[e] for e in range(p, 8, 4)) for p in range(4)]
@@ -224,8 +222,8 @@ def test_the_gate_informs_of_the_quality_to_come() -> None:
         )
         world.reset()
         deviation = world.params.scores.quality - world.params.priors.quality[world.params.category]
-        reading = world.state.gate - world.params.priors.quality[world.params.category[world.state.devices.prompt]]
-        return float(np.corrcoef(reading.ravel(), deviation[world.state.devices.prompt].ravel())[0, 1])
+        reading = world.state.gate - world.params.priors.quality[world.params.category[world.state.users.prompt]]
+        return float(np.corrcoef(reading.ravel(), deviation[world.state.users.prompt].ravel())[0, 1])
 
     assert abs(correlation(0.0)) < 0.05 and correlation(0.8) > 0.9
 
@@ -233,8 +231,8 @@ def test_the_gate_informs_of_the_quality_to_come() -> None:
 def test_the_prompt_is_shown_where_asked_for() -> None:
     world = World("netmoe-v0", n_worlds=64, seed=1)
     world.reset()
-    shown = world.views.devices[:, 0, slices("device", world.sizes)["prompt"]]
-    assert shown.shape == (64, 20) and (shown.argmax(axis=1) == world.state.devices.prompt[:, 0]).all()
+    shown = world.views.users[:, 0, slices("user", world.sizes)["prompt"]]
+    assert shown.shape == (64, 20) and (shown.argmax(axis=1) == world.state.users.prompt[:, 0]).all()
 
 
 @pytest.mark.parametrize(
@@ -249,12 +247,12 @@ def test_every_choice_of_every_action_moves_an_outcome(role: str, part: int) -> 
         # every provider's catalogue has two places, of which only those of providers 0 and 1 can be loaded
         for agent in range(2):
             copy = world.fork([0])
-            devices, providers = act(copy, 0), copy.default_actions("provider")
-            (devices if role == "device" else providers)[0, agent, part] = choice
-            first = outcome(copy, lambda w, d=devices: d, 1, providers)
+            users, providers = act(copy, 0), copy.default_actions("provider")
+            (users if role == "user" else providers)[0, agent, part] = choice
+            first = outcome(copy, lambda w, d=users: d, 1, providers)
             later = np.concatenate([outcome(copy, lambda w: act(w, 0), 2), outcome(copy, lambda w: act(w, 4), 4)])
             lives[agent, choice] = (first.tobytes(), later.tobytes())
-    legal = world.views.device_masks[0, 0, :10] if (role, part) == ("device", 0) else np.ones(choices)
+    legal = world.views.user_masks[0, 0, :10] if (role, part) == ("user", 0) else np.ones(choices)
     distinct = {lives[0, choice] for choice in range(choices) if legal[choice]}
     if (role, ACTION_PARTS[role][part][0]) == ("provider", "load"):
         assert lives[0, 0] == lives[0, 1] and lives[0, 2] != lives[0, 0], "gemma-7b is loaded, phi-3 can be"
@@ -282,7 +280,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "queue_limit_s": (2.0, BUSY),
     "episode.slots": (7, {}),
     "episode.slot_s": (4.0, {}),
-    "episode.requests_per_device": (1, {}),
+    "episode.requests_per_user": (1, {}),
     "tables.quality": "a file",
     "tables.experts": "a file",
     "about": None,
@@ -381,12 +379,12 @@ def life(overrides: dict[str, Any]) -> list[bytes]:
     rng = np.random.default_rng(0)
     seen = [view.tobytes() for view in world.reset()]
     for _ in range(30):
-        devices, providers = world.sample_actions(rng)
+        users, providers = world.sample_actions(rng)
         scenario = world.scenario
-        world.step(devices if scenario.devices.act else None, providers if scenario.providers.act else None)
+        world.step(users if scenario.devices.act else None, providers if scenario.providers.act else None)
         seen += [view.tobytes() for view in world.views]
         seen += [
-            world.state.devices.reward.tobytes(),
+            world.state.users.reward.tobytes(),
             world.state.providers.reward.tobytes(),
             world.state.clock.over.tobytes(),
         ]
@@ -405,7 +403,7 @@ def test_every_scenario_field_moves_an_outcome(name: str) -> None:
 
 
 def test_nobody_profits_from_doing_nothing() -> None:
-    """A device that never places earns nothing and less than one that plays; a provider without custom loses money."""
+    """A user that never places earns nothing and less than one that plays; a provider without custom loses money."""
     from edge_experts.baselines.heuristics.policies import make_policy
 
     world = World("text-v0", n_worlds=32, seed=8)
@@ -413,11 +411,11 @@ def test_nobody_profits_from_doing_nothing() -> None:
     policy = make_policy("coordinated", world)
     active, idle = 0.0, 0.0
     for _ in range(100):
-        devices, _ = policy.act(world)
-        devices[:, 0] = (world.sizes.X, 0)
-        world.step(devices, None)
-        idle += world.state.devices.reward[:, 0].mean()
-        active += world.state.devices.reward[:, 1:].mean()
+        users, _ = policy.act(world)
+        users[:, 0] = (world.sizes.X, 0)
+        world.step(users, None)
+        idle += world.state.users.reward[:, 0].mean()
+        active += world.state.users.reward[:, 1:].mean()
     assert idle == 0.0 and active > 20
     gouging = World("text-v0", n_worlds=8, seed=8)
     gouging.reset()
@@ -425,7 +423,7 @@ def test_nobody_profits_from_doing_nothing() -> None:
     top[..., 0] = 4
     gouging.step(None, top)
     assert (gouging.state.providers.reward < 0).all()
-    assert (gouging.state.devices.ended != ON_TIME).all()
+    assert (gouging.state.users.ended != ON_TIME).all()
 
 
 KIND_CHANGES: dict[str, Any] = {

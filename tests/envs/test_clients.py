@@ -64,7 +64,7 @@ def test_a_team_is_paid_alike() -> None:
     env = FlatEnv("text-v0", SMALL, team=True)
     _, infos = env.reset(seed=1)
     _, rewards, *_ = env.step(legal(env, infos))
-    assert max(rewards.values()) - min(rewards.values()) < 1e-12 and rewards["device_0"] != 0.0
+    assert max(rewards.values()) - min(rewards.values()) < 1e-12 and rewards["user_0"] != 0.0
     with pytest.raises(ScenarioError, match="rewards.team: 0.5 contradicts team=True"):
         FlatEnv("text-v0", {"rewards.team": 0.5}, team=True)
 
@@ -84,16 +84,16 @@ def test_flat_views_refuse_what_is_not_in_their_spaces(kind: str, action: Any, m
     _, infos = env.reset(seed=1)
     actions = legal(env, infos)
     if isinstance(action, str):
-        action = np.full(env.action_space("device_0").shape, np.nan, np.float32)
+        action = np.full(env.action_space("user_0").shape, np.nan, np.float32)
     with pytest.raises(ValueError, match=message):
-        env.step({**actions, "device_0": action})
+        env.step({**actions, "user_0": action})
     with pytest.raises(ValueError, match="'nobody' is not in the present agents"):
         env.step({**actions, "nobody": 0})
     with pytest.raises(ValueError, match="actions: 'cube', expected one of discrete, box"):
         FlatEnv("text-v0", actions="cube")
 
 
-@pytest.mark.parametrize("agent", ["device_3", "provider_1"])
+@pytest.mark.parametrize("agent", ["user_3", "provider_1"])
 def test_one_agent_among_scripted_ones(agent: str) -> None:
     env = gymnasium.make("edge_experts/text-v0", agent=agent, overrides=SMALL).unwrapped
     assert isinstance(env, SingleAgentEnv)
@@ -101,34 +101,34 @@ def test_one_agent_among_scripted_ones(agent: str) -> None:
     placed, steps, over = 0, 0, False
     while not over:
         seen, _, terminated, truncated, _ = env.step(env.action_space.sample(seen["action_mask"]))
-        placed += (env.env.world.state.devices.placed[0] >= 0).sum()
+        placed += (env.env.world.state.users.placed[0] >= 0).sum()
         steps, over = steps + 1, terminated or truncated
     assert steps == 12 and placed > 12, "the others are not idle"
-    with pytest.raises(ScenarioError, match="agent: 'device_99' is not one of"):
-        SingleAgentEnv("text-v0", agent="device_99")
+    with pytest.raises(ScenarioError, match="agent: 'user_99' is not one of"):
+        SingleAgentEnv("text-v0", agent="user_99")
 
 
 def test_one_agent_among_policies_of_ones_own() -> None:
     from edge_experts.baselines.heuristics.policies import make_policy
 
     policy = make_policy("coordinated", World("text-v0"))
-    env = SingleAgentEnv("text-v0", SMALL, agent="device_0", partners=policy)
+    env = SingleAgentEnv("text-v0", SMALL, agent="user_0", partners=policy)
     env.reset(seed=2)
     wait = np.array([env.env.world.sizes.X, 0])
     quality = []
     for _ in range(11):
         env.step(wait)
-        devices = env.env.world.state.devices[0]
-        assert not devices.acted[0] or devices.placed[0] == -1
-        quality += devices.quality[devices.quality > 0].tolist()
+        users = env.env.world.state.users[0]
+        assert not users.acted[0] or users.placed[0] == -1
+        quality += users.quality[users.quality > 0].tolist()
     assert len(quality) > 5
 
 
-def test_where_devices_come_and_go_the_agent_is_waited_for() -> None:
-    env = SingleAgentEnv("text-v0", {"devices.churn": 0.2, "episode.slots": 30}, agent="device_5")
+def test_where_users_come_and_go_the_agent_is_waited_for() -> None:
+    env = SingleAgentEnv("text-v0", {"devices.churn": 0.2, "episode.slots": 30}, agent="user_5")
     for seed in range(8):
         env.reset(seed=seed)
-        assert "device_5" in env.env.agents
+        assert "user_5" in env.env.agents
 
 
 def test_supersuit_and_stable_baselines() -> None:
@@ -157,15 +157,15 @@ def test_stable_baselines_on_continuous_actions() -> None:
 
         def __init__(self) -> None:
             self.env = FlatEnv("netmoe-v0", actions="box")
-            self.observation_space = self.env.observation_space("device_0")
-            self.action_space = self.env.action_space("device_0")
+            self.observation_space = self.env.observation_space("user_0")
+            self.action_space = self.env.action_space("user_0")
 
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
             seen, infos = self.env.reset(seed=seed)
-            return seen["device_0"], infos["device_0"]
+            return seen["user_0"], infos["user_0"]
 
         def step(self, action: Any) -> Any:
-            return tuple(part["device_0"] for part in self.env.step({"device_0": action}))
+            return tuple(part["user_0"] for part in self.env.step({"user_0": action}))
 
     model = baselines.SAC("MlpPolicy", One(), learning_starts=16, batch_size=16, device="cpu", seed=0)
     model.learn(40)
@@ -178,11 +178,11 @@ from edge_experts.envs import EdgeEnv
 
 market = EdgeEnv("text-v0", {"episode.slots": 8})
 # TorchRL keeps the word `device` for itself, so the groups are named here
-groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ("device", "provider")}
+groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ("user", "provider")}
 env = PettingZooWrapper(market, group_map=groups, use_mask=True, return_state=True, categorical_actions=True, seed=1)
 rollout = env.rollout(20)
 assert rollout.batch_size[0] == 8, rollout.batch_size
-print(sorted(env.group_map), float(rollout["next", "devices", "reward"].abs().sum()) > 0)
+print(sorted(env.group_map), float(rollout["next", "users", "reward"].abs().sum()) > 0)
 """
 
 
@@ -190,7 +190,7 @@ def test_torchrl_wraps_the_parallel_view() -> None:
     pytest.importorskip("torchrl")
     done = subprocess.run([sys.executable, "-c", TORCHRL], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
-    assert "['devices', 'providers']" in done.stdout and "True" in done.stdout
+    assert "['users', 'providers']" in done.stdout and "True" in done.stdout
 
 
 def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
@@ -204,13 +204,13 @@ def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
         recorder.note()
         rewards.append(given)
     folder = recorder.save(tmp_path / "episode")
-    devices, providers, experts = (
-        parquet.read_table(folder / f"{name}.parquet") for name in ("devices", "providers", "experts")
+    users, providers, experts = (
+        parquet.read_table(folder / f"{name}.parquet") for name in ("users", "providers", "experts")
     )
-    assert (devices.num_rows, providers.num_rows, experts.num_rows) == (12 * 16, 12 * 4, 12 * 8)
-    for row in devices.to_pylist():
-        assert row["reward"] == rewards[row["slot"] - 1][f"device_{row['device']}"] and row["episode"] == 0
+    assert (users.num_rows, providers.num_rows, experts.num_rows) == (12 * 16, 12 * 4, 12 * 8)
+    for row in users.to_pylist():
+        assert row["reward"] == rewards[row["slot"] - 1][f"user_{row['user']}"] and row["episode"] == 0
         assert row["placed"] in ("", *env.scenario.experts, "local gemma-2b-it")
-    assert {row["ended"] for row in devices.to_pylist()} <= {"none", "on_time", "late", "expired", "dropped"}
-    assert b"edge_experts/text-v0" in devices.schema.metadata[b"scenario"]
-    assert sorted(p.name for p in folder.iterdir()) == ["devices.parquet", "experts.parquet", "providers.parquet"]
+    assert {row["ended"] for row in users.to_pylist()} <= {"none", "on_time", "late", "expired", "dropped"}
+    assert b"edge_experts/text-v0" in users.schema.metadata[b"scenario"]
+    assert sorted(p.name for p in folder.iterdir()) == ["users.parquet", "experts.parquet", "providers.parquet"]

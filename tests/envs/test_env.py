@@ -97,7 +97,7 @@ def test_determinism_test_can_fail() -> None:
         def step(self, actions: Any) -> Any:
             observations, rewards, *rest = super().step(actions)
             if int(self.world.state.clock.slot[0]) > 50:
-                rewards["device_0"] += np.random.default_rng().normal()
+                rewards["user_0"] += np.random.default_rng().normal()
             return observations, rewards, *rest
 
     first, second = (play(Leaky("text-v0"), 7, 100) for _ in range(2))
@@ -110,16 +110,16 @@ def test_the_view_is_the_world() -> None:
     world.reset()
     rng = np.random.default_rng(2)
     for _ in range(30):
-        devices, providers = world.sample_actions(rng)
+        users, providers = world.sample_actions(rng)
         actions = {
-            **{f"device_{i}": devices[0, i] for i in range(16)},
+            **{f"user_{i}": users[0, i] for i in range(16)},
             **{f"provider_{i}": providers[0, i, :4] for i in range(4)},  # one view, one transmit power: left out
         }
         observations, rewards, _, _, infos = env.step(actions)
-        world.step(devices, providers)
+        world.step(users, providers)
         for i in range(16):
-            assert np.array_equal(observations[f"device_{i}"]["observation"], world.views.devices[0, i])
-            assert rewards[f"device_{i}"] == world.state.devices.reward[0, i]
+            assert np.array_equal(observations[f"user_{i}"]["observation"], world.views.users[0, i])
+            assert rewards[f"user_{i}"] == world.state.users.reward[0, i]
         assert rewards["provider_3"] == sum(
             infos["provider_3"][term] for term in ("revenue", "electricity", "loading_cost", "late_cost")
         )
@@ -152,18 +152,18 @@ def test_a_truncated_episode_shows_the_last_view_of_everybody() -> None:
     history = play(EdgeEnv("text-v0", {"episode.slots": 5}), 1, 10)
     observations, rewards, terminated, truncated, _ = history[-1]
     assert len(history) == 6 and all(truncated.values()) and not any(terminated.values())
-    assert set(observations) == set(rewards) == {f"device_{i}" for i in range(16)} | {f"provider_{i}" for i in range(4)}
+    assert set(observations) == set(rewards) == {f"user_{i}" for i in range(16)} | {f"provider_{i}" for i in range(4)}
 
 
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
         ({}, "'provider_0' is missing"),
-        ({"device_99": 1}, "'device_99' is not in the present agents"),
-        ({"device_0": 4}, "'device_0' plays 4"),
-        ({"device_0": np.array([99, 0])}, "expert = 99 of device 0"),
-        ({"device_0": np.array([0.5, 0])}, "'device_0' plays"),
-        ({"device_0": None}, "'device_0' plays None"),
+        ({"user_99": 1}, "'user_99' is not in the present agents"),
+        ({"user_0": 4}, "'user_0' plays 4"),
+        ({"user_0": np.array([99, 0])}, "expert = 99 of user 0"),
+        ({"user_0": np.array([0.5, 0])}, "'user_0' plays"),
+        ({"user_0": None}, "'user_0' plays None"),
     ],
 )
 def test_bad_actions(actions: dict[str, Any], message: str) -> None:
@@ -213,7 +213,7 @@ def test_drawing() -> None:
     text = EdgeEnv("text-v0", render_mode="ansi")
     play(text, 1, 5)
     page = text.render()
-    assert "slot 5 of 100" in page and "gemma-7b-it" in page and "on disk" in page and "device 15" in page
+    assert "slot 5 of 100" in page and "gemma-7b-it" in page and "on disk" in page and "user 15" in page
 
 
 IMPORT = """
@@ -271,20 +271,20 @@ def test_turns_refuse_what_is_out_of_turn() -> None:
     with pytest.raises(ValueError, match="call reset"):
         env.step(0)
     with pytest.raises(ValueError, match="call reset"):
-        env.observe("device_0")
+        env.observe("user_0")
     env.reset(seed=1)
     with pytest.raises(ValueError, match="None for 'provider_0'"):
         env.step(None)
     for agent in env.possible_agents:
-        action = np.array([99, 0]) if agent == "device_3" else np.zeros(env.action_space(agent).shape, int)
-        if agent != "device_15":
+        action = np.array([99, 0]) if agent == "user_3" else np.zeros(env.action_space(agent).shape, int)
+        if agent != "user_15":
             env.step(action)
         else:
-            with pytest.raises(ValueError, match="expert = 99 of device 3"):
+            with pytest.raises(ValueError, match="expert = 99 of user 3"):
                 env.step(action)
 
 
-@pytest.mark.parametrize("role", ["device", "provider"])
+@pytest.mark.parametrize("role", ["user", "provider"])
 def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator) -> None:
     batch = AgentBatch("text-v0", n_worlds=6, role=role, overrides={**CHURN, "episode.slots": 12})
     world = World("text-v0", n_worlds=6, seed=3, overrides={**CHURN, "episode.slots": 12})
@@ -296,8 +296,8 @@ def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator)
         actions = batch.sample_actions(rng)
         observations, rewards, terminals, truncations, _ = batch.step(actions)
         mine = batch.spaces.to_world(actions).reshape(6, batch.agents_per_world, -1)
-        world.step(*((mine, None) if role == "device" else (None, mine)))
-        records = world.state.devices if role == "device" else world.state.providers
+        world.step(*((mine, None) if role == "user" else (None, mine)))
+        records = world.state.users if role == "user" else world.state.providers
         assert observations is shown and np.shares_memory(shown, batch.world.views.of(role)[0])
         assert np.array_equal(observations, world.views.of(role)[0].reshape(len(shown), -1))
         shown_masks = batch.spaces.shown_mask(world.views.of(role)[1])
@@ -311,7 +311,7 @@ def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator)
             last = batch.spaces.shown_mask(world.final_views.of(role)[1])
             assert np.array_equal(batch.final_action_masks[i], last[b, agent])
         ends += terminals.sum(), truncations.sum()
-        assert role == "provider" or np.array_equal(batch.masks, world.live_devices.ravel())
+        assert role == "provider" or np.array_equal(batch.masks, world.live_users.ravel())
     assert ends[1] > 0 and (role == "provider" or ends[0] > 0)
     with pytest.raises(ValueError, match=r"expected integers of shape \("):
         batch.step(np.zeros(len(shown)))
@@ -335,7 +335,7 @@ def test_partners_play_the_other_role(rng: np.random.Generator) -> None:
         total = 0.0
         for _ in range(20):
             batch.step(batch.sample_actions(draws))
-            total += batch.world.state.devices.payment.sum()
+            total += batch.world.state.users.payment.sum()
         paid.append(total)
     assert paid[1] < 1.3 * paid[0] < 0
 

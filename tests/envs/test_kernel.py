@@ -52,7 +52,7 @@ def scenarios(draw: Any) -> dict[str, Any]:
         "requests.subtasks": draw(st.integers(1, 4)),
         "requests.deadline_slots": draw(st.integers(2, 5)),
         "radio.bandwidth_hz": draw(st.sampled_from([2e4, 5e6])),
-        "episode.requests_per_device": draw(st.sampled_from([0, 3])),
+        "episode.requests_per_user": draw(st.sampled_from([0, 3])),
         "episode.slot_s": draw(st.sampled_from([2.5, 5.0])),
         "rewards.team": draw(st.sampled_from([0.0, 0.4, 1.0])),
         "episode.slots": 1000,
@@ -102,40 +102,40 @@ def play_beside_reference(name: str, overrides: dict[str, Any], seed: int, slots
     world.reset()
     reference = Reference(world)
     rng = np.random.default_rng(seed)
-    limits = {role: world._limits[role] for role in ("device", "provider")}
+    limits = {role: world._limits[role] for role in ("user", "provider")}
     for _ in range(slots):
         legal = world.sample_actions(rng)
         # one in five actions is anything at all, legal or not
-        devices, providers = (
+        users, providers = (
             np.where(rng.random((*a.shape[:-1], 1)) < 0.2, rng.integers(0, limits[role], a.shape), a)
-            for role, a in zip(("device", "provider"), legal, strict=True)
+            for role, a in zip(("user", "provider"), legal, strict=True)
         )
         plain = read_world(world, 1)
-        expected = reference.step(plain, devices[1], providers[1])
-        world.step(devices, providers)
+        expected = reference.step(plain, users[1], providers[1])
+        world.step(users, providers)
         if world.state.clock.over[1]:
             break
         compare(world, plain, expected)
 
 
 def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> None:
-    devices, providers = world.state.devices[1], world.state.providers[1]
+    users, providers = world.state.users[1], world.state.providers[1]
     for name in ("placed", "refused", "ended", "terminated", "joined", "arrived"):
-        assert devices[name].tolist() == expected[name], name
+        assert users[name].tolist() == expected[name], name
     assert (
-        devices.invalid.tolist() == expected["device_invalid"]
+        users.invalid.tolist() == expected["user_invalid"]
         and providers.invalid.tolist() == expected["provider_invalid"]
     )
-    assert devices.handover.tolist() == expected["handover"]
+    assert users.handover.tolist() == expected["handover"]
     for name in ("quality", "latency_s", "hallucination", "part_latency_s", "earned", "payment", "energy", "latency"):
-        np.testing.assert_allclose(devices[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(users[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
     for name in ("revenue", "electricity", "loading_cost", "late_cost"):
         np.testing.assert_allclose(providers[name], expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
-    np.testing.assert_allclose(devices.reward, expected["device_reward"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(users.reward, expected["user_reward"], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(providers.reward, expected["provider_reward"], rtol=1e-9, atol=1e-12)
     now = read_world(world, 1)
     assert now["order"] == plain["order"]
-    for device, other in zip(now["devices"], plain["devices"], strict=True):
+    for user, other in zip(now["users"], plain["users"], strict=True):
         for name in (
             "presence",
             "open",
@@ -147,8 +147,8 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
             "last_latency_s",
             "serving",
         ):
-            assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
-        if device["open"]:
+            assert user[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
+        if user["open"]:
             for name in (
                 "prompt",
                 "age",
@@ -162,7 +162,7 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
                 "finish_s",
                 "local_budget",
             ):
-                assert device[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
+                assert user[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12), name
     for expert, other in zip(now["experts"], plain["experts"], strict=True):
         assert expert["loaded"] == other["loaded"] and expert["backlog"] == pytest.approx(
             other["backlog"], rel=1e-9, abs=1e-9
@@ -171,7 +171,7 @@ def compare(world: World, plain: dict[str, Any], expected: dict[str, Any]) -> No
         for name, value in link.items():
             assert value == pytest.approx(other[name], rel=1e-9, abs=1e-9), name
     np.testing.assert_allclose(now["gate"], plain["gate"], rtol=1e-12)
-    assert all(a["done"] == 0 or x == y for a, x, y in zip(now["devices"], now["parts"], plain["parts"], strict=True))
+    assert all(a["done"] == 0 or x == y for a, x, y in zip(now["users"], now["parts"], plain["parts"], strict=True))
 
 
 INTERPRETED = """
@@ -182,9 +182,9 @@ rng = np.random.default_rng(0)
 world.reset()
 for _ in range(9):
     world.step(*world.sample_actions(rng))
-    devices, providers = world.state.devices, world.state.providers
-    shown = (world.state.links.gain_db, world.views.devices, world.views.providers)
-    for values in (devices.reward, providers.reward, *shown):
+    users, providers = world.state.users, world.state.providers
+    shown = (world.state.links.gain_db, world.views.users, world.views.providers)
+    for values in (users.reward, providers.reward, *shown):
         print(repr(float(values.sum())))
 """
 

@@ -29,21 +29,21 @@ def test_a_change_of_video_expert_costs_the_consistency_of_both() -> None:
     world.reset()
     seen = {False: 0, True: 0}
     for _ in range(60):
-        devices, parts = world.state.devices.copy(), world.state.parts.copy()
+        users, parts = world.state.users.copy(), world.state.parts.copy()
         world.step(*world.sample_actions(rng))
-        for b, u in zip(*np.nonzero(world.state.devices.ended == ON_TIME), strict=True):
-            prompt, experts = devices.prompt[b, u], [*parts[b, u, :2], world.state.devices.placed[b, u]]
+        for b, u in zip(*np.nonzero(world.state.users.ended == ON_TIME), strict=True):
+            prompt, experts = users.prompt[b, u], [*parts[b, u, :2], world.state.users.placed[b, u]]
             quality = world.params.scores.quality[prompt, experts].mean()
             for a, c in pairwise(experts):
                 if a != c:
                     quality *= world.params.aspects[prompt, a, 0] * world.params.aspects[prompt, c, 0]
-            assert world.state.devices.quality[b, u] == pytest.approx(quality)
+            assert world.state.users.quality[b, u] == pytest.approx(quality)
             seen[len(set(experts)) > 1] += 1
     assert min(seen.values()) > 2
 
 
 def test_a_mesh_travels_when_texture_is_made_elsewhere() -> None:
-    """One device, empty queues: the same second part takes longer at another host by the time on the backhaul."""
+    """One user, empty queues: the same second part takes longer at another host by the time on the backhaul."""
     quiet = {
         "devices.count": 1,
         "arrivals.process": "saturated",
@@ -56,7 +56,7 @@ def test_a_mesh_travels_when_texture_is_made_elsewhere() -> None:
         world.reset()
         for expert in (first, 1):
             world.step(np.array([[[expert, 3]]]))
-        latency[first] = float(world.state.devices.part_latency_s[0, 0])
+        latency[first] = float(world.state.users.part_latency_s[0, 0])
         bits = float(world.params.scores.bits[0, 1])
     assert latency[0] - latency[1] == pytest.approx(bits / world.scenario.radio.backhaul_bps, rel=1e-6)
 
@@ -72,7 +72,7 @@ def test_providers_decide_how_much_of_an_asset_is_seen() -> None:
         world.step(None, providers)
         for _ in range(2):
             world.step(np.array([[[1, 3]]]), providers)
-        got.append((world.state.devices.quality[0, 0], world.state.devices.part_latency_s[0, 0]))
+        got.append((world.state.users.quality[0, 0], world.state.users.part_latency_s[0, 0]))
     quality, latency = np.array(got).T
     assert np.allclose(quality / quality[2], [1 / 3, 2 / 3, 1]) and (np.diff(latency) > 0).all()
 
@@ -82,12 +82,12 @@ def test_in_the_mixed_market_every_expert_serves_its_own_kind() -> None:
     world.reset()
     kinds = np.zeros(3)
     for _ in range(50):
-        kind = world.state.devices.kind.copy()
+        kind = world.state.users.kind.copy()
         world.step(*world.sample_actions(rng))
-        devices = world.state.devices
-        placed = devices.placed >= 0
-        assert world.params.serves[kind[placed], devices.placed[placed]].all()
-        kinds += np.bincount(devices.kind[devices.arrived], minlength=3)
+        users = world.state.users
+        placed = users.placed >= 0
+        assert world.params.serves[kind[placed], users.placed[placed]].all()
+        kinds += np.bincount(users.kind[users.arrived], minlength=3)
     shares = kinds / kinds.sum()
     assert np.allclose(shares, np.array([20, 1, 0.5]) / 21.5, atol=0.02) and (kinds > 0).all()
 
@@ -98,16 +98,16 @@ def test_compact_models_and_the_measures_of_the_paper() -> None:
     E, machines = world.sizes.E, world.params.machines
     strict_served = 0
     for _ in range(60):
-        strict = world.state.devices.strict.copy() & world.state.devices.open
+        strict = world.state.users.strict.copy() & world.state.users.open
         world.step(*world.sample_actions(rng))
-        devices = world.state.devices
-        placed = devices.placed >= 0
-        assert (machines.hallucination[devices.placed[placed & strict]] <= 0.1).all()
-        local = devices.placed >= E
-        assert (machines.memory_gb[devices.placed[local]] <= devices.memory_gb[local]).all()
-        assert (devices.loaded[local] == devices.placed[local]).all()
+        users = world.state.users
+        placed = users.placed >= 0
+        assert (machines.hallucination[users.placed[placed & strict]] <= 0.1).all()
+        local = users.placed >= E
+        assert (machines.memory_gb[users.placed[local]] <= users.memory_gb[local]).all()
+        assert (users.loaded[local] == users.placed[local]).all()
         strict_served += (placed & strict).sum()
-        rate = devices.hallucination[devices.ended == ON_TIME]
+        rate = users.hallucination[users.ended == ON_TIME]
         assert ((rate >= 0.0) & (rate <= 1.0)).all()
     assert strict_served > 20
     result = evaluate(["coordinated"], "compact-v0", 6, split="heldout")[0]
@@ -129,12 +129,12 @@ def test_loading_another_compact_model_takes_its_time() -> None:
     E = world.sizes.E
     latency = []
     for choice in (0, 0, 3):
-        prompt = int(world.state.devices.prompt[0, 0])
+        prompt = int(world.state.users.prompt[0, 0])
         world.step(np.array([[[E + choice, 0]]]))
         compute_s = float(
             world.params.scores.work[prompt, E + choice] * world.params.machines.seconds_per_unit[E + choice]
         )
-        latency.append(float(world.state.devices.part_latency_s[0, 0]) - compute_s)
+        latency.append(float(world.state.users.part_latency_s[0, 0]) - compute_s)
     backlog = latency[1]
     assert latency[0] == pytest.approx(0.0, abs=1e-9)
     assert latency[2] >= world.params.machines.memory_gb[E + 3] - 1e-9 > backlog
@@ -145,14 +145,14 @@ def test_vehicles_are_handed_over_and_meet_gaps() -> None:
     world.reset()
     handovers = gaps = 0
     for _ in range(60):
-        before = world.state.devices.serving.copy()
+        before = world.state.users.serving.copy()
         world.step(*world.sample_actions(rng))
-        devices, gain = world.state.devices, world.state.links.gain_db
-        assert ((devices.serving != before) == devices.handover).all()
-        assert (devices.serving[devices.handover] == gain.argmax(axis=2)[devices.handover]).all()
-        handovers += devices.handover.sum()
-        masks, able = world.views.device_masks, devices.open & (devices.battery_j > 0)
-        reached = np.take_along_axis(gain, devices.serving[..., None], axis=2)[..., 0] >= world.constants.least_gain_db
+        users, gain = world.state.users, world.state.links.gain_db
+        assert ((users.serving != before) == users.handover).all()
+        assert (users.serving[users.handover] == gain.argmax(axis=2)[users.handover]).all()
+        handovers += users.handover.sum()
+        masks, able = world.views.user_masks, users.open & (users.battery_j > 0)
+        reached = np.take_along_axis(gain, users.serving[..., None], axis=2)[..., 0] >= world.constants.least_gain_db
         gaps += (able & ~reached).sum()
         assert not masks[able & ~reached][:, : world.sizes.E].any()
     assert handovers > 200 and gaps > 200
@@ -161,25 +161,23 @@ def test_vehicles_are_handed_over_and_meet_gaps() -> None:
 
 def test_clients_serve_themselves_without_radio_and_reach_only_neighbours() -> None:
     world = played("networked-v0", 3, n_worlds=32)
-    devices, masks, distance = world.state.devices, world.views.device_masks, world.state.links.distance_m
+    users, masks, distance = world.state.users, world.views.user_masks, world.state.links.distance_m
     hosts = np.arange(8)
-    assert np.allclose(devices.x_m, world.state.providers.x_m) and np.allclose(devices.y_m, world.state.providers.y_m)
+    assert np.allclose(users.x_m, world.state.providers.x_m) and np.allclose(users.y_m, world.state.providers.y_m)
     far = distance > 200.0
     assert far.any() and not (masks[..., :8] == 1)[far].any()
-    fresh = devices.open & (devices.done == 0)
+    fresh = users.open & (users.done == 0)
     assert (masks[..., :8] == 1)[fresh[..., None] & (hosts == np.arange(8)[:, None])].all(), "one's own is always there"
     alone = World("networked-v0", 1, seed=1, overrides={"arrivals.process": "saturated"})
     alone.reset()
-    actions = alone.default_actions("device")
+    actions = alone.default_actions("user")
     actions[0, 0] = (0, 3)
-    prompt = int(alone.state.devices.prompt[0, 0])
+    prompt = int(alone.state.users.prompt[0, 0])
     alone.step(actions)
     seconds = float(alone.params.scores.work[prompt, 0] * alone.params.machines.seconds_per_unit[0])
-    assert (
-        alone.state.devices.part_latency_s[0, 0] == pytest.approx(seconds) and alone.state.devices.energy[0, 0] == 0.0
-    )
-    assert alone.state.devices.payment[0, 0] == -alone.state.providers.revenue[0, 0] < 0.0
-    assert alone.views.device_masks[0, 0, 0] == 0, "the second part must go to another expert"
+    assert alone.state.users.part_latency_s[0, 0] == pytest.approx(seconds) and alone.state.users.energy[0, 0] == 0.0
+    assert alone.state.users.payment[0, 0] == -alone.state.providers.revenue[0, 0] < 0.0
+    assert alone.views.user_masks[0, 0, 0] == 0, "the second part must go to another expert"
 
 
 @pytest.mark.parametrize("name", shipped_ids())
@@ -189,7 +187,7 @@ def test_twins_have_the_spaces_of_their_scenario(name: str) -> None:
         world = World(twin)
         assert world.scenario.id == twin and world.scenario.hash() != base.scenario.hash()
         assert [view.shape[2:] for view in world.views] == [view.shape[2:] for view in base.views], twin
-        assert {agent.split("_")[0] for agent in EdgeEnv(twin).possible_agents} <= {"device", "provider"}
+        assert {agent.split("_")[0] for agent in EdgeEnv(twin).possible_agents} <= {"user", "provider"}
 
 
 def test_there_is_a_twin_for_every_shift() -> None:
@@ -216,7 +214,7 @@ def test_what_the_twins_change(name: str) -> None:
     world.reset()
     for slot in range(1, 75):
         world.step()
-        available = (world.views.device_masks[..., failing] == 1).any()
+        available = (world.views.user_masks[..., failing] == 1).any()
         assert not (available and 30 <= slot < 70), slot
     assert world.state.experts.loaded[:, failing].all(), "it failed, it was not unloaded"
     crowd = World(twin("crowd")).params.trace
@@ -228,7 +226,7 @@ def test_what_the_twins_change(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["text-v0", "mixed-v0"])
-def test_scripted_devices_follow_the_gate_whatever_they_are_told(name: str) -> None:
+def test_scripted_users_follow_the_gate_whatever_they_are_told(name: str) -> None:
     twin = f"edge_experts/{name.removesuffix('-v0')}-heldout-partners-v0"
     world, rng = World(twin, 4, seed=3), np.random.default_rng(0)
     count = world.scenario.devices.scripted
@@ -237,10 +235,10 @@ def test_scripted_devices_follow_the_gate_whatever_they_are_told(name: str) -> N
         expected, _ = GateFollowers().act(world)
         given = world.sample_actions(rng)[0]
         kept = given.copy()
-        legal = world.views.device_masks[:, -count:, : world.sizes.X].any(axis=-1)
+        legal = world.views.user_masks[:, -count:, : world.sizes.X].any(axis=-1)
         world.step(given, None)
         assert (given == kept).all(), "what the caller holds is not written to"
-        placed = np.where(world.state.devices.refused, expected[..., 0], world.state.devices.placed)[:, -count:]
+        placed = np.where(world.state.users.refused, expected[..., 0], world.state.users.placed)[:, -count:]
         assert (placed[legal] == expected[:, -count:, 0][legal]).all() and (placed[~legal] == -1).all()
     assert len(EdgeEnv(twin).possible_agents) == world.sizes.U - count
     assert not EdgeEnv(twin).scenario.acts("provider")
@@ -251,13 +249,13 @@ def test_prices_jump_when_the_scenario_says_so() -> None:
     world.reset()
     from edge_experts.envs.sim.spec import slices
 
-    quote = slices("device", world.sizes)["quote"]
+    quote = slices("user", world.sizes)["quote"]
     shown = []
     for _ in range(8):
         world.step()
-        request = world.state.devices.open[0]
-        category = world.params.category[world.state.devices.prompt[0]]
-        rows = world.views.devices[0, request][:, quote] / world.params.priors.work[category[request], :8]
+        request = world.state.users.open[0]
+        category = world.params.category[world.state.users.prompt[0]]
+        rows = world.views.users[0, request][:, quote] / world.params.priors.work[category[request], :8]
         shown.append(rows.mean(axis=0) if request.any() else np.full(8, np.nan))
     before, after = np.nanmean(shown[:4], axis=0), np.nanmean(shown[4:], axis=0)
     assert np.allclose(after / before, 3.0, rtol=1e-5)

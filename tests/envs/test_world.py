@@ -31,10 +31,10 @@ def test_one_world_equals_the_same_world_among_many(name: str) -> None:
         world.reset()
     rng = np.random.default_rng(0)
     for _ in range(90):
-        devices, providers = many.sample_actions(rng)
-        many.step(devices, providers)
+        users, providers = many.sample_actions(rng)
+        many.step(users, providers)
         for world, i in zip(alone, picks, strict=True):
-            world.step(devices[i : i + 1], providers[i : i + 1])
+            world.step(users[i : i + 1], providers[i : i + 1])
     assert many.state.clock.episode.min() >= 1
     for world, i in zip(alone, picks, strict=True):
         for mine, other in [
@@ -86,7 +86,7 @@ def test_same_seed_same_bytes_in_another_process() -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_seeds_episodes_and_worlds_differ(name: str) -> None:
     def first_view(seed: int, episode: int = 0, world: int = 0) -> bytes:
-        return World(name, seed=seed, first_world=world).reset(episode=episode).devices.tobytes()
+        return World(name, seed=seed, first_world=world).reset(episode=episode).users.tobytes()
 
     views = [first_view(1), first_view(2), first_view(1, episode=1), first_view(1, world=1), first_view(1 + 2**40)]
     assert len(set(views)) == 5
@@ -101,7 +101,7 @@ def test_payments_sum_to_zero_and_terms_to_rewards(name: str, team: float, rng: 
     moved = 0.0
     for _ in range(60):
         world.step(*world.sample_actions(rng))
-        d, p = world.state.devices, world.state.providers
+        d, p = world.state.users, world.state.providers
         assert np.allclose(d.payment.sum(axis=1) + p.revenue.sum(axis=1), 0, atol=1e-12)
         private = d.earned + d.payment + d.energy + d.latency
         income = p.revenue + p.electricity + p.loading_cost + p.late_cost
@@ -125,16 +125,16 @@ def test_requests_are_conserved(process: str, churn: float, rng: np.random.Gener
         overrides={"arrivals.process": process, "devices.churn": churn, "episode.slots": 1000},
     )
     world.reset()
-    came = world.state.devices.open.sum(axis=1).astype(int)
+    came = world.state.users.open.sum(axis=1).astype(int)
     ended = {how: np.zeros(8, int) for how in (ON_TIME, LATE, EXPIRED, DROPPED)}
     for _ in range(150):
         world.step(*world.sample_actions(rng))
         if world.state.clock.over.any():
             break
-        came += world.state.devices.arrived.sum(axis=1)
+        came += world.state.users.arrived.sum(axis=1)
         for how, count in ended.items():
-            count += (world.state.devices.ended == how).sum(axis=1)
-        assert (came == sum(ended.values()) + world.state.devices.open.sum(axis=1)).all()
+            count += (world.state.users.ended == how).sum(axis=1)
+        assert (came == sum(ended.values()) + world.state.users.open.sum(axis=1)).all()
     assert came.sum() > 100 and ended[ON_TIME].sum() > 0 and ended[EXPIRED].sum() > 0
     assert (ended[DROPPED].sum() > 0) == (churn > 0)
 
@@ -150,7 +150,7 @@ def test_shares_of_a_band_never_exceed_one(policy: int, rng: np.random.Generator
     world.reset()
     for _ in range(40):
         world.step(world.sample_actions(rng)[0], None)
-        d = world.state.devices
+        d = world.state.users
         for p in range(world.sizes.P):
             users = (d.share > 0) & np.isin(d.placed, [*range(p, world.sizes.E, world.sizes.P), -1])
             share = np.where(users & (d.placed >= 0), d.share, 0.0).sum(axis=1)
@@ -162,10 +162,10 @@ def test_shares_of_a_band_never_exceed_one(policy: int, rng: np.random.Generator
 def test_observations_stay_in_their_ranges_and_fill_their_fields(name: str, rng: np.random.Generator) -> None:
     world = World(name, n_worlds=16, seed=6, overrides={"arrivals.process": "saturated"})
     world.reset()
-    seen = {"device": [], "provider": []}
+    seen = {"user": [], "provider": []}
     for _ in range(60):
         world.step(*world.sample_actions(rng))
-        seen["device"].append(world.views.devices.reshape(-1, world.views.devices.shape[-1]).copy())
+        seen["user"].append(world.views.users.reshape(-1, world.views.users.shape[-1]).copy())
         seen["provider"].append(world.views.providers.reshape(-1, world.views.providers.shape[-1]).copy())
     for role, rows in seen.items():
         values = np.concatenate(rows)
@@ -191,7 +191,7 @@ def test_masked_actions_mean_wait_or_keep_and_are_counted() -> None:
     world = World("text-v0", seed=7, overrides={"arrivals.process": "saturated"})
     world.reset()
     E = world.sizes.E
-    assert world.views.device_masks[0, 0, : E + 2].tolist() == [
+    assert world.views.user_masks[0, 0, : E + 2].tolist() == [
         1,
         1,
         1,
@@ -203,13 +203,13 @@ def test_masked_actions_mean_wait_or_keep_and_are_counted() -> None:
         1,
         1,
     ]  # phi-3 and gemma-2b are not loaded
-    actions = world.default_actions("device")
+    actions = world.default_actions("user")
     actions[0, 0] = (4, 3)
     providers = world.default_actions("provider")
     providers[0, 1, 3] = 1  # loaded already
     world.step(actions, providers)
-    assert world.state.devices.invalid[0].tolist() == [True] + [False] * 15
-    assert world.state.devices.placed[0, 0] == -1 and world.state.devices.reward[0, 0] == 0.0
+    assert world.state.users.invalid[0].tolist() == [True] + [False] * 15
+    assert world.state.users.placed[0, 0] == -1 and world.state.users.reward[0, 0] == 0.0
     assert world.state.providers.invalid[0].tolist() == [False, True, False, False]
     assert world.state.providers.loading[0].tolist() == [-1] * 4
 
@@ -217,15 +217,15 @@ def test_masked_actions_mean_wait_or_keep_and_are_counted() -> None:
 def test_without_a_request_only_waiting_is_legal() -> None:
     world = World("text-v0", n_worlds=4, seed=8)
     world.reset()
-    idle = ~world.state.devices.open
-    masks = world.views.device_masks[idle]
+    idle = ~world.state.users.open
+    masks = world.views.user_masks[idle]
     assert idle.any() and (masks.sum(axis=1) == 2).all() and (masks[:, world.sizes.X] == 1).all()
 
 
 def test_waiting_can_be_forbidden() -> None:
     world = World("netmoe-v0", n_worlds=4, seed=8)
     world.reset()
-    assert (world.views.device_masks[:, 0, world.sizes.X] == 0).all()
+    assert (world.views.user_masks[:, 0, world.sizes.X] == 0).all()
 
 
 def test_a_loaded_expert_evicts_the_least_recently_used_and_takes_time() -> None:
@@ -242,19 +242,19 @@ def test_a_loaded_expert_evicts_the_least_recently_used_and_takes_time() -> None
     assert world.state.experts.loaded[0, 4], "7.6 GB at 1 GB/s are there after two slots of 5 s"
 
 
-def test_devices_leave_and_join_with_churn(rng: np.random.Generator) -> None:
+def test_users_leave_and_join_with_churn(rng: np.random.Generator) -> None:
     world = World("text-v0", n_worlds=64, seed=10, overrides={"devices.churn": 0.05})
     world.reset()
-    here = world.live_devices.mean()
+    here = world.live_users.mean()
     assert 0.4 < here < 0.6
     joined = left = 0
     for _ in range(50):
         world.step(*world.sample_actions(rng))
-        joined += world.state.devices.joined.sum()
-        left += world.state.devices.terminated.sum()
-        assert not (world.state.devices.acted & world.state.devices.joined).any()
+        joined += world.state.users.joined.sum()
+        left += world.state.users.terminated.sum()
+        assert not (world.state.users.acted & world.state.users.joined).any()
     assert joined > 300 and left > 300
-    assert (World("text-v0").reset().devices != 0).any() and World(
+    assert (World("text-v0").reset().users != 0).any() and World(
         "text-v0", overrides={"devices.churn": 0.0}
     ).scenario.devices.churn == 0
 
@@ -264,19 +264,15 @@ def test_episode_ends_keep_the_last_view_and_begin_the_next() -> None:
     world.reset()
     for _ in range(3):
         world.step()
-    assert (
-        world.state.clock.over.all()
-        and world.state.devices.truncated.all()
-        and not world.state.devices.terminated.any()
-    )
+    assert world.state.clock.over.all() and world.state.users.truncated.all() and not world.state.users.terminated.any()
     assert world.state.providers.truncated.all()
     fresh = World("text-v0", n_worlds=2, seed=11, overrides={"episode.slots": 3}).reset(episode=1)
-    assert np.array_equal(world.views.devices, fresh.devices)
+    assert np.array_equal(world.views.users, fresh.users)
     longer = World("text-v0", n_worlds=2, seed=11, overrides={"episode.slots": 4})
     longer.reset()
     for _ in range(3):
         longer.step()
-    assert np.array_equal(world.final_views.devices, longer.views.devices)
+    assert np.array_equal(world.final_views.users, longer.views.users)
     world.step()
     assert not world.state.clock.over.any()
 
@@ -287,7 +283,7 @@ def test_netmoe_terminates_with_its_request() -> None:
     for slot in range(3):
         world.step(np.array([[[4, 0]]]))
         assert bool(world.state.clock.over[0]) == (slot == 2)
-    assert world.state.devices.terminated[0, 0] and not world.state.devices.truncated[0, 0]
+    assert world.state.users.terminated[0, 0] and not world.state.users.truncated[0, 0]
 
 
 def test_fork_lives_the_same_life_and_alternatives_diverge(rng: np.random.Generator) -> None:
@@ -296,16 +292,16 @@ def test_fork_lives_the_same_life_and_alternatives_diverge(rng: np.random.Genera
     for _ in range(7):
         world.step(*world.sample_actions(rng))
     copy = world.fork([2, 2])
-    devices, providers = world.sample_actions(rng)
-    devices[2, 0] = (world.sizes.X, 0)
-    world.step(devices, providers)
-    copy.step(devices[[2, 2]], providers[[2, 2]])
-    assert np.array_equal(copy.state.devices[0], world.state.devices[2]) and np.array_equal(
-        copy.state.devices[1], world.state.devices[2]
+    users, providers = world.sample_actions(rng)
+    users[2, 0] = (world.sizes.X, 0)
+    world.step(users, providers)
+    copy.step(users[[2, 2]], providers[[2, 2]])
+    assert np.array_equal(copy.state.users[0], world.state.users[2]) and np.array_equal(
+        copy.state.users[1], world.state.users[2]
     )
-    assert np.array_equal(copy.views.devices[1], world.views.devices[2])
+    assert np.array_equal(copy.views.users[1], world.views.users[2])
     copy.step()
-    assert not np.array_equal(copy.state.devices[0], world.state.devices[2])  # the original did not move
+    assert not np.array_equal(copy.state.users[0], world.state.users[2])  # the original did not move
     with pytest.raises(ValueError, match="worlds"):
         world.fork([3])
 
@@ -315,7 +311,7 @@ def test_fork_lives_the_same_life_and_alternatives_diverge(rng: np.random.Genera
     [
         (0, np.zeros((1, 16, 3), int), "shape"),
         (0, np.zeros((1, 16, 2)), "float64"),
-        (0, np.full((1, 16, 2), 10), "expert = 10 of device 0"),
+        (0, np.full((1, 16, 2), 10), "expert = 10 of user 0"),
         (0, np.full((1, 16, 2), -1), "expert = -1"),
         (1, np.full((1, 4, 6), 3), "speed = 3 of provider 0"),
         (1, np.zeros((1, 4), int), "shape"),
@@ -368,9 +364,9 @@ def test_golden_rollout(name: str) -> None:
     for _ in range(200):
         world.step(*world.sample_actions(rng))
         for values in (
-            world.views.devices,
+            world.views.users,
             world.views.providers,
-            world.state.devices.reward,
+            world.state.users.reward,
             world.state.providers.reward,
         ):
             sha.update((np.round(values.astype(float), 5) + 0.0).tobytes())  # + 0.0: no negative zeros

@@ -1,4 +1,4 @@
-"""Devices move, and their links change with them.
+"""Users move, and their links change with them.
 
 The loops over links run over plain arrays and call nothing but arithmetic, so that they are compiled to vector
 instructions.
@@ -17,32 +17,32 @@ from .rules import is_reachable
 
 
 @jit
-def move_devices(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """Devices walk or drive."""
+def move_users(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
+    """Users walk or drive."""
     if c.mobility == mobility.STATIC:
         return
     for u in range(c.U):
-        device = w.devices[u]
+        user = w.users[u]
         if c.mobility == mobility.HIGHWAY:
-            device.x_m = mobility.drive(device.x_m, device.heading, c.step_m, c.area_m)
+            user.x_m = mobility.drive(user.x_m, user.heading, c.step_m, c.area_m)
             continue
         if c.mobility == CUSTOM:
             move_as_told(u, key, w, c, f)
             continue
-        x_m, y_m, reached = mobility.walk(device.x_m, device.y_m, device.target_x_m, device.target_y_m, c.step_m)
-        device.x_m, device.y_m = x_m, y_m
+        x_m, y_m, reached = mobility.walk(user.x_m, user.y_m, user.target_x_m, user.target_y_m, c.step_m)
+        user.x_m, user.y_m = x_m, y_m
         if reached:
             x, y, _, _ = rng.uniforms(key, rng.WAYPOINT, u)
-            device.target_x_m, device.target_y_m = x * c.area_m, y * c.area_m
+            user.target_x_m, user.target_y_m = x * c.area_m, y * c.area_m
 
 
 @jit
 def move_as_told(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """One slot of a mobility model from outside."""
-    device = w.devices[u]
+    user = w.users[u]
     a, b, _, _ = rng.uniforms(key, rng.WAYPOINT, u)
-    device.x_m, device.y_m, device.target_x_m, device.target_y_m, device.heading = f.models.mobility(
-        device.x_m, device.y_m, device.target_x_m, device.target_y_m, device.heading, c.step_m, c.area_m, a, b
+    user.x_m, user.y_m, user.target_x_m, user.target_y_m, user.heading = f.models.mobility(
+        user.x_m, user.y_m, user.target_x_m, user.target_y_m, user.heading, c.step_m, c.area_m, a, b
     )
 
 
@@ -65,7 +65,7 @@ def fade_links(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
 
 @jit
 def draw_links(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """Fresh links of all devices to all providers: line of sight, shadowing, fading; the strongest serves."""
+    """Fresh links of all users to all providers: line of sight, shadowing, fading; the strongest serves."""
     measure_distances(w, c)
     line_of_sight, distance_m = w.links.line_of_sight.reshape(-1), w.links.distance_m.reshape(-1)
     shadow, fading_re, fading_im = (
@@ -78,27 +78,27 @@ def draw_links(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
         fading_re[i], fading_im[i], shadow[i], _ = rng.normals(key, rng.FADING, i)
     set_gains(w, c, f)
     for u in range(c.U):
-        w.devices[u].serving = strongest(u, w, c)
+        w.users[u].serving = strongest(u, w, c)
 
 
 @jit
 def hand_over(w: Worlds, c: Any) -> None:
-    """A provider that is stronger by the margin, or the strongest one where the link is lost, takes over a device."""
+    """A provider that is stronger by the margin, or the strongest one where the link is lost, takes over a user."""
     if not c.serving:
         return
     for u in range(c.U):
-        device, best = w.devices[u], strongest(u, w, c)
-        gained_db = w.links.gain_db[u, best] - w.links.gain_db[u, device.serving]
-        device.handover = best != device.serving and (
-            gained_db >= c.handover_margin_db or not is_reachable(u, device.serving, w, c)
+        user, best = w.users[u], strongest(u, w, c)
+        gained_db = w.links.gain_db[u, best] - w.links.gain_db[u, user.serving]
+        user.handover = best != user.serving and (
+            gained_db >= c.handover_margin_db or not is_reachable(u, user.serving, w, c)
         )
-        if device.handover:
-            device.serving = best
+        if user.handover:
+            user.serving = best
 
 
 @jit
 def strongest(u: int, w: Worlds, c: Any) -> int:
-    """The provider of the strongest link to a device."""
+    """The provider of the strongest link to a user."""
     best = 0
     for p in range(1, c.P):
         if w.links.gain_db[u, p] > w.links.gain_db[u, best]:
@@ -126,9 +126,9 @@ def set_gains(w: Worlds, c: Any, f: Params) -> None:
 
 @jit
 def measure_distances(w: Worlds, c: Any) -> None:
-    """Horizontal distances between devices and providers."""
+    """Horizontal distances between users and providers."""
     for u in range(c.U):
-        device = w.devices[u]
+        user = w.users[u]
         for p in range(c.P):
-            dx, dy = device.x_m - w.providers[p].x_m, device.y_m - w.providers[p].y_m
+            dx, dy = user.x_m - w.providers[p].x_m, user.y_m - w.providers[p].y_m
             w.links.distance_m[u, p] = math.sqrt(dx * dx + dy * dy)

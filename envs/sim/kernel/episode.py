@@ -21,11 +21,11 @@ def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     for p in range(c.P):
         place_provider(p, key, w, c, f)
     for u in range(c.U):
-        place_device(u, key, w, c, f)
+        place_user(u, key, w, c, f)
     draw_links(key, w, c, f)
     chance = arrival_chance(w, c, f)
     for u in range(c.U):
-        if w.devices[u].presence == PRESENT and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
+        if w.users[u].presence == PRESENT and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
             open_request(u, key, w, c, f)
     shuffle_order(key, w, c)
 
@@ -51,56 +51,56 @@ def place_provider(p: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
 
 
 @jit
-def place_device(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """A device stands at random, in a lane or at home, with a full battery and no request.
+def place_user(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
+    """A user stands at random, in a lane or at home, with a full battery and no request.
 
-    Where devices come and go, half are absent. The first local expert that fits is in memory.
+    Where users come and go, half are absent. The first local expert that fits is in memory.
     """
-    device = w.devices[u]
+    user = w.users[u]
     x, y, target_x, target_y = rng.uniforms(key, rng.PLACE, u)
-    device.x_m, device.y_m = x * c.area_m, y * c.area_m
-    device.target_x_m, device.target_y_m = target_x * c.area_m, target_y * c.area_m
-    device.heading = 1.0 if y >= 0.5 else -1.0
+    user.x_m, user.y_m = x * c.area_m, y * c.area_m
+    user.target_x_m, user.target_y_m = target_x * c.area_m, target_y * c.area_m
+    user.heading = 1.0 if y >= 0.5 else -1.0
     if c.mobility == mobility.HIGHWAY:
-        device.y_m = mobility.lane_m(y, c.area_m)
+        user.y_m = mobility.lane_m(y, c.area_m)
     elif c.at_home:
-        device.x_m, device.y_m = w.providers[u % c.P].x_m, w.providers[u % c.P].y_m
-    device.presence = PRESENT if c.churn == 0.0 or rng.uniforms(key, rng.CHURN, u)[0] < 0.5 else ABSENT
-    device.battery_j, device.local_backlog_s = c.battery_j, 0.0
-    device.memory_gb = f.device_memory_gb[int(rng.uniforms(key, rng.MEMORY, u)[0] * len(f.device_memory_gb))]
-    device.loaded, device.handover = -1, False
+        user.x_m, user.y_m = w.providers[u % c.P].x_m, w.providers[u % c.P].y_m
+    user.presence = PRESENT if c.churn == 0.0 or rng.uniforms(key, rng.CHURN, u)[0] < 0.5 else ABSENT
+    user.battery_j, user.local_backlog_s = c.battery_j, 0.0
+    user.memory_gb = f.device_memory_gb[int(rng.uniforms(key, rng.MEMORY, u)[0] * len(f.device_memory_gb))]
+    user.loaded, user.handover = -1, False
     for place in range(c.X - 1, c.E - 1, -1):
-        if f.machines[place].memory_gb <= device.memory_gb:
-            device.loaded = place
-    device.last_latency_s, device.requests = 0.0, 0
-    device.open = False
+        if f.machines[place].memory_gb <= user.memory_gb:
+            user.loaded = place
+    user.last_latency_s, user.requests = 0.0, 0
+    user.open = False
 
 
 @jit
 def end_stays(key: rng.Key, w: Worlds, c: Any) -> None:
-    """Devices leave and come; the episode is over when all have left, or at the time limit."""
+    """Users leave and come; the episode is over when all have left, or at the time limit."""
     left = 0
     for u in range(c.U):
-        device = w.devices[u]
+        user = w.users[u]
         draw = rng.uniforms(key, rng.CHURN, u)[0] if c.churn > 0.0 else 1.0
-        if device.presence == PRESENT:
-            satisfied = c.requests_per_device > 0 and device.requests >= c.requests_per_device
+        if user.presence == PRESENT:
+            satisfied = c.requests_per_user > 0 and user.requests >= c.requests_per_user
             if satisfied or draw < c.churn:
-                device.presence = LEFT
-                device.terminated = True
-                if device.open:
+                user.presence = LEFT
+                user.terminated = True
+                if user.open:
                     end_request(u, DROPPED, w)
-        elif device.presence == ABSENT and draw < c.churn:
-            device.presence = PRESENT
-            device.joined = True
-        left += device.presence == LEFT
+        elif user.presence == ABSENT and draw < c.churn:
+            user.presence = PRESENT
+            user.joined = True
+        left += user.presence == LEFT
     everybody_left = left == c.U
     w.clock.over = everybody_left or w.clock.slot >= c.slots
     if w.clock.over:
         for p in range(c.P):
             w.providers[p].terminated, w.providers[p].truncated = everybody_left, not everybody_left
         for u in range(c.U):
-            w.devices[u].truncated = w.devices[u].presence == PRESENT
+            w.users[u].truncated = w.users[u].presence == PRESENT
 
 
 @jit
@@ -112,4 +112,4 @@ def shuffle_order(key: rng.Key, w: Worlds, c: Any) -> None:
         j = int(rng.uniforms(key, rng.ORDER, i)[0] * (i + 1))
         w.order[i], w.order[j] = w.order[j], w.order[i]
     for i in range(c.U):
-        w.devices[w.order[i]].turn = i
+        w.users[w.order[i]].turn = i

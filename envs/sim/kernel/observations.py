@@ -48,8 +48,8 @@ def fill_board(board: Board, w: Worlds, c: Any, f: Params) -> None:
         board.available[e] = is_available(e, w, c)
     board.demand[:] = 0.0
     for u in range(c.U):
-        if w.devices[u].open:
-            board.demand[f.category[w.devices[u].prompt]] += 1.0
+        if w.users[u].open:
+            board.demand[f.category[w.users[u].prompt]] += 1.0
 
 
 @formula
@@ -59,17 +59,17 @@ def clip(value: float, low: float, high: float) -> float:
 
 
 @jit
-def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
-    """Write the observation of a device; what belongs to a request is zero without one."""
-    device, at = w.devices[u], c.device_at
+def observe_user(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
+    """Write the observation of a user; what belongs to a request is zero without one."""
+    user, at = w.users[u], c.user_at
     out[:] = 0.0
-    if device.open:
+    if user.open:
         observe_request(u, w, c, f, out)
         observe_choices(u, board, w, c, f, out)
-    out[at.battery] = device.battery_j / c.battery_j
-    out[at.local_backlog] = clip(device.local_backlog_s / c.slot_s, 0.0, 4.0)
-    out[at.last_latency] = clip(device.last_latency_s / (c.deadline_slots * c.slot_s), 0.0, 4.0)
-    out[at.turn] = device.turn / c.U
+    out[at.battery] = user.battery_j / c.battery_j
+    out[at.local_backlog] = clip(user.local_backlog_s / c.slot_s, 0.0, 4.0)
+    out[at.last_latency] = clip(user.last_latency_s / (c.deadline_slots * c.slot_s), 0.0, 4.0)
+    out[at.turn] = user.turn / c.U
     for e in range(c.E):
         out[at.backlog + e] = board.backlog[e]
         out[at.available + e] = board.available[e]
@@ -81,33 +81,33 @@ def observe_device(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any)
 
 @jit
 def observe_request(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
-    """What a device with a request sees of it."""
-    device, at = w.devices[u], c.device_at
-    kind = f.kinds[device.kind]
+    """What a user with a request sees of it."""
+    user, at = w.users[u], c.user_at
+    kind = f.kinds[user.kind]
     out[at.open] = 1.0
-    out[at.category + f.category[device.prompt]] = 1.0
+    out[at.category + f.category[user.prompt]] = 1.0
     if c.show_prompt:
-        out[at.prompt + device.prompt] = 1.0
-    out[at.value] = device.value / max(kind.value_high, TINY)
-    out[at.subtasks_left] = (kind.subtasks - device.done) / kind.subtasks
-    out[at.deadline_left] = (kind.deadline_slots - device.age) / kind.deadline_slots
-    out[at.context] = clip(device.context_bits / kind.context_bits, 0.0, 4.0)
-    out[at.local_budget] = clip(device.local_budget / max(c.local_budget_units, TINY), 0.0, 1.0)
+        out[at.prompt + user.prompt] = 1.0
+    out[at.value] = user.value / max(kind.value_high, TINY)
+    out[at.subtasks_left] = (kind.subtasks - user.done) / kind.subtasks
+    out[at.deadline_left] = (kind.deadline_slots - user.age) / kind.deadline_slots
+    out[at.context] = clip(user.context_bits / kind.context_bits, 0.0, 4.0)
+    out[at.local_budget] = clip(user.local_budget / max(c.local_budget_units, TINY), 0.0, 1.0)
 
 
 @jit
 def observe_extras(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """The fields of which every one is there only where its rule is in use."""
-    device, at = w.devices[u], c.device_at
+    user, at = w.users[u], c.user_at
     if c.strict_share > 0.0:
-        out[at.strict] = device.open and device.strict
+        out[at.strict] = user.open and user.strict
     if c.X - c.E > 1:
-        out[at.memory] = device.memory_gb / c.highest_memory_gb
-        if device.loaded >= 0:
-            out[at.in_memory + device.loaded - c.E] = 1.0
+        out[at.memory] = user.memory_gb / c.highest_memory_gb
+        if user.loaded >= 0:
+            out[at.in_memory + user.loaded - c.E] = 1.0
     if c.serving:
-        out[at.serving + device.serving] = 1.0
-        out[at.handover] = device.handover
+        out[at.serving + user.serving] = 1.0
+        out[at.handover] = user.handover
     for p in range(c.P):
         if c.has_gaps:
             out[at.reachable + p] = is_reachable(u, p, w, c)
@@ -119,21 +119,21 @@ def observe_extras(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
 
 @jit
 def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
-    """What a device with a request sees of each expert: the last one used, the gate, compute time, quote."""
-    device, at = w.devices[u], c.device_at
-    figures = f.priors[f.category[device.prompt]]
-    if device.last_expert >= 0:
-        out[at.last_expert + device.last_expert] = 1.0
+    """What a user with a request sees of each expert: the last one used, the gate, compute time, quote."""
+    user, at = w.users[u], c.user_at
+    figures = f.priors[f.category[user.prompt]]
+    if user.last_expert >= 0:
+        out[at.last_expert + user.last_expert] = 1.0
     for e in range(c.X):
-        if f.serves[device.kind, e]:  # readings of other kinds of requests may still stand there
+        if f.serves[user.kind, e]:  # readings of other kinds of requests may still stand there
             out[at.gate + e] = w.gate[u, e]
         out[at.compute + e] = clip(figures[e].work * board.compute[e], 0.0, 4.0)
     for e in range(c.E):
-        out[at.quote + e] = clip(figures[e].work * board.quote[device.kind, e], 0.0, 4.0)
+        out[at.quote + e] = clip(figures[e].work * board.quote[user.kind, e], 0.0, 4.0)
 
 
 @jit
-def mask_device(u: int, board: Board, w: Worlds, c: Any, f: Params, mask: Any) -> None:
+def mask_user(u: int, board: Board, w: Worlds, c: Any, f: Params, mask: Any) -> None:
     """Legal experts, then legal power levels; only *wait* without a request. As `rules.may_place`, in bulk."""
     can_place = False
     if may_act(u, w):

@@ -86,4 +86,4 @@ def drain_queues(w: Worlds, c: Any, f: Params) -> None:
         w.clock.energy_j += energy_j
         w.providers[p].electricity = -economics.electricity(energy_j, c.usd_per_kwh)
     for u in range(c.U):
-        w.devices[u].local_backlog_s = queues.drain(w.devices[u].local_backlog_s, 1.0, c.slot_s)
+        w.users[u].local_backlog_s = queues.drain(w.users[u].local_backlog_s, 1.0, c.slot_s)

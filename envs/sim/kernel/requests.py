@@ -14,18 +14,18 @@ from .rules import compose
 
 @jit
 def receive_requests(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """Idle devices may get a new request."""
+    """Idle users may get a new request."""
     chance = arrival_chance(w, c, f)
     for u in range(c.U):
-        device = w.devices[u]
-        if device.presence == PRESENT and not device.open and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
+        user = w.users[u]
+        if user.presence == PRESENT and not user.open and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
             open_request(u, key, w, c, f)
-            device.arrived = True
+            user.arrived = True
 
 
 @jit
 def arrival_chance(w: Worlds, c: Any, f: Params) -> float:
-    """Probability that an idle device asks within a slot."""
+    """Probability that an idle user asks within a slot."""
     if c.arrival_process == arrivals.SATURATED:
         return 1.0
     rate = c.rate_per_s
@@ -50,39 +50,39 @@ def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """Draw a prompt, its value and its context, and read the gate."""
     pick, worth, care, _ = rng.uniforms(key, rng.REQUEST, u)
     length = rng.normals(key, rng.REQUEST, c.U + u)[0]
-    device = w.devices[u]
-    device.open = True
-    device.kind = 0
-    while device.kind + 1 < len(f.kinds) and pick >= f.kinds[device.kind + 1].start:
-        device.kind += 1
-    kind = f.kinds[device.kind]
+    user = w.users[u]
+    user.open = True
+    user.kind = 0
+    while user.kind + 1 < len(f.kinds) and pick >= f.kinds[user.kind + 1].start:
+        user.kind += 1
+    kind = f.kinds[user.kind]
     place = min(kind.count - 1, int((pick - kind.start) / kind.share * kind.count))
-    device.prompt = kind.first + place
-    device.value = kind.value_low + worth * (kind.value_high - kind.value_low)
-    device.strict = care < c.strict_share
+    user.prompt = kind.first + place
+    user.value = kind.value_low + worth * (kind.value_high - kind.value_low)
+    user.strict = care < c.strict_share
     # log-normal with the stated mean
-    device.context_bits = kind.context_bits * exp(c.context_spread * (length - 0.5 * c.context_spread))
-    device.local_budget = c.local_budget_units
-    device.age, device.done = 0, 0
-    device.last_expert = -1
-    device.output_bits, device.coverage_sum = 0.0, 0.0
-    device.hallucination_sum, device.work_sum = 0.0, 0.0
-    device.finish_s = 0.0
+    user.context_bits = kind.context_bits * exp(c.context_spread * (length - 0.5 * c.context_spread))
+    user.local_budget = c.local_budget_units
+    user.age, user.done = 0, 0
+    user.last_expert = -1
+    user.output_bits, user.coverage_sum = 0.0, 0.0
+    user.hallucination_sum, user.work_sum = 0.0, 0.0
+    user.finish_s = 0.0
     w.parts[u, :] = 0
     read_gate(u, key, w, c, f)
 
 
 @jit
 def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """What the gate says of each expert for the device's prompt."""
-    prompt = w.devices[u].prompt
+    """What the gate says of each expert for the user's prompt."""
+    prompt = w.users[u].prompt
     category = f.category[prompt]
     blocks = (c.X + 3) // 4
     for block in range(blocks):
         errors = rng.normals(key, rng.GATE, u * blocks + block)
         for i in range(4):
             e = 4 * block + i
-            if e < c.X and f.serves[w.devices[u].kind, e]:
+            if e < c.X and f.serves[w.users[u].kind, e]:
                 w.gate[u, e] = quality.gate_reading(
                     f.priors[category, e].quality, f.scores[prompt, e].quality, c.gate_skill, c.gate_noise * errors[i]
                 )
@@ -94,34 +94,34 @@ def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: An
 
     `shown` is the share of the part that the rendered views show.
     """
-    device = w.devices[u]
-    score, subtasks = f.scores[device.prompt, e], f.kinds[device.kind].subtasks
-    w.parts[u, device.done] = e
-    device.output_bits += score.bits
-    device.coverage_sum += shown
-    device.hallucination_sum += f.machines[e].hallucination * score.work
-    device.work_sum += score.work
-    device.finish_s = max(device.finish_s, device.age * c.slot_s + latency_s)
-    device.last_expert = e
-    device.done += 1
-    device.part_latency_s = latency_s
-    device.latency = -c.latency_weight * latency_s / subtasks
-    if device.done == subtasks:
+    user = w.users[u]
+    score, subtasks = f.scores[user.prompt, e], f.kinds[user.kind].subtasks
+    w.parts[u, user.done] = e
+    user.output_bits += score.bits
+    user.coverage_sum += shown
+    user.hallucination_sum += f.machines[e].hallucination * score.work
+    user.work_sum += score.work
+    user.finish_s = max(user.finish_s, user.age * c.slot_s + latency_s)
+    user.last_expert = e
+    user.done += 1
+    user.part_latency_s = latency_s
+    user.latency = -c.latency_weight * latency_s / subtasks
+    if user.done == subtasks:
         compose_request(u, w, c, f)
 
 
 @jit
 def compose_request(u: int, w: Worlds, c: Any, f: Params) -> None:
     """Look up the quality, check lateness, pay the reward."""
-    device = w.devices[u]
-    worth = compose(u, w.parts[u], device.done, f.scores[device.prompt], f.aspects[device.prompt], w, f)
-    device.quality = worth * (device.coverage_sum / device.done)
-    if device.work_sum > 0.0:
-        device.hallucination = device.hallucination_sum / device.work_sum
-    device.latency_s = device.finish_s
-    device.last_latency_s = device.finish_s
-    if device.finish_s <= f.kinds[device.kind].deadline_slots * c.slot_s:
-        device.earned = device.value * device.quality
+    user = w.users[u]
+    worth = compose(u, w.parts[u], user.done, f.scores[user.prompt], f.aspects[user.prompt], w, f)
+    user.quality = worth * (user.coverage_sum / user.done)
+    if user.work_sum > 0.0:
+        user.hallucination = user.hallucination_sum / user.work_sum
+    user.latency_s = user.finish_s
+    user.last_latency_s = user.finish_s
+    if user.finish_s <= f.kinds[user.kind].deadline_slots * c.slot_s:
+        user.earned = user.value * user.quality
         end_request(u, ON_TIME, w)
     else:
         end_request(u, LATE, w)
@@ -131,17 +131,17 @@ def compose_request(u: int, w: Worlds, c: Any, f: Params) -> None:
 def expire_requests(w: Worlds, c: Any, f: Params) -> None:
     """Open requests grow older; at the deadline they are worth nothing."""
     for u in range(c.U):
-        device = w.devices[u]
-        if device.open:
-            device.age += 1
-            if device.age >= f.kinds[device.kind].deadline_slots:
+        user = w.users[u]
+        if user.open:
+            user.age += 1
+            if user.age >= f.kinds[user.kind].deadline_slots:
                 end_request(u, EXPIRED, w)
 
 
 @jit
 def end_request(u: int, how: int, w: Worlds) -> None:
-    """Close a device's request."""
-    device = w.devices[u]
-    device.ended = how
-    device.open = False
-    device.requests += 1
+    """Close a user's request."""
+    user = w.users[u]
+    user.ended = how
+    user.open = False
+    user.requests += 1

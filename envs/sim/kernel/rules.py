@@ -20,19 +20,19 @@ def provider_of(expert: int, c: Any) -> int:
 
 @jit
 def access_of(u: int, expert: int, w: Worlds, c: Any) -> int:
-    """The provider whose air a device uses to reach an expert: its host, or the one that serves the device."""
-    return w.devices[u].serving if c.serving else provider_of(expert, c)  # type: ignore[no-any-return]
+    """The provider whose air a user uses to reach an expert: its host, or the one that serves the user."""
+    return w.users[u].serving if c.serving else provider_of(expert, c)  # type: ignore[no-any-return]
 
 
 @jit
 def is_home(u: int, p: int, c: Any) -> bool:
-    """Whether a device and a provider are one client."""
+    """Whether a user and a provider are one client."""
     return c.at_home and u % c.P == p  # type: ignore[no-any-return]
 
 
 @jit
 def is_reachable(u: int, p: int, w: Worlds, c: Any) -> bool:
-    """Whether a device has a usable link to a provider."""
+    """Whether a user has a usable link to a provider."""
     if not c.has_gaps or is_home(u, p, c):
         return True
     return w.links.gain_db[u, p] >= c.least_gain_db and w.links.distance_m[u, p] <= c.range_m  # type: ignore[no-any-return]
@@ -48,21 +48,21 @@ def is_available(expert: int, w: Worlds, c: Any) -> bool:
 
 @jit
 def may_act(u: int, w: Worlds) -> bool:
-    """Whether a device is there, with a request in hand and energy to serve it."""
-    device = w.devices[u]
-    return device.presence == PRESENT and device.open and device.battery_j > 0.0  # type: ignore[no-any-return]
+    """Whether a user is there, with a request in hand and energy to serve it."""
+    user = w.users[u]
+    return user.presence == PRESENT and user.open and user.battery_j > 0.0  # type: ignore[no-any-return]
 
 
 @jit
 def suits(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
-    """Whether an expert can do what a device's request asks for."""
-    device = w.devices[u]
-    if not f.serves[device.kind, place]:
+    """Whether an expert can do what a user's request asks for."""
+    user = w.users[u]
+    if not f.serves[user.kind, place]:
         return False
-    if device.strict and f.machines[place].hallucination > c.max_hallucination:
+    if user.strict and f.machines[place].hallucination > c.max_hallucination:
         return False
     if c.distinct:
-        for i in range(device.done):
+        for i in range(user.done):
             if w.parts[u, i] == place:
                 return False
     return True
@@ -70,14 +70,14 @@ def suits(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
 
 @jit
 def can_run(u: int, place: int, w: Worlds, f: Params) -> bool:
-    """Whether a device has budget and memory for one of its local experts."""
-    device = w.devices[u]
-    return device.local_budget > 0.0 and f.machines[place].memory_gb <= device.memory_gb  # type: ignore[no-any-return]
+    """Whether a user has budget and memory for one of its local experts."""
+    user = w.users[u]
+    return user.local_budget > 0.0 and f.machines[place].memory_gb <= user.memory_gb  # type: ignore[no-any-return]
 
 
 @jit
 def may_place(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
-    """Whether a device may place a part on an expert (E to X - 1: a local one)."""
+    """Whether a user may place a part on an expert (E to X - 1: a local one)."""
     if not may_act(u, w) or not suits(u, place, w, c, f):
         return False
     if place >= c.E:
@@ -87,7 +87,7 @@ def may_place(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
 
 @jit
 def can_place(u: int, w: Worlds, c: Any, f: Params) -> bool:
-    """Whether a device may place a part anywhere."""
+    """Whether a user may place a part anywhere."""
     for place in range(c.X):
         if may_place(u, place, w, c, f):
             return True
@@ -118,8 +118,8 @@ def seconds_of(place: int, w: Worlds, c: Any, f: Params) -> float:
 
 @jit
 def loading_s(u: int, place: int, w: Worlds, c: Any, f: Params) -> float:
-    """Seconds until a device has a local expert in memory."""
-    if place < c.E or w.devices[u].loaded == place:
+    """Seconds until a user has a local expert in memory."""
+    if place < c.E or w.users[u].loaded == place:
         return 0.0
     return f.machines[place].memory_gb / c.device_load_gb_per_s  # type: ignore[no-any-return]
 
@@ -129,7 +129,7 @@ def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f
     """What the first `n` parts of a request are worth together, by the quality rule of its kind.
 
     Args:
-        u: The device that holds the request.
+        u: The user that holds the request.
         experts: (K,) places of the parts.
         n: How many of them count.
         score: (X,) SCORE of every expert: recorded, or what is expected.
@@ -137,7 +137,7 @@ def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f
         w: World.
         f: Params.
     """
-    kind = f.kinds[w.devices[u].kind]
+    kind = f.kinds[w.users[u].kind]
     if kind.rule == quality.TEXT:
         return quality.compose_text(experts, n, score.quality, score.work, kind.coherence)
     if kind.rule == quality.VIDEO:

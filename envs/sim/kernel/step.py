@@ -11,12 +11,12 @@ from typing import Any
 from ...physics import economics, rng
 from ...physics.jit import entry, inline, jit
 from ..state import NONE, PRESENT, Ints, Links, Params, Worlds
-from .channel import fade_links, move_devices
-from .devices import choose_experts, serve_parts, share_bands
+from .channel import fade_links, move_users
 from .episode import begin_episode, end_stays, shuffle_order
-from .observations import Board, fill_board, mask_device, mask_provider, observe_device, observe_provider
+from .observations import Board, fill_board, mask_provider, mask_user, observe_provider, observe_user
 from .providers import drain_queues, finish_loading, steer_providers
 from .requests import expire_requests, receive_requests, switch_period
+from .users import choose_experts, serve_parts, share_bands
 
 
 @entry
@@ -26,7 +26,7 @@ def step_worlds(
     worlds: Worlds,
     c: Any,
     f: Params,
-    device_actions: Ints,
+    user_actions: Ints,
     provider_actions: Ints,
     board: Board,
     views: Any,
@@ -42,7 +42,7 @@ def step_worlds(
         worlds: State, updated in place.
         c: Constants.
         f: Parameters: recorded figures, levels, models.
-        device_actions: (B, U, 2), expert and power level; those of scripted devices are overwritten.
+        user_actions: (B, U, 2), expert and power level; those of scripted users are overwritten.
         provider_actions: (B, P, 6), price, speed, bandwidth policy, load, views and transmit power.
         board: Scratch.
         views: Observations and masks to write (`world.Views`).
@@ -50,7 +50,7 @@ def step_worlds(
     """
     for b in range(first, last):
         w = row(b, worlds)
-        step_world(device_actions[b], provider_actions[b], w, c, f)
+        step_world(user_actions[b], provider_actions[b], w, c, f)
         if w.clock.over:
             observe_world(b, board, w, c, f, final_views)
             w.clock.episode += 1
@@ -94,7 +94,7 @@ def row(b: int, worlds: Worlds) -> Worlds:
         worlds.clock[b],
         worlds.providers[b],
         worlds.experts[b],
-        worlds.devices[b],
+        worlds.users[b],
         Links(
             worlds.links.line_of_sight[b],
             worlds.links.distance_m[b],
@@ -116,17 +116,17 @@ def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
 
 
 @jit
-def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """One slot: devices choose, the air is shared, experts serve, providers steer, and the world moves on.
+def step_world(user_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Params) -> None:
+    """One slot: users choose, the air is shared, experts serve, providers steer, and the world moves on.
 
-    Providers decide together with the devices, but what they decide holds from the next slot on: what devices were
+    Providers decide together with the users, but what they decide holds from the next slot on: what users were
         shown
     is what they get and what they pay.
     """
     begin_slot(w, c)
-    choose_experts(device_actions, w, c, f)
-    share_bands(device_actions, w, c, f)
-    serve_parts(device_actions, w, c, f)
+    choose_experts(user_actions, w, c, f)
+    share_bands(user_actions, w, c, f)
+    serve_parts(user_actions, w, c, f)
     expire_requests(w, c, f)
     drain_queues(w, c, f)
     finish_loading(w, c)
@@ -136,7 +136,7 @@ def step_world(device_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, 
     w.clock.slot += 1
     key = key_of(w, c, w.clock.slot)
     end_stays(key, w, c)
-    move_devices(key, w, c, f)
+    move_users(key, w, c, f)
     fade_links(key, w, c, f)
     switch_period(key, w, c)
     receive_requests(key, w, c, f)
@@ -156,13 +156,13 @@ def begin_slot(w: Worlds, c: Any) -> None:
     for e in range(c.E):
         w.experts[e].busy_s = 0.0
     for u in range(c.U):
-        device = w.devices[u]
-        device.acted, device.refused, device.invalid = False, False, False
-        device.arrived, device.joined, device.terminated, device.truncated = False, False, False, False
-        device.placed, device.ended = -1, NONE
-        device.share, device.part_latency_s, device.quality, device.latency_s = 0.0, 0.0, 0.0, 0.0
-        device.hallucination = 0.0
-        device.reward, device.earned, device.payment, device.energy, device.latency = 0.0, 0.0, 0.0, 0.0, 0.0
+        user = w.users[u]
+        user.acted, user.refused, user.invalid = False, False, False
+        user.arrived, user.joined, user.terminated, user.truncated = False, False, False, False
+        user.placed, user.ended = -1, NONE
+        user.share, user.part_latency_s, user.quality, user.latency_s = 0.0, 0.0, 0.0, 0.0
+        user.hallucination = 0.0
+        user.reward, user.earned, user.payment, user.energy, user.latency = 0.0, 0.0, 0.0, 0.0, 0.0
 
 
 @jit
@@ -174,28 +174,28 @@ def pay_rewards(w: Worlds, c: Any) -> None:
         provider.reward = provider.revenue + provider.electricity + provider.loading_cost + provider.late_cost
         total += provider.reward
     for u in range(c.U):
-        device = w.devices[u]
-        device.reward = device.earned + device.payment + device.energy + device.latency
-        total += device.reward
-        agents += device.acted
+        user = w.users[u]
+        user.reward = user.earned + user.payment + user.energy + user.latency
+        total += user.reward
+        agents += user.acted
     mean = total / agents
     for p in range(c.P):
         w.providers[p].reward = economics.mix(w.providers[p].reward, mean, c.team)
     for u in range(c.U):
-        if w.devices[u].acted:
-            w.devices[u].reward = economics.mix(w.devices[u].reward, mean, c.team)
+        if w.users[u].acted:
+            w.users[u].reward = economics.mix(w.users[u].reward, mean, c.team)
 
 
 @jit
 def observe_world(b: int, board: Board, w: Worlds, c: Any, f: Params, views: Any) -> None:
-    """Write the observations and masks of all agents; a device that has just left is shown its last view."""
+    """Write the observations and masks of all agents; a user that has just left is shown its last view."""
     fill_board(board, w, c, f)
     for u in range(c.U):
-        if w.devices[u].presence == PRESENT or w.devices[u].terminated:
-            observe_device(u, board, w, c, f, views.devices[b, u])
+        if w.users[u].presence == PRESENT or w.users[u].terminated:
+            observe_user(u, board, w, c, f, views.users[b, u])
         else:
-            views.devices[b, u, :] = 0.0
-        mask_device(u, board, w, c, f, views.device_masks[b, u])
+            views.users[b, u, :] = 0.0
+        mask_user(u, board, w, c, f, views.user_masks[b, u])
     for p in range(c.P):
         observe_provider(p, board, w, c, f, views.providers[b, p])
         mask_provider(p, w, c, f, views.provider_masks[b, p])

@@ -1,4 +1,4 @@
-"""What becomes of the devices' choices in a slot: the air is shared, queues are joined, parts are served."""
+"""What becomes of the users' choices in a slot: the air is shared, queues are joined, parts are served."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from .rules import access_of, can_place, is_home, loading_s, may_place, price_of
 
 @jit
 def choose_experts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """Legal choices stand; a masked one means *wait* and is counted. Scripted devices choose by themselves."""
+    """Legal choices stand; a masked one means *wait* and is counted. Scripted users choose by themselves."""
     for u in range(c.U - c.scripted, c.U):
         follow_gate(u, actions, w, c, f)
     for u in range(c.U):
-        device = w.devices[u]
-        device.acted = device.presence == PRESENT
-        if not device.acted:
+        user = w.users[u]
+        user.acted = user.presence == PRESENT
+        if not user.acted:
             continue
         expert, power = actions[u, 0], actions[u, 1]
         if expert < c.X:
             if may_place(u, expert, w, c, f):
-                device.placed = expert
+                user.placed = expert
             else:
-                device.invalid = True
-        elif (power > 0 and not device.open) or (not c.may_wait and can_place(u, w, c, f)):
-            device.invalid = True
+                user.invalid = True
+        elif (power > 0 and not user.open) or (not c.may_wait and can_place(u, w, c, f)):
+            user.invalid = True
 
 
 @jit
 def follow_gate(u: int, actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """The script of a device that is no agent: the expert of the best gate reading, at the highest power level."""
+    """The script of a user that is no agent: the expert of the best gate reading, at the highest power level."""
     place = best_reading(u, w, c, f)
     actions[u, 0], actions[u, 1] = place, len(f.device_power_w) - 1 if place < c.X else 0
 
 
 @jit
 def best_reading(u: int, w: Worlds, c: Any, f: Params) -> int:
-    """The legal expert of a device's best gate reading; X if there is none."""
+    """The legal expert of a user's best gate reading; X if there is none."""
     best, choice = -1.0, c.X
     for place in range(c.X):
         if may_place(u, place, w, c, f) and w.gate[u, place] > best:
@@ -50,24 +50,24 @@ def best_reading(u: int, w: Worlds, c: Any, f: Params) -> int:
 
 @jit
 def share_bands(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """Each provider divides its band among the devices that use it in this slot."""
+    """Each provider divides its band among the users that use it in this slot."""
     for p in range(c.P):
         total = 0.0
         for u in range(c.U):
-            device = w.devices[u]
-            if uses_air(u, device.placed, p, w, c):
+            user = w.users[u]
+            if uses_air(u, user.placed, p, w, c):
                 power_w, gain = f.device_power_w[actions[u, 1]], radio.linear(w.links.gain_db[u, p])
                 efficiency = radio.shannon_bps(c.bandwidth_hz, power_w, gain, c.noise_w_hz) / c.bandwidth_hz
-                device.share = radio.share_weight(w.providers[p].bandwidth, device.context_bits, efficiency)
-                total += device.share
+                user.share = radio.share_weight(w.providers[p].bandwidth, user.context_bits, efficiency)
+                total += user.share
         for u in range(c.U):
-            if uses_air(u, w.devices[u].placed, p, w, c):
-                w.devices[u].share /= total
+            if uses_air(u, w.users[u].placed, p, w, c):
+                w.users[u].share /= total
 
 
 @jit
 def uses_air(u: int, expert: int, p: int, w: Worlds, c: Any) -> bool:
-    """Whether a part that a device placed on an expert goes over a provider's air."""
+    """Whether a part that a user placed on an expert goes over a provider's air."""
     return 0 <= expert < c.E and access_of(u, expert, w, c) == p and not is_home(u, p, c)
 
 
@@ -75,7 +75,7 @@ def uses_air(u: int, expert: int, p: int, w: Worlds, c: Any) -> bool:
 def serve_parts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Parts join the queues in the slot's order of service."""
     for u in w.order:
-        expert = w.devices[u].placed
+        expert = w.users[u].placed
         if expert >= c.E:
             serve_locally(u, expert, w, c, f)
         elif expert >= 0:
@@ -85,25 +85,25 @@ def serve_parts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
 @jit
 def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Params) -> None:
     """A part travels, waits, is computed and comes back; a full queue refuses it."""
-    device, expert, provider = w.devices[u], w.experts[e], w.providers[provider_of(e, c)]
+    user, expert, provider = w.users[u], w.experts[e], w.providers[provider_of(e, c)]
     seconds_per_unit = seconds_of(e, w, c, f)
     wait_s = expert.backlog * seconds_per_unit
     if wait_s > c.queue_limit_s:
-        device.refused = True
-        device.placed = -1
+        user.refused = True
+        user.placed = -1
         return
-    work, bits = f.scores[device.prompt, e].work, f.scores[device.prompt, e].bits
-    up_s = uplink_s(u, e, device.share, power_w, w, c)
-    down_s = downlink_s(u, e, device.share, bits, w, c, f)
+    work, bits = f.scores[user.prompt, e].work, f.scores[user.prompt, e].bits
+    up_s = uplink_s(u, e, user.share, power_w, w, c)
+    down_s = downlink_s(u, e, user.share, bits, w, c, f)
     latency_s = up_s + wait_s + work * seconds_per_unit + backhaul_s(u, e, bits, w, c, f) + down_s
-    if device.handover:
+    if user.handover:
         latency_s += c.handover_s
     expert.backlog += work
     expert.last_used = w.clock.slot
-    device.payment = -price_of(e, w, c, f) * work
-    provider.revenue -= device.payment
+    user.payment = -price_of(e, w, c, f) * work
+    provider.revenue -= user.payment
     provider.served += 1
-    if (device.age - f.kinds[device.kind].deadline_slots) * c.slot_s + latency_s > 0.0:
+    if (user.age - f.kinds[user.kind].deadline_slots) * c.slot_s + latency_s > 0.0:
         provider.late += 1
         provider.late_cost -= c.late_penalty
     spend_energy(u, power_w * up_s, w, c)
@@ -113,25 +113,25 @@ def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Params)
 
 @jit
 def serve_locally(u: int, place: int, w: Worlds, c: Any, f: Params) -> None:
-    """A device's own compact expert: loaded first if need be; a queue of its own, battery instead of payment."""
-    device, machine = w.devices[u], f.machines[place]
-    work = f.scores[device.prompt, place].work
-    device.local_backlog_s += loading_s(u, place, w, c, f) + work * machine.seconds_per_unit
-    device.loaded = place
-    device.local_budget -= work
+    """A user's own compact expert: loaded first if need be; a queue of its own, battery instead of payment."""
+    user, machine = w.users[u], f.machines[place]
+    work = f.scores[user.prompt, place].work
+    user.local_backlog_s += loading_s(u, place, w, c, f) + work * machine.seconds_per_unit
+    user.loaded = place
+    user.local_budget -= work
     spend_energy(u, machine.power_w * work * machine.seconds_per_unit, w, c)
-    record_part(u, place, device.local_backlog_s, 1.0, w, c, f)
+    record_part(u, place, user.local_backlog_s, 1.0, w, c, f)
 
 
 @jit
 def uplink_s(u: int, e: int, share: float, power_w: float, w: Worlds, c: Any) -> float:
-    """Seconds to send a device's context to where it reaches an expert, on a share of the band."""
+    """Seconds to send a user's context to where it reaches an expert, on a share of the band."""
     p = access_of(u, e, w, c)
     if is_home(u, p, c):
         return 0.0
     gain = radio.linear(w.links.gain_db[u, p])
     rate_bps = radio.shannon_bps(share * c.bandwidth_hz, power_w, gain, c.noise_w_hz)
-    return min(c.max_tx_s, w.devices[u].context_bits / rate_bps)
+    return min(c.max_tx_s, w.users[u].context_bits / rate_bps)
 
 
 @jit
@@ -150,22 +150,22 @@ def downlink_s(u: int, e: int, share: float, bits: float, w: Worlds, c: Any, f: 
 @jit
 def backhaul_s(u: int, e: int, bits: float, w: Worlds, c: Any, f: Params) -> float:
     """Seconds on the backhaul: to the cloud and back, from the serving provider, with earlier parts to another host."""
-    device = w.devices[u]
+    user = w.users[u]
     seconds = 0.0
     if f.machines[e].is_cloud:
-        seconds += c.cloud_rtt_s + (device.context_bits + bits) / c.backhaul_bps
-    if c.serving and device.serving != provider_of(e, c):
-        seconds += (device.context_bits + bits) / c.backhaul_bps
-    last = device.last_expert
+        seconds += c.cloud_rtt_s + (user.context_bits + bits) / c.backhaul_bps
+    if c.serving and user.serving != provider_of(e, c):
+        seconds += (user.context_bits + bits) / c.backhaul_bps
+    last = user.last_expert
     if 0 <= last < c.E and provider_of(last, c) != provider_of(e, c):
-        seconds += device.output_bits / c.backhaul_bps
+        seconds += user.output_bits / c.backhaul_bps
     return seconds
 
 
 @jit
 def spend_energy(u: int, energy_j: float, w: Worlds, c: Any) -> None:
-    """Take energy from a device's battery and charge it in the reward."""
-    device = w.devices[u]
-    device.battery_j = max(0.0, device.battery_j - energy_j)
-    device.energy = -c.energy_weight * energy_j
+    """Take energy from a user's battery and charge it in the reward."""
+    user = w.users[u]
+    user.battery_j = max(0.0, user.battery_j - energy_j)
+    user.energy = -c.energy_weight * energy_j
     w.clock.energy_j += energy_j
