@@ -17,9 +17,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 train: install
-	$(BIN)/rllib train file configs/train/moe_ppo.py --env edge_experts/netmoe-v0 --name netmoe_moe_ppo --local-dir $(RUNS)
+	$(BIN)/rllib train file configs/train/moe_ppo.py --env edge_experts/netmoe-v1 --name netmoe_moe_ppo --local-dir $(RUNS)
 	$(BIN)/edge-experts evaluate "$$(ls -td $(RUNS)/netmoe_moe_ppo*/checkpoint_* | head -n 1)" myopic \
-		--env edge_experts/netmoe-v0 --episodes 300 --json $(RUNS)/netmoe_moe_ppo.json
+		--env edge_experts/netmoe-v1 --episodes 300 --json $(RUNS)/netmoe_moe_ppo.json
 
 test: install lint types
 	$(BIN)/python -m pytest -n 2 --dist worksteal

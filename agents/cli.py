@@ -13,6 +13,7 @@ from edge_experts.envs.scenarios import parse_overrides
 
 from . import ray_logging
 from .policy_mapping import SCHEMES
+from .reward import REWARDS
 
 RUNNERS = ("auto", "stock", "batched")
 
@@ -43,6 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a scenario field, as devices.count=32"
+    )
+    train.add_argument(
+        "--reward",
+        choices=tuple(REWARDS),
+        help="what agents are paid: each its own reward, or all the mean (as the file and the scenario say)",
     )
     train.add_argument(
         "--policies", choices=SCHEMES, help="which agents share a policy (per_role, if the file says nothing)"
@@ -126,6 +132,8 @@ def _train(arguments: argparse.Namespace) -> None:
     run = train(Job(**options, file=Path(source[1]) if source else None, overrides=changes))
     folder = run.folder
     print(f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}")
+    if run.reward is not None:
+        print(f"reward      {run.reward}")
     print(f"TensorBoard tensorboard --logdir {folder}")
     if (folder / CURVE).exists():
         print(f"curve       {folder / CURVE}")

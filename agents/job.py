@@ -11,13 +11,17 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+from edge_experts.envs import load_scenario
 from edge_experts.envs.io.import_string import LoadError, load_file
 from edge_experts.envs.io.strict_yaml import read_yaml
+from edge_experts.envs.registry import find
 
+from .algorithms.imitation import MaskedMARWILConfig, check_rewards
 from .checkpoints.metadata import latest_checkpoint, read_description
 from .errors import SetupError
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env
+from .reward import FIELD, REWARDS
 from .setup import new_config, set_up, update_config
 from .training import Run, check_stop
 
@@ -40,6 +44,8 @@ class Job:
     """When it ends; replaces the file's."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Dotted scenario fields to change."""
+    reward: str | None = None
+    """What agents are paid: one of `reward.REWARDS`; as the file and the scenario say by default."""
     policies: str | None = None
     """Which agents share a policy: one of `policy_mapping.SCHEMES`; as the file says by default."""
     runner: str = "auto"
@@ -91,14 +97,19 @@ def train(job: Job) -> Run:
     criteria = check_stop(job.stop if job.stop is not None else stop)
     if not criteria:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
-    if job.overrides:
-        overrides = {**config.env_config.get("overrides", {}), **job.overrides}
+    overrides = dict(job.overrides)
+    if job.reward is not None:
+        overrides[FIELD] = _team_share(config, job)
+    if overrides:
+        overrides = {**config.env_config.get("overrides", {}), **overrides}
         config.environment(env_config={**config.env_config, "overrides": overrides})
     if job.num_env_runners is not None:
         config.env_runners(num_env_runners=job.num_env_runners)
     if job.seed is not None:
         config.debugging(seed=job.seed)
     config = set_up(config, job.policies or policies, job.runner)
+    if job.reward is not None and isinstance(config, MaskedMARWILConfig) and config.beta:
+        check_rewards(str(config.demonstrations), load_scenario(str(config.env), config.env_config["overrides"]))
     try:
         config.validate()
     except (ValueError, NotImplementedError) as error:
@@ -127,6 +138,21 @@ def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
     update_config(config, job.config)
     return config, stop, name, policies
+
+
+def _team_share(config: Any, job: Job) -> float:
+    """The value of `rewards.team` that `--reward` asks for.
+
+    Raises:
+        EnvError, SetupError: if the environment has no scenario, or `--set` says it, too.
+    """
+    if job.reward not in REWARDS:
+        raise SetupError(f"reward: {job.reward!r} is not one of {', '.join(REWARDS)}")
+    if FIELD in job.overrides:
+        raise SetupError(f"--reward: --set {FIELD} says what agents are paid, too; give one of them")
+    if config.env is not None and (not isinstance(config.env, str) or find(config.env).market is None):
+        raise SetupError(f"--reward: {config.env} is none of our environments: it has no {FIELD} to set")
+    return REWARDS[job.reward]
 
 
 def _file_name(name: str) -> str:

@@ -54,7 +54,7 @@ def draw_curve(rows: list[dict[str, Any]], path: Path, title: str) -> bool:
     if key == "normalised_score":
         axes.axhline(0, color="0.5", lw=1, ls=":")
         axes.axhline(1, color="0.5", lw=1, ls=":")
-        axes.annotate("clairvoyant", (points[0][0], 1), xytext=(0, 3), textcoords="offset points", fontsize=8)
+        axes.annotate("reference", (points[0][0], 1), xytext=(0, 3), textcoords="offset points", fontsize=8)
         axes.annotate("random", (points[0][0], 0), xytext=(0, 3), textcoords="offset points", fontsize=8)
     save_figure(figure, path)
     return True

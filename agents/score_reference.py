@@ -1,4 +1,4 @@
-"""Normalised scores, and the stored floor and bound of shipped scenarios that training shows them with."""
+"""Normalised scores, and the stored floor and reference of shipped scenarios that training shows them with."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ def stored_score(scenario: Scenario, score: float) -> float | None:
     )  # mixing rewards does not change their sum
     if entry is None:
         return None
-    return float(normalised_score(score, entry["random"], entry["clairvoyant"]))
+    return float(normalised_score(score, entry["random"], entry["reference"]))

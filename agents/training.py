@@ -26,6 +26,7 @@ from .checkpoints.metadata import REPLAY, checkpoints_of, describe_checkpoint, l
 from .errors import SetupError
 from .mixture.report import report_routers
 from .plotting import draw_curve
+from .reward import reward_of
 from .score_reference import stored_score
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
@@ -83,6 +84,7 @@ class Run:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.scenario = _scenario_of(config)
+        self.reward = reward_of(self.scenario)  # what agents are paid
         self.rows: list[dict[str, Any]] = []
 
     def train(self) -> dict[str, Any]:
@@ -194,7 +196,7 @@ class Run:
             return
         with replacing(final) as part:
             algorithm.save_to_path(str(part.resolve()))
-            describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None)
+            describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None, self.reward)
         for older in checkpoints_of(self.folder)[:-1]:
             shutil.rmtree(older / REPLAY, ignore_errors=True)
 

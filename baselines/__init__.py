@@ -1,4 +1,4 @@
-"""Policies that need no training, upper bounds, and everything that is measured.
+"""Policies that need no training, the reference, and everything that is measured.
 
 The public names are those of `__init__.pyi`; each is loaded when it is first used.
 """

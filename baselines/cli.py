@@ -19,6 +19,7 @@ COMMANDS = (
     "play",
     "dashboard",
     "calibrate",
+    "worth",
     "validate",
     "speed",
     "bench",

@@ -1,6 +1,6 @@
 """A scenario: everything that defines a world, read from and written to strict YAML.
 
-scenario = load_scenario("edge_experts/text-v0", {"devices.count": 32})
+scenario = load_scenario("edge_experts/text-v1", {"devices.count": 32})
 scenario.devices.count        # 32
 scenario.to_yaml()            # the whole scenario, ready to be saved and edited
 """
@@ -102,6 +102,13 @@ class Scenario:
                 f"{name}.value_low",
                 kind.value_low,
                 f"must not exceed {name}.value_high = {kind.value_high}",
+            )
+            _check(
+                kind.dispatch == "sequential" or (kind.subtasks > 1 and kind.subtasks == self.requests.subtasks),
+                f"{name}.subtasks",
+                kind.subtasks,
+                "requests.dispatch = parallel asks k experts in one slot: set requests.subtasks to a k of 2 or more, "
+                "the same for all kinds",
             )
             places = len(self.experts) + len(self.local_experts)
             _check(

@@ -21,8 +21,8 @@ def load_scenario(
     """Find and validate a scenario.
 
     Args:
-        source: A shipped id (`"edge_experts/text-v0"` or `"text-v0"`; a held-out twin is
-            `"edge_experts/text-heldout-outage-v0"`), an id of your own, a YAML file, plain data, or a scenario.
+        source: A shipped id (`"edge_experts/text-v1"` or `"text-v1"`; a held-out twin is
+            `"edge_experts/text-heldout-outage-v1"`), an id of your own, a YAML file, plain data, or a scenario.
         overrides: Dotted field names and values.
 
     Raises:
@@ -110,6 +110,12 @@ def _read_shipped(name: str) -> Scenario:
         return replace(shifted, id=full, title=title)  # type: ignore[type-var]
     known = shipped_ids()
     if full not in known:
+        newer = [other for other in (*known, *twins) if other.rpartition("-v")[0] == full.rpartition("-v")[0]]
+        if newer:
+            raise ScenarioError(
+                f"scenario: '{name}' is of another version: take {newer[0]} (CHANGELOG.md says what changed; scores of "
+                f"two versions cannot be compared)"
+            )
         hint = did_you_mean(full, [*known, *twins, *_registered], f"known: {', '.join(known)}")
         raise ScenarioError(f"scenario: '{name}' is not known; {hint} (a file must end in .yaml)")
     return from_dict(read_config(f"scenarios/{full.split('/')[1]}.yaml"))

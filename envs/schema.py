@@ -57,9 +57,17 @@ class Requests:
     value_high: NonNegative = 1.0
     """Highest value of a perfect answer, credits."""
     subtasks: Count = 3
-    """Parts of a request (segments, scenes, or geometry and texture); each is placed on one expert."""
+    """Parts of a request (segments, scenes, geometry and texture, or the k answers of an ensemble); each goes to one
+    expert."""
+    parts: Literal["auto", "own", "shared"] = "auto"
+    """`own`: every part is a task of its own, with its own prompt; `shared`: all parts are of one prompt; `auto`: own
+    for the rules `text` and `video` and for tables with a column `part`."""
+    topic_share: Share = 0.0
+    """How often a part of its own keeps the category of the first part."""
+    dispatch: Literal["sequential", "parallel"] = "sequential"
+    """`sequential`: a part a slot; `parallel`: all k experts of an ensemble are asked in one slot."""
     split_work: bool = True
-    """Whether each part is an equal share of the work; otherwise every expert does all of it (top-k)."""
+    """Whether a part is an equal share of its prompt's work; otherwise every expert does all of it (top-k)."""
     distinct: bool = False
     """Whether every part must go to another expert (top-k)."""
     deadline_slots: Count = 4
@@ -69,15 +77,14 @@ class Requests:
     context_spread: NonNegative = 0.0
     """Standard deviation of the logarithm of the context length."""
     coherence: Share = 0.98
-    """Quality factor of each change of expert between neighbouring parts (modelled; not used by `video`)."""
+    """Quality factor of each change of expert between neighbouring parts (modelled for text and 3D; for video from the
+    recorded temporal consistency, `python -m edge_experts.envs.tables.agreement`)."""
     temperature: Positive = 0.1
     """Softness of the gate's weights over a request's experts (rule `ensemble`)."""
     strict_share: Share = 0.0
     """Share of requests that only experts of a low hallucination rate may serve."""
     max_hallucination: Share = 0.1
     """The highest hallucination rate that such a request allows."""
-    show_prompt: bool = False
-    """Whether users see which prompt they hold, not only its category."""
 
 
 @strict
@@ -91,6 +98,8 @@ class Kind:
     value_low: NonNegative | None = None
     value_high: NonNegative | None = None
     subtasks: Count | None = None
+    parts: Literal["auto", "own", "shared"] | None = None
+    topic_share: Share | None = None
     deadline_slots: Count | None = None
     context_tokens: Positive | None = None
     coherence: Share | None = None
@@ -115,10 +124,14 @@ class Arrivals:
 class Gate:
     """What users know of the quality before they choose."""
 
-    skill: Share = 0.6
-    """How much of a prompt's own deviation from the category mean the reading shows."""
-    noise: NonNegative = 0.05
-    """Standard deviation of the reading's error."""
+    source: Literal["auto", "recorded", "modelled"] = "auto"
+    """`recorded`: the table's column `gate`; `modelled`: the recorded quality seen through `skill` and `noise`; `auto`:
+    recorded where a table has that column."""
+    skill: Share = 0.78
+    """How much of a prompt's own deviation from the category mean a modelled reading shows."""
+    noise: NonNegative = 0.1
+    """Standard deviation of a modelled reading's error. With both defaults it agrees with the recorded score as well
+    as a second judge does (`python -m edge_experts.envs.tables.agreement`)."""
 
 
 @strict
@@ -187,6 +200,9 @@ class Devices:
     churn: Share = 0.0
     """Per slot, the probability that a present user leaves for good and that an absent one arrives; when positive,
     half of the users are present at the start."""
+    taste: Positive | None = None
+    """Concentration of the Dirichlet distribution that each user's mix of categories is drawn from, about the
+    table's own mix: small numbers make specialists; null: everybody has the table's mix."""
     battery_j: Positive = 2000.0
     """Energy a device may spend in an episode, joules; an empty battery leaves only waiting."""
     local_expert: str | tuple[str, ...] = ""
@@ -212,6 +228,8 @@ class Providers:
     """Number of providers."""
     act: bool = True
     """Whether providers are agents; otherwise they keep their defaults."""
+    period: Count = 1
+    """Slots between a provider's decisions; what it sets holds that long."""
     view_levels: tuple[Count, ...] = (1,)
     """Views of an output that are rendered and sent; what is sent grows with them, up to the output's recorded size."""
     view_angle_deg: Annotated[float, Field(gt=0, le=360)] = 360.0

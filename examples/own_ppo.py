@@ -43,7 +43,7 @@ def log_prob(parts: list[torch.distributions.Categorical], actions: torch.Tensor
 def main() -> None:
     """Train, and print the mean reward of a user and slot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="edge_experts/text-v0")
+    parser.add_argument("--env", default="edge_experts/text-v1")
     parser.add_argument("--worlds", type=int, default=16)
     parser.add_argument("--iterations", type=int, default=4)
     arguments = parser.parse_args()

@@ -16,7 +16,7 @@ import edge_experts.envs  # noqa: F401 - registers the ids
 def main() -> None:
     """Play some episodes and say what became of the requests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="edge_experts/text-v0")
+    parser.add_argument("--env", default="edge_experts/text-v1")
     parser.add_argument("--episodes", type=int, default=1)
     arguments = parser.parse_args()
 

@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1024)
     arguments = parser.parse_args()
-    env = Seat(SingleAgentEnv("edge_experts/text-v0", agent="user_0"))
+    env = Seat(SingleAgentEnv("edge_experts/text-v1", agent="user_0"))
     model = MaskablePPO("MlpPolicy", env, n_steps=256, batch_size=128, n_epochs=4, gamma=0.95, device="cpu", seed=0)
     model.learn(arguments.steps)
     seen, _ = env.reset(seed=1)

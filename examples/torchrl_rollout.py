@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=20)
     arguments = parser.parse_args()
-    market = FlatEnv("edge_experts/text-v0", actions="discrete")
+    market = FlatEnv("edge_experts/text-v1", actions="discrete")
     groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ROLES}
     env = PettingZooWrapper(market, group_map=groups, use_mask=True, categorical_actions=True, seed=1)
     players = []

@@ -14,7 +14,7 @@ from edge_experts.envs.sim.state import arrays
 
 
 def runner(
-    env: str = "edge_experts/text-v0",
+    env: str = "edge_experts/text-v1",
     worlds: int = 6,
     policies: str = "per_role",
     algo: str = "MoEPPO",
@@ -38,7 +38,7 @@ def runner(
     return config.env_runner_cls(config=config)
 
 
-def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scenario: Any) -> Any:
+def small(algo: str, env: str = "edge_experts/text-v1", worlds: int = 6, **scenario: Any) -> Any:
     """A configuration of an algorithm for the batched runner, small enough to train in a test."""
     from edge_experts.agents.setup import new_config, set_up
 
@@ -49,6 +49,26 @@ def small(algo: str, env: str = "edge_experts/text-v0", worlds: int = 6, **scena
         config.training(minibatch_size=worlds * 5, num_epochs=2)
     config.learners(num_learners=0)
     return set_up(config)
+
+
+def parts_market(folder: Path, parts: int = 2, prompts: int = 20) -> dict[str, Any]:
+    """What changes `text-v1` to a table of one's own with the columns `part`, `gate` and `feature_bits`.
+
+    Every prompt has a row for each part; part 1 is never of the category `a`, and the local expert's place is free.
+    """
+    draws, rows = np.random.default_rng(0), []
+    names = ("gemma-2b-it", "gemma-7b-it", "reka-core")
+    for prompt in range(prompts):
+        for part in range(parts):
+            category, sent = "abc"[(prompt + part) % 3 if part == 0 else 1 + prompt % 2], 1000 * (1 + prompt) + part
+            for name in names:
+                quality, gate = draws.random(2).round(3)
+                rows.append(f"{prompt},{category},{name},{quality},8000,{100 + prompt},1,{part},{gate},{sent}")
+    file = folder / "parts.csv"
+    head = "prompt,category,expert,quality,output_bits,work_units,n_ratings,part,gate,feature_bits"
+    file.write_text("\n".join([head, *rows]) + "\n")
+    experts = {"experts": list(names), "providers.count": 2, "requests.subtasks": parts}
+    return {**experts, "tables.quality": str(file), "requests.rule": "text"}
 
 
 def scalars(run: Path) -> set[str]:

@@ -6,7 +6,6 @@ It shares the formulas of single quantities (radio, rng) with the product but no
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 from edge_experts.envs import World
@@ -32,7 +31,8 @@ def read_world(world: World, b: int = 0) -> dict[str, Any]:
         "users": rows(state.users[b]),
         "links": links,
         "gate": state.gate[b].tolist(),
-        "parts": state.parts[b].tolist(),
+        "parts": {name: getattr(state.parts, name)[b].tolist() for name in state.parts._fields},
+        "taste": state.taste[b].tolist(),
         "order": state.order[b].tolist(),
     }
 
@@ -43,8 +43,43 @@ class Reference:
         self.P, self.U, self.E, self.X = world.sizes.P, world.sizes.U, world.sizes.E, world.sizes.X
         self.kinds = [self.s.kind(name) for name in self.s.quality_tables]
         self.modality = [table.modality for table in world.tables]
+        self.pools = self.read_pools(world)
+        self.parallel = self.s.requests.dispatch == "parallel"
+        self.recorded = [
+            self.s.gate.source == "recorded" or (self.s.gate.source == "auto" and "gate" in table.dimensions)
+            for table in world.tables
+        ]
+        self.J = self.s.requests.subtasks if self.parallel else 1
         self.scripted = range(self.U - self.s.devices.scripted, self.U)
         self.noise_w_hz = 10 ** ((self.s.radio.noise_dbm_hz + self.s.radio.noise_figure_db) / 10) / 1000
+
+    def read_pools(self, world: World) -> list[dict[str, list[tuple[int, int]]]]:
+        """By kind and category: row and part (-1: any) of every prompt in use, in the order of the table."""
+        pools, row = [], 0
+        for table in world.tables:
+            rows = table.split(self.s.tables.split)
+            if self.s.tables.prompts:
+                picks = self.s.tables.prompts
+                rows = [rows[round(i * (len(rows) - 1) / max(1, picks - 1))] for i in range(picks)]
+            pool: dict[str, list[tuple[int, int]]] = {name: [] for name in table.categories}
+            for n in rows:
+                part = -1 if table.part is None else int(table.part[n])
+                pool[table.categories[table.category[n]]].append((row, part))
+                row += 1
+            pools.append(pool)
+        return pools
+
+    def own(self, k: int) -> bool:
+        """Whether every part of a kind has a prompt of its own."""
+        if self.kinds[k].parts != "auto":
+            return self.kinds[k].parts == "own"
+        return self.rule(k) in ("text", "video") or any(
+            part >= 0 for pool in self.pools[k].values() for _, part in pool
+        )
+
+    def rule(self, k: int) -> str:
+        known = self.modality[k] if self.modality[k] in ("video", "object3d") else "text"
+        return known if self.kinds[k].rule == "auto" else self.kinds[k].rule
 
     # what is legal ----------------------------------------------------------------------------------------------
 
@@ -76,7 +111,7 @@ class Reference:
             return False
         if d["strict"] and self.f.machines[e].hallucination > s.requests.max_hallucination:
             return False
-        if s.requests.distinct and e in w["parts"][u][: d["done"]]:
+        if s.requests.distinct and e in w["parts"]["expert"][u][: d["done"]]:
             return False
         if e >= self.E:
             return d["local_budget"] > 0 and float(self.f.machines[e].memory_gb) <= d["memory_gb"]
@@ -94,23 +129,22 @@ class Reference:
         )
 
     def worth(self, w: dict[str, Any], u: int) -> float:
-        """What a complete request is worth, by its kind's rule."""
-        d, parts = w["users"][u], w["parts"][u]
-        kind, score, aspects = self.kinds[d["kind"]], self.f.scores[d["prompt"]], self.f.aspects[d["prompt"]]
-        parts = parts[: kind.subtasks]
-        rule = kind.rule if kind.rule != "auto" else self.modality[d["kind"]]
-        quality = [float(score[e].quality) for e in parts]
-        changes = [(a, b) for a, b in pairwise(parts) if a != b]
+        """What a request's answers are worth together, by its kind's rule."""
+        d, kind = w["users"][u], self.kinds[w["users"][u]["kind"]]
+        prompts, experts, gate = (w["parts"][name][u][: d["done"]] for name in ("prompt", "expert", "gate"))
+        scores = [self.f.scores[n, e] for n, e in zip(prompts, experts, strict=True)]
+        aspects = [self.f.aspects[n, e] for n, e in zip(prompts, experts, strict=True)]
+        rule, quality = self.rule(d["kind"]), [float(score.quality) for score in scores]
+        changes = [i for i in range(1, len(experts)) if experts[i] != experts[i - 1]]
         if rule == "video":
-            return sum(quality) / len(parts) * math.prod(aspects[a, 0] * aspects[b, 0] for a, b in changes)
+            return sum(quality) / len(quality) * kind.coherence ** len(changes)
         if rule == "object3d":
-            g, t = parts[0], parts[-1]
-            mean = (aspects[g, 1] + aspects[t, 2] + (aspects[g, 0] + aspects[t, 0]) / 2) / 3
-            return mean * (kind.coherence if g != t else 1.0)
+            mean = (aspects[0][1] + aspects[-1][2] + (aspects[0][0] + aspects[-1][0]) / 2) / 3
+            return mean * (kind.coherence if experts[0] != experts[-1] else 1.0)
         if rule == "ensemble":
-            weights = [math.exp(w["gate"][u][e] / kind.temperature) for e in parts]
+            weights = [math.exp(reading / kind.temperature) for reading in gate]
             return sum(a * b for a, b in zip(weights, quality, strict=True)) / sum(weights)
-        words = [float(score[e].work) for e in parts]
+        words = [float(score.work) for score in scores]
         if sum(words) == 0:
             return 0.0
         return sum(a * b for a, b in zip(words, quality, strict=True)) / sum(words) * kind.coherence ** len(changes)
@@ -120,6 +154,8 @@ class Reference:
     def step(self, w: dict[str, Any], user_actions: Any, provider_actions: Any) -> dict[str, Any]:
         """Advance `w` in place and return what happened."""
         out: dict[str, Any] = {
+            "asked": [[-1] * self.J for _ in range(self.U)],
+            "share": [[0.0] * self.J for _ in range(self.U)],
             "placed": [-1] * self.U,
             "refused": [False] * self.U,
             "user_invalid": [False] * self.U,
@@ -142,10 +178,14 @@ class Reference:
         acted = [d["presence"] == 1 for d in w["users"]]
         user_actions = self.script(w, [[int(a) for a in action] for action in user_actions])
         self.place(w, out, user_actions)
-        shares = self.shares(w, out, user_actions)
+        self.share(w, out, user_actions)
+        w["unread"] = set()
         for u in w["order"]:
-            if out["placed"][u] >= 0:
-                self.serve(w, out, u, int(user_actions[u][1]), shares[u])
+            for j in range(self.J):
+                if out["asked"][u][j] >= 0:
+                    self.serve(w, out, u, j, int(user_actions[u][-1]))
+            if self.parallel and out["placed"][u] >= 0:
+                self.compose(w, out, u)
         self.expire(w, out)
         self.drain(w, out)
         self.finish_loading(w)
@@ -157,13 +197,19 @@ class Reference:
     def script(self, w: dict[str, Any], actions: list[list[int]]) -> list[list[int]]:
         for u in self.scripted:
             legal = [e for e in range(self.X) if self.may_place(w, u, e)]
-            best = max(legal, key=lambda e: (w["gate"][u][e], -e)) if legal else self.X
-            actions[u] = [best, len(self.s.devices.power_levels_w) - 1 if legal else 0]
+            best = sorted(legal, key=lambda e: (-w["gate"][u][e], e))[: self.J]
+            nobody = [self.X] * (self.J - len(best))
+            actions[u] = [*best, *nobody, len(self.s.devices.power_levels_w) - 1 if legal else 0]
         return actions
 
     def steer(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> None:
         providers = self.s.providers
         for p, provider in enumerate(w["providers"]):
+            if w["clock"]["slot"] % providers.period:
+                now = [provider["price"], provider["speed"], provider["bandwidth"], 0]
+                now += [provider["views"], provider["power"]]
+                out["provider_invalid"][p] = [int(a) for a in actions[p]] != now
+                continue
             provider["price"], provider["speed"], provider["bandwidth"] = (int(a) for a in actions[p][:3])
             provider["views"], provider["power"] = int(actions[p][4]), int(actions[p][5])
             place = int(actions[p][3])
@@ -188,35 +234,38 @@ class Reference:
         for u, d in enumerate(w["users"]):
             if d["presence"] != 1:
                 continue
-            e, power = int(actions[u][0]), int(actions[u][1])
-            if e < self.X:
-                if self.may_place(w, u, e):
-                    out["placed"][u] = e
-                else:
-                    out["user_invalid"][u] = True
-            else:
+            *named, power = actions[u]
+            if any(e < self.X and not self.may_place(w, u, e) for e in named):
+                out["user_invalid"][u] = True
+            if all(e == self.X for e in named):
                 could = any(self.may_place(w, u, x) for x in range(self.X))
                 out["user_invalid"][u] = (power > 0 and not d["open"]) or (could and not self.s.devices.may_wait)
+            for j, e in enumerate(named):
+                if e < self.X and e not in named[:j] and self.may_place(w, u, e):
+                    out["asked"][u][j] = e
 
-    def shares(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> list[float]:
-        weights, where = [0.0] * self.U, [-1] * self.U
+    def share(self, w: dict[str, Any], out: dict[str, Any], actions: Any) -> None:
+        total = [0.0] * self.P
+        sent = []
         for u, d in enumerate(w["users"]):
-            e = out["placed"][u]
-            if not 0 <= e < self.E or self.home(u, self.access(w, u, e)):
-                continue
-            p = where[u] = self.access(w, u, e)
-            link, policy = w["links"][u][p], w["providers"][p]["bandwidth"]
-            snr = (
-                self.s.devices.power_levels_w[int(actions[u][1])]
-                * 10 ** (link["gain_db"] / 10)
-                / (self.noise_w_hz * self.s.radio.bandwidth_hz)
-            )
-            weights[u] = [1.0, d["context_bits"], math.log2(1 + snr)][policy]
-        total = [sum(weights[u] for u in range(self.U) if where[u] == p) for p in range(self.P)]
-        return [weights[u] / total[where[u]] if where[u] >= 0 else 0.0 for u in range(self.U)]
+            for j, e in enumerate(out["asked"][u]):
+                if not 0 <= e < self.E or self.home(u, self.access(w, u, e)):
+                    continue
+                p = self.access(w, u, e)
+                link, policy = w["links"][u][p], w["providers"][p]["bandwidth"]
+                power_w, noise_w = (
+                    self.s.devices.power_levels_w[actions[u][-1]],
+                    self.noise_w_hz * self.s.radio.bandwidth_hz,
+                )
+                snr = power_w * 10 ** (link["gain_db"] / 10) / noise_w
+                weight = [1.0, d["context_bits"], math.log2(1 + snr)][policy]
+                total[p] += weight
+                sent.append((u, j, p, weight))
+        for u, j, p, weight in sent:
+            out["share"][u][j] = weight / total[p]
 
-    def serve(self, w: dict[str, Any], out: dict[str, Any], u: int, power: int, share: float) -> None:
-        s, d, e = self.s, w["users"][u], out["placed"][u]
+    def serve(self, w: dict[str, Any], out: dict[str, Any], u: int, j: int, power: int) -> None:
+        s, d, e, share = self.s, w["users"][u], out["asked"][u][j], out["share"][u][j]
         score, seconds = self.f.scores[d["prompt"], e], self.seconds(w, e)
         work, bits, shown = float(score.work), float(score.bits), 1.0
         if e >= self.E:
@@ -232,7 +281,7 @@ class Reference:
             expert, host, p = w["experts"][e], e % self.P, self.access(w, u, e)
             wait = expert["backlog"] * seconds
             if wait > s.queue_limit_s:
-                out["refused"][u], out["placed"][u] = True, -1
+                out["refused"][u] = True
                 return
             up_power, views = s.devices.power_levels_w[power], s.providers.view_levels[w["providers"][host]["views"]]
             if self.home(u, p):
@@ -257,33 +306,53 @@ class Reference:
             expert["backlog"] += work
             expert["last_used"] = w["clock"]["slot"]
             price = self.price(w, e) * work
-            out["payment"][u] = -price
+            out["payment"][u] -= price
             out["revenue"][host] += price
             if d["age"] * s.episode.slot_s + latency > self.kinds[d["kind"]].deadline_slots * s.episode.slot_s:
                 out["late_cost"][host] -= s.providers.late_penalty
         d["battery_j"] = max(0.0, d["battery_j"] - energy)
-        out["energy"][u] = -s.rewards.energy_weight * energy
+        out["energy"][u] -= s.rewards.energy_weight * energy
+        out["placed"][u] = e
         self.note_part(w, out, u, e, latency, shown)
 
     def note_part(self, w: dict[str, Any], out: dict[str, Any], u: int, e: int, latency: float, shown: float) -> None:
         s, d = self.s, w["users"][u]
-        score, kind = self.f.scores[d["prompt"], e], self.kinds[d["kind"]]
-        out["part_latency_s"][u] = latency
-        out["latency"][u] = -s.rewards.latency_weight * latency / kind.subtasks
-        w["parts"][u][d["done"]] = e
-        d["output_bits"] += float(score.bits)
+        kind, parts = self.kinds[d["kind"]], w["parts"]
+        parts["expert"][u][d["done"]], parts["gate"][u][d["done"]] = e, w["gate"][u][e]
+        d["output_bits"] += float(self.f.scores[d["prompt"], e].bits)
         d["coverage_sum"] += shown
         d["finish_s"] = max(d["finish_s"], d["age"] * s.episode.slot_s + latency)
-        d["last_expert"] = e
         d["done"] += 1
-        if d["done"] < kind.subtasks:
+        if self.parallel:  # the slowest answer counts
+            out["part_latency_s"][u] = max(out["part_latency_s"][u], latency)
+            out["latency"][u] = -s.rewards.latency_weight * out["part_latency_s"][u]
             return
+        out["part_latency_s"][u] = latency
+        out["latency"][u] = -s.rewards.latency_weight * latency / kind.subtasks
+        d["last_expert"] = e
+        if d["done"] == kind.subtasks:
+            self.compose(w, out, u)
+        elif parts["prompt"][u][d["done"]] != d["prompt"]:
+            self.turn_to(w, u)
+
+    def turn_to(self, w: dict[str, Any], u: int) -> None:
+        """Turn to the prompt of the part that is next, which the gate has yet to read."""
+        d = w["users"][u]
+        d["prompt"] = w["parts"]["prompt"][u][d["done"]]
+        w["unread"].add(u)
+        if self.f.context_bits[d["prompt"]] > 0:
+            d["context_bits"] = float(self.f.context_bits[d["prompt"]])
+
+    def compose(self, w: dict[str, Any], out: dict[str, Any], u: int) -> None:
+        s, d = self.s, w["users"][u]
+        kind, n = self.kinds[d["kind"]], d["done"]
         in_time = d["finish_s"] <= kind.deadline_slots * s.episode.slot_s
-        words = [float(self.f.scores[d["prompt"], x].work) for x in w["parts"][u][: kind.subtasks]]
-        rates = [float(self.f.machines[x].hallucination) for x in w["parts"][u][: kind.subtasks]]
+        answers = list(zip(*(w["parts"][name][u][:n] for name in ("prompt", "expert")), strict=True))
+        words = [float(self.f.scores[prompt, e].work) for prompt, e in answers]
+        rates = [float(self.f.machines[e].hallucination) for _, e in answers]
         if sum(words) > 0:
             out["hallucination"][u] = sum(a * b for a, b in zip(words, rates, strict=True)) / sum(words)
-        out["quality"][u] = self.worth(w, u) * d["coverage_sum"] / kind.subtasks
+        out["quality"][u] = self.worth(w, u) * d["coverage_sum"] / n
         out["latency_s"][u] = d["last_latency_s"] = d["finish_s"]
         out["earned"][u] = d["value"] * out["quality"][u] if in_time else 0.0
         self.end(d, out, u, 1 if in_time else 2)
@@ -357,6 +426,9 @@ class Reference:
                 for u in range(self.U):
                     out["handover"][u] = self.hand_over(w, u)
         self.arrive(w, out, key)
+        for u, d in enumerate(w["users"]):
+            if d["open"] and u in w["unread"]:
+                self.read(w, u, key)
         left, order = list(range(self.U)), [0] * self.U
         for i in range(self.U - 1, -1, -1):  # draw the last place first
             j = int(rng.uniforms(key, rng.ORDER, i)[0] * (i + 1)) if i else 0
@@ -417,6 +489,36 @@ class Reference:
                 out["arrived"][u] = True
                 self.open(w, d, u, key)
 
+    def draw(self, w: dict[str, Any], u: int, k: int, i: int, where: float, topic: str = "") -> int:
+        """A prompt for part i, of a user's own mix of categories or of a given one."""
+        own, parted = {}, {}
+        for g, (name, pool) in enumerate(self.pools[k].items()):
+            parted[name] = [row for row, part in pool if part in (-1, i)]
+            share = len(parted[name]) / max(1, len(pool))
+            own[name] = w["taste"][u][self.first_category(k) + g] * share
+        if topic and parted[topic]:
+            return parted[topic][int(where * len(parted[topic]))]
+        target, passed = where * sum(own.values()), 0.0
+        for name, share in own.items():
+            if parted[name] and target < passed + share:
+                return parted[name][int((target - passed) / share * len(parted[name]))]
+            passed += share
+        raise AssertionError("a number below 1 falls into some category")
+
+    def first_category(self, k: int) -> int:
+        return sum(len(pool) for pool in self.pools[:k])
+
+    def prompts(self, w: dict[str, Any], u: int, k: int, where: float, key: Any) -> list[int]:
+        """The prompts of all parts of a new request."""
+        first, count = self.draw(w, u, k, 0, where), self.kinds[k].subtasks
+        most = max(kind.subtasks for kind in self.kinds)
+        prompts = [first] * most
+        topic = next(name for name, pool in self.pools[k].items() if first in [row for row, _ in pool])
+        for i in range(1, count if self.own(k) else 1):
+            keep, where, _, _ = rng.uniforms(key, rng.PART, u * most + i)
+            prompts[i] = self.draw(w, u, k, i, where, topic if keep < self.kinds[k].topic_share else "")
+        return prompts
+
     def open(self, w: dict[str, Any], d: dict[str, Any], u: int, key: Any) -> None:
         s = self.s
         pick, worth, care, _ = rng.uniforms(key, rng.REQUEST, u)
@@ -426,13 +528,12 @@ class Reference:
         while k + 1 < len(shares) and pick >= start + shares[k] / sum(shares):
             start += shares[k] / sum(shares)
             k += 1
-        kind, mine = self.kinds[k], [int(n) for n in (self.f.kind == k).nonzero()[0]]
+        kind = self.kinds[k]
         spread = s.requests.context_spread
         d.update(
             open=True,
             kind=k,
             strict=care < s.requests.strict_share,
-            prompt=mine[min(len(mine) - 1, int((pick - start) / (shares[k] / sum(shares)) * len(mine)))],
             age=0,
             done=0,
             last_expert=-1,
@@ -443,12 +544,17 @@ class Reference:
             output_bits=0.0,
             finish_s=0.0,
         )
+        w["parts"]["prompt"][u] = self.prompts(w, u, k, (pick - start) / (shares[k] / sum(shares)), key)
+        self.turn_to(w, u)
+
+    def read(self, w: dict[str, Any], u: int, key: Any) -> None:
+        """What the gate says of every expert for the part that is next."""
+        k, prompt, gate = w["users"][u]["kind"], w["users"][u]["prompt"], self.s.gate
         blocks = -(-self.X // 4)
         errors = [z for block in range(blocks) for z in rng.normals(key, rng.GATE, u * blocks + block)]
         for e in range(self.X):
-            if self.f.serves[k, e]:
-                prior, true = (
-                    float(table[e].quality)
-                    for table in (self.f.priors[self.f.category[d["prompt"]]], self.f.scores[d["prompt"]])
-                )
-                w["gate"][u][e] = min(1.0, max(0.0, prior + s.gate.skill * (true - prior) + s.gate.noise * errors[e]))
+            if not self.f.serves[k, e]:
+                continue
+            score, prior = self.f.scores[prompt, e], self.f.priors[self.f.category[prompt], e]
+            shown = float(prior.quality + gate.skill * (score.quality - prior.quality) + gate.noise * errors[e])
+            w["gate"][u][e] = float(score.gate) if self.recorded[k] else min(1.0, max(0.0, shown))

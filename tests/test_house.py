@@ -23,10 +23,10 @@ from edge_experts.agents.networks.actor_critic import MixtureActor
 from edge_experts.baselines import evaluate, make_policy
 from edge_experts.envs import World
 
-world = World("edge_experts/text-v0", n_worlds=2, seed=7)
+world = World("edge_experts/text-v1", n_worlds=2, seed=7)
 config = set_up(MoEPPOConfig().training(branches=4))
 views = world.step(*make_policy("myopic", world).act(world))
-results = evaluate(["myopic"], "edge_experts/text-v0")
+results = evaluate(["myopic"], "edge_experts/text-v1")
 reveal_type(envs.make)
 reveal_type(views.users)
 reveal_type(results)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.algorithms.bc.bc import BC
@@ -27,9 +29,12 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
+from edge_experts.envs import Scenario
 from edge_experts.envs.api.spaces import RoleSpaces
 from edge_experts.envs.recording.demonstrations import DemonstrationError, demonstration_sizes, read_demonstrations
+from edge_experts.envs.sim.spec import ROLES
 
+from ..errors import SetupError
 from ..networks.actor_critic import MixtureActorCritic
 from ..networks.config import NetworkConfig
 from ..sampling.batched_runner import BatchedEnvRunner
@@ -214,6 +219,25 @@ def check_demonstrations(folder: str | None, env: str, spaces: Mapping[str, Role
                     f"demonstrations: '{folder}' has {recorded[name]} entries of {name} for {role}s, {env} has "
                     f"{size}: record them on this environment"
                 )
+
+
+def check_rewards(folder: str, scenario: Scenario) -> None:
+    """See that demonstrations were recorded with agents paid as they are now: learning returns is learning from them.
+
+    Raises:
+        SetupError: if not, telling how to make them.
+    """
+    from pyarrow import parquet
+
+    share = scenario.rewards.team
+    for role in filter(scenario.acts, ROLES):
+        notes = parquet.read_schema(Path(folder) / f"{role}.parquet").metadata or {}
+        recorded = yaml.safe_load(notes[b"scenario"])["rewards"]["team"] if b"scenario" in notes else None
+        if recorded != share:
+            raise SetupError(
+                f"demonstrations: '{folder}' was recorded with rewards.team = {recorded}, not {share}: record it with "
+                f"--set rewards.team={share:g}"
+            )
 
 
 def returns_to_go(columns: dict[str, Array], gamma: float) -> Array:

@@ -16,13 +16,16 @@ REPLAY = "replay"  # folder of what off-policy algorithms replay; only the newes
 MODULE = Path("learner_group") / "learner" / "rl_module"
 
 
-def describe_checkpoint(folder: Path, config: AlgorithmConfig, row: Mapping[str, Any] | None = None) -> None:
+def describe_checkpoint(
+    folder: Path, config: AlgorithmConfig, row: Mapping[str, Any] | None = None, reward: str | None = None
+) -> None:
     """Write what must be known to evaluate a checkpoint: algorithm, environment, policies, and how far it got.
 
     Args:
         folder: The checkpoint.
         config: Of the run.
         row: The newest row of its results.
+        reward: What its agents are paid, see `reward.reward_of`.
     """
     mapping = config.policy_mapping_fn if config.is_multi_agent else None
     text = {
@@ -30,6 +33,7 @@ def describe_checkpoint(folder: Path, config: AlgorithmConfig, row: Mapping[str,
         "env": config.env if isinstance(config.env, str) else None,
         "env_config": dict(config.env_config),
         "policies": getattr(mapping, "scheme", None),
+        "reward": reward,
         "seed": config.seed,
         **{name: (row or {}).get(name) for name in ("env_steps", "time_total_s", "cpu_time_s")},
     }

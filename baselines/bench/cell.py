@@ -75,7 +75,7 @@ def run_cell(task: Task) -> dict[str, Any]:
         **trained,
         "measures": {
             **summarise(record, scenario),
-            "welfare_ratio": score / ends["clairvoyant"],
+            "welfare_ratio": score / ends["reference"],
         },
         "heldout": heldout,
         "provenance": provenance(scenario),
@@ -101,8 +101,8 @@ def _note(folder: Path) -> Path:
 
 
 def _normalised(score: float, ends: dict[str, Any]) -> float:
-    """A mean score between floor and bound, which are of the same episodes."""
-    return float(normalised_score(score, ends["random"], ends["clairvoyant"]))
+    """A mean score between floor and reference, which are of the same episodes."""
+    return float(normalised_score(score, ends["random"], ends["reference"]))
 
 
 def job_of(cell: Cell, steps: int, curve_points: int, folder: Path) -> Job:

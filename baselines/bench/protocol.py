@@ -94,7 +94,7 @@ class Task:
     results: Path
     """Where results go."""
     references: Path
-    """File with floor and bound of all scenarios."""
+    """File with floor and reference of all scenarios."""
 
     def to_json(self) -> str:
         """As text that `from_json` reads."""
@@ -156,7 +156,7 @@ def select_cells(
     for env in envs or ():
         if not is_market(env):
             raise ValueError(
-                f"--envs: '{env}' is not one of ours: the bounds that scores are normalised by are known for them only"
+                f"--envs: '{env}' is not one of ours: the references that scores are normalised by are known for them only"
             )
     found = []
     for name, entry in wanted.items():
@@ -193,5 +193,5 @@ def kind_of(reference: str) -> str:
 
 
 def curve_key(scenario: Scenario) -> str:
-    """Of the floor and bound, among the references, that learning curves are normalised by."""
+    """Of the floor and reference, among the references, that learning curves are normalised by."""
     return f"curve:{scenario.hash()}"

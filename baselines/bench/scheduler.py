@@ -126,7 +126,7 @@ def _line(cell: Cell, results: Path) -> str:
 
 
 def _write_references(envs: set[str], benchmark: Benchmark, runs: Path) -> Path:
-    """Floor and bound of all environments and their twins, by scenario: the stored ones, others measured."""
+    """Floor and reference of all environments and their twins, by scenario: the stored ones, others measured."""
     from edge_experts.agents.score_reference import stored_references
 
     known: dict[str, Any] = dict(stored_references())

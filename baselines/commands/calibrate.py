@@ -1,4 +1,4 @@
-"""`edge-experts calibrate`: measure the floor, the bound and all heuristics of scenarios."""
+"""`edge-experts calibrate`: measure the floor, the reference and all heuristics of scenarios."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_experts.envs.io.command_line import at_least, new_file
 
 from .arguments import write_json
 
-HELP = "measure the floor, the bound and all heuristics of scenarios"
+HELP = "measure the floor, the reference and all heuristics of scenarios"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="also the held-out twins, by the main heuristics, on a quarter of the episodes",
     )
     command.add_argument(
-        "--references", type=new_file(), metavar="F", help="also store floor and bound for `rllib train`, here"
+        "--references", type=new_file(), metavar="F", help="also store floor and reference for `rllib train`, here"
     )
 
 

@@ -1,4 +1,4 @@
-"""`edge-experts evaluate`: measure a policy or a checkpoint, with its floor and bound."""
+"""`edge-experts evaluate`: measure a policy or a checkpoint, with its floor and reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_experts.envs.scenarios import parse_overrides
 
 from .arguments import add_env, add_policies, policies_of, refuse_for_others, scenario_of, write_json
 
-HELP = "measure a policy or a checkpoint, with its floor and bound"
+HELP = "measure a policy or a checkpoint, with its floor and reference"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

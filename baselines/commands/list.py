@@ -27,11 +27,11 @@ def run(arguments: argparse.Namespace) -> None:
     for name in known_ids():
         if name not in ours:
             print(f"  {name}")
-    print("held-out twins, as edge_experts/text-heldout-outage-v0")
+    print("held-out twins, as edge_experts/text-heldout-outage-v1")
     for shift, rules in shifts().items():
         print(f"  {shift:28s} {rules['title']}")
     print("policies (of `edge-experts evaluate` and `play`)")
-    for name, (_, text) in POLICIES.items():
+    for name, (_, text, _) in POLICIES.items():
         print(f"  {name:28s} {text}")
     print(f"  {'fixed:EXPERT':28s} always the same expert (`fixed:local`: the user's own)")
     print(f"  {'CHECKPOINT':28s} a checkpoint folder of `rllib train`")

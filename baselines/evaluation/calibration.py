@@ -1,4 +1,4 @@
-"""How much there is to learn in a scenario: every heuristic between the floor and the bound."""
+"""How much there is to learn in a scenario: every heuristic between the floor and the reference."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from edge_experts.envs.seeds import REPORTED
 from ..heuristics.policies import POLICIES
 from .evaluate import evaluate
 
-QUICK = ("random", "shortest_queue", "myopic", "coordinated", "clairvoyant")
+QUICK = ("random", "shortest_queue", "myopic", "priced", "single", "coordinated", "reference")
 
 
 def calibrate(env: str | Path | Scenario, episodes: int, quick: bool = False) -> list[dict[str, Any]]:
-    """Results of all heuristics and of every fixed choice, each with the same floor and bound.
+    """Results of all heuristics and of every fixed choice, each with the same floor and reference.
 
     Where requests are of several kinds, the fixed choices are the best single expert of each kind, together.
 
     Args:
         env: A shipped id, a scenario file or a scenario.
         episodes: Episodes of each policy.
-        quick: Only floor, bound and the main heuristics.
+        quick: Only floor, reference and the main heuristics.
     """
     scenario = load_scenario(env)
     if quick:
@@ -45,9 +45,9 @@ def best_of_each_kind(scenario: Scenario, episodes: int) -> str:
 
 
 def reference_of(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Floor, best heuristic and bound of a scenario by its hash, as `rllib train` reads them."""
+    """Floor, best heuristic and reference of a scenario by its hash, as `rllib train` reads them."""
     first = results[0]
-    others = [result for result in results if result["policy"] not in ("random", "clairvoyant")]
+    others = [result for result in results if result["policy"] not in ("random", "reference")]
     best = max(others, key=lambda result: result["score"]["mean"])
     heuristics = {result["policy"]: round(result["normalised_score"]["mean"], 4) for result in others}
     fixed = {name: score for name, score in heuristics.items() if name.startswith("fixed:")}
@@ -62,7 +62,7 @@ def reference_of(results: list[dict[str, Any]]) -> dict[str, Any]:
             "episodes": first["episodes"],
             "random": first["floor"]["score"]["mean"],
             "best_heuristic": {"policy": best["policy"], "score": best["score"]["mean"]},
-            "clairvoyant": first["bound"]["score"]["mean"],
+            "reference": first["reference"]["score"]["mean"],
             "normalised": kept,
         }
     }

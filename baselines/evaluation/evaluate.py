@@ -19,12 +19,12 @@ from edge_experts.envs.seeds import TEST
 from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.sim.state import ENDINGS, LATE, NONE, ON_TIME, PROVIDER_TERMS, USER_TERMS
 
-from ..heuristics.bounds import score_of
 from ..heuristics.policies import make_policy
+from ..heuristics.reference import score_of
 from ..provenance import provenance
 from .metrics import Interval, gini_index, jain_index, mean_interval, normalised_interval, worst_decile
 
-ENDS = {"random": "random", "clairvoyant": "clairvoyant"}  # floor and bound
+ENDS = {"random": "random", "reference": "reference"}  # floor and reference
 MAX_WORLDS = 64  # stepped together
 
 
@@ -183,7 +183,7 @@ def evaluate(
     overrides: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """Evaluate policies, their floor and their bound on the same episodes: a result for each, as plain data.
+    """Evaluate policies, their floor and their reference on the same episodes: a result for each, as plain data.
 
     Args:
         policies: Names of policies, or policies by the name that the result gives them.
@@ -202,9 +202,9 @@ def evaluate(
     scenario = load_scenario(env, changes)
     named = dict(policies) if isinstance(policies, Mapping) else {name: name for name in policies}
     records = {name: play(policy, scenario, episodes, seed, progress) for name, policy in {**ENDS, **named}.items()}
-    floor, bound = (records[name] for name in ENDS)
+    floor, reference = (records[name] for name in ENDS)
     origin = provenance(scenario)
-    return [_result(name, records[name], floor, bound, scenario, seed, origin) for name in named]
+    return [_result(name, records[name], floor, reference, scenario, seed, origin) for name in named]
 
 
 def _result(
@@ -222,7 +222,7 @@ def _result(
         ),
         "welfare_ratio": float(record.score.mean() / bound.score.mean()),
         "floor": {"policy": "random", "score": _plain(mean_interval(floor.score))},
-        "bound": {"policy": "clairvoyant", "score": _plain(mean_interval(bound.score))},
+        "reference": {"policy": "reference", "score": _plain(mean_interval(bound.score))},
         "per_episode": {
             "score": record.score.tolist(),
             "user_return": record.user_return.tolist(),

@@ -36,7 +36,7 @@ def mean_interval(values: ArrayLike) -> Interval:
 
 
 def normalised_interval(policy: Sequence[float], floor: Sequence[float], bound: Sequence[float]) -> Interval:
-    """Normalised score `(x - random) / (clairvoyant - random)` of mean returns over the same episodes.
+    """Normalised score `(x - random) / (reference - random)` of mean returns over the same episodes.
 
     The interval is the percentile bootstrap's, over episodes drawn together for all three policies: they faced the
     same episodes, so their differences vary less than they do.

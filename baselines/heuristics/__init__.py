@@ -1,1 +1,1 @@
-"""Policies that need no training, and upper bounds."""
+"""Policies that need no training, and the reference."""

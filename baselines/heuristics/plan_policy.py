@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_experts.envs import World
 from edge_experts.envs.api.policy import Actions
 from edge_experts.envs.physics.jit import bind
+from edge_experts.envs.sim.state import Parts
 
 from .plan_kernels import Scratch
 
@@ -26,7 +27,7 @@ class Planner:
 
     def act(self, world: World) -> Actions:
         """Plan every slot afresh."""
-        plans = np.empty((world.n_worlds, world.sizes.U), np.int64)
+        plans = np.empty((world.n_worlds, world.sizes.U, world.sizes.J), np.int64)
         arguments = (world.state, world.constants, world.params, plans, scratch_of(world), *self._options)
         if self._bound is None:
             self._bound = bind(self._plan, *arguments)
@@ -37,13 +38,26 @@ class Planner:
 def scratch_of(world: World) -> Scratch:
     """Fresh scratch for the plans of a world."""
     sizes, parts = world.sizes, max(2, int(world.constants.subtasks) + 1)
-    return Scratch(np.empty(sizes.E), np.empty(sizes.P), np.zeros(parts, np.int64))
+    trial = Parts(
+        prompt=np.zeros(parts, np.int64),
+        expert=np.zeros(parts, np.int64),
+        quality=np.zeros(parts),
+        work=np.zeros(parts),
+        gate=np.zeros(parts),
+        aspects=np.zeros((parts, world.params.aspects.shape[-1])),
+    )
+    return Scratch(np.empty(sizes.E), np.empty(sizes.P), trial)
 
 
 def place(world: World, experts: Ints) -> Ints:
-    """User actions that use these experts at full power: (B, U, 2) from (B, U)."""
-    power = np.where(experts < world.sizes.X, world.sizes.H - 1, 0)
-    return np.stack([experts, power], axis=-1)
+    """Actions of users that ask these experts at full power: (B, U, J + 1) from (B, U, J), or from (B, U) for one."""
+    asked = (
+        experts
+        if experts.ndim == 3
+        else np.stack([experts, *[np.full_like(experts, world.sizes.X)] * (world.sizes.J - 1)], -1)
+    )
+    power = np.where((asked < world.sizes.X).any(axis=-1, keepdims=True), world.sizes.H - 1, 0)
+    return np.concatenate([asked, power], axis=-1)
 
 
 def time_price(world: World) -> float:

@@ -1,8 +1,9 @@
-"""Policies that need no training, by name: floors, heuristics and the upper bound."""
+"""Policies that need no training, by name: the floor, heuristics and the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from edge_experts.envs import World
 from edge_experts.envs.api.policy import Actions, Policy
 from edge_experts.envs.io.suggestions import did_you_mean
 
-from .bounds import Assignment, Enumeration, is_enumerable
 from .plan_kernels import plan_coordinated, plan_myopic
 from .plan_policy import Ints, Planner, place, time_price
+from .reference import make_reference
 
+PRICED_PRICE = 1.0  # of backlog, in terms of `time_price`
 COORDINATED_PRICE = 0.25  # of backlog, in terms of `time_price`; between 0.1 and 0.5 made no clear difference
 
 
@@ -36,14 +38,17 @@ class Ranking:
         self._score = score
 
     def act(self, world: World) -> Actions:
-        """Highest score among the legal experts, at full power.
+        """Highest score among the legal experts, at full power; the J highest where so many are asked at once.
 
         Where there is none it waits, or takes the first legal expert if waiting is not legal.
         """
         X, masks = world.sizes.X, world.views.user_masks
         scores = np.where(masks[..., :X] == 1, self._score(world), -np.inf)
-        otherwise = np.where(masks[..., X] == 1, X, masks[..., :X].argmax(axis=-1))
-        return place(world, np.where(np.isfinite(scores).any(axis=-1), scores.argmax(axis=-1), otherwise)), None
+        ranked = np.argsort(-scores, axis=-1, kind="stable")[..., : world.sizes.J]
+        experts = np.where(np.isfinite(np.take_along_axis(scores, ranked, -1)), ranked, X)
+        forced = (experts[..., 0] == X) & (masks[..., X] == 0)
+        experts[..., 0] = np.where(forced, masks[..., :X].argmax(axis=-1), experts[..., 0])
+        return place(world, experts), None
 
 
 def _with_local(world: World, scores: NDArray[np.float64], local: float) -> NDArray[np.float64]:
@@ -75,6 +80,12 @@ def _cheapest(world: World) -> NDArray[np.float64]:
     return _with_local(world, -(price * world.params.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
 
 
+def _local(world: World) -> NDArray[np.float64]:
+    scores = np.array(world.state.gate)
+    scores[..., : world.sizes.E] = -np.inf
+    return scores
+
+
 def _best_prior(world: World) -> NDArray[np.float64]:
     return np.asarray(world.params.priors.quality[_category(world)])
 
@@ -101,30 +112,62 @@ def _fixed(places: list[int]) -> Callable[[World], NDArray[np.float64]]:
     return score
 
 
-POLICIES: dict[str, tuple[Callable[[World, int], Policy], str]] = {
-    "random": (lambda world, seed: RandomPolicy(seed), "uniformly random legal actions of both roles"),
-    "nearest": (lambda world, seed: Ranking(_nearest), "the nearest provider, its expert of the best gate reading"),
-    "best_snr": (
+class Entry(NamedTuple):
+    """A policy by name.
+
+    Attributes:
+        make: Makes it for a world, with a key for what it draws.
+        meaning: What it does.
+        knows: What it knows that agents do not, or that it knows no more.
+    """
+
+    make: Callable[[World, int], Policy]
+    meaning: str
+    knows: str
+
+
+OWN, TURN, WORLD, HINDSIGHT = "own view", "own view, choices before it", "whole world", "hindsight"
+
+POLICIES: dict[str, Entry] = {
+    "random": Entry(lambda world, seed: RandomPolicy(seed), "uniformly random legal actions of both roles", OWN),
+    "local": Entry(lambda world, seed: Ranking(_local), "the local expert of the best gate reading, or waits", OWN),
+    "nearest": Entry(
+        lambda world, seed: Ranking(_nearest), "the nearest provider, its expert of the best gate reading", WORLD
+    ),
+    "best_snr": Entry(
         lambda world, seed: Ranking(_best_snr),
         "the provider of the strongest link, its expert of the best gate reading",
+        OWN,
     ),
-    "cheapest": (lambda world, seed: Ranking(_cheapest), "the expert of the lowest quote"),
-    "best_prior": (
-        lambda world, seed: Ranking(_best_prior),
-        "the expert of the highest mean quality in the request's category",
+    "cheapest": Entry(lambda world, seed: Ranking(_cheapest), "the expert of the lowest quote", OWN),
+    "best_prior": Entry(
+        lambda world, seed: Ranking(_best_prior), "the expert of the highest mean quality in the part's category", OWN
     ),
-    "shortest_queue": (lambda world, seed: Ranking(_shortest_queue), "the expert that would be done first"),
-    "myopic": (
-        lambda world, seed: Planner(plan_myopic),
+    "shortest_queue": Entry(lambda world, seed: Ranking(_shortest_queue), "the expert that would be done first", OWN),
+    "myopic": Entry(
+        lambda world, seed: Planner(plan_myopic, 0.0),
         "the best expected private reward, as if nobody else chose",
+        OWN,
     ),
-    "coordinated": (
-        lambda world, seed: Planner(plan_coordinated, COORDINATED_PRICE * time_price(world)),
-        "the same knowledge, users placed one after another",
+    "priced": Entry(
+        lambda world, seed: Planner(plan_myopic, PRICED_PRICE * time_price(world)),
+        "myopic with a price on the backlog that it leaves behind",
+        OWN,
     ),
-    "clairvoyant": (
-        lambda world, seed: Enumeration() if is_enumerable(world) else Assignment(world),
-        "upper bound: knows recorded quality and channels",
+    "single": Entry(
+        lambda world, seed: Planner(plan_coordinated, COORDINATED_PRICE * time_price(world), True),
+        "coordinated, with one expert for all parts of a request",
+        TURN,
+    ),
+    "coordinated": Entry(
+        lambda world, seed: Planner(plan_coordinated, COORDINATED_PRICE * time_price(world), False),
+        "the best expected welfare, users placed one after another, with a price on backlog",
+        TURN,
+    ),
+    "reference": Entry(
+        lambda world, seed: make_reference(world),
+        "the best of many ways to play an episode, knowing recorded quality, channels and the future",
+        HINDSIGHT,
     ),
 }
 
@@ -134,7 +177,7 @@ def make_policy(name: str, world: World, seed: int = 0) -> Policy:
 
     Args:
         name: One of `POLICIES`, or `fixed:EXPERT`, or `fixed:EXPERT,EXPERT...`: the first of them that is legal.
-        world: Where it will be played; decides which upper bound `clairvoyant` is.
+        world: Where it will be played; decides whether the `reference` is exact.
         seed: Key of `random`'s choices.
 
     Raises:
@@ -151,4 +194,4 @@ def make_policy(name: str, world: World, seed: int = 0) -> Policy:
     if name not in POLICIES:
         hint = did_you_mean(name, POLICIES, f"known: {', '.join(POLICIES)}, fixed:EXPERT")
         raise ValueError(f"policy: '{name}' is not known; {hint}")
-    return POLICIES[name][0](world, seed)
+    return POLICIES[name].make(world, seed)

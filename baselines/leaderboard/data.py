@@ -25,7 +25,7 @@ class Leaderboard:
 
     Args:
         results: As `bench_cell` writes them.
-        references: Floor, bound and heuristics of scenarios, by hash.
+        references: Floor, reference and heuristics of scenarios, by hash.
         games: What `edge-experts exploit` and `crossplay` wrote, by the name of the file.
     """
 

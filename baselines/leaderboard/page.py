@@ -16,7 +16,7 @@ from .data import CONTROL, MIXTURE, Leaderboard, bare
 BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
 INTRODUCTION = """Made by `edge-experts report` from the files in `bench/`, one for each run, which `edge-experts bench`
 writes; each holds its command, versions, commit, scenario and table hashes. Normalised score: random is 0, the
-clairvoyant bound 1 (on markets it is not proven to be one). All scores are of evaluation episodes, which no training
+reference 1 (on markets it is not proven to be one). All scores are of evaluation episodes, which no training
 run sees; nothing was tuned on them or on held-out twins. *Heuristics* are in italics.
 
 A trained policy may play its most likely actions or draw them, as in training. Which it does was chosen for each run on
@@ -31,7 +31,7 @@ DEVIATORS = """All agents keep to a trained policy but one, which is trained by 
 exploit`). Its gain, measured on episodes apart from those that chose the best start, is a lower bound of what a best
 reply gains. The policies were trained for the mean reward of all, so that what is good for one alone was never
 rewarded."""
-REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 clairvoyant):"
+REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):"
 
 
 def page(board: Leaderboard, images: str = "images") -> str:
@@ -132,7 +132,7 @@ def with_reached(source: str, preset: str, board: Leaderboard) -> str:
     docstring = re.match(r'"""(.*?)"""', source, re.DOTALL)
     assert docstring is not None, f"{preset} has no docstring"
     told = docstring[1].split("\n\nrllib train", 1)[0].split(f"\n\n{REACHED}", 1)[0].rstrip()
-    command = f"rllib train file configs/train/{preset}.py --env edge_experts/text-v0 --seed 0"
+    command = f"rllib train file configs/train/{preset}.py --env edge_experts/text-v1 --seed 0"
     text = "\n".join([told, "", command, "", REACHED, *lines]) if lines else f"{told}\n\n{command}"
     return f'"""{text}\n"""{source[docstring.end() :]}'
 

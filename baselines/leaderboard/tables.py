@@ -23,7 +23,7 @@ from .data import BASELINE, CONTROL, HEURISTICS, MIXTURE, Leaderboard, Result, b
 
 TOP = 5  # algorithms that the README shows
 MEASURES: tuple[tuple[str, str, Callable[[Result], float | None]], ...] = (
-    ("welfare / bound", ".3f", lambda m: m["welfare_ratio"]),
+    ("welfare / reference", ".3f", lambda m: m["welfare_ratio"]),
     ("a user's return", ".2f", lambda m: m["returns"]["user"]["mean"]),
     ("a provider's return", ".2f", lambda m: m["returns"]["provider"]["mean"]),
     ("worst tenth of users", ".2f", lambda m: m["worst_decile"]),

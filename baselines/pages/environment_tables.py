@@ -9,10 +9,10 @@ from typing import Any
 from edge_experts.envs import load_scenario, shipped_ids
 from edge_experts.envs.heldout import shifts
 
-from ..heuristics.policies import POLICIES
+from ..heuristics.policies import OWN, POLICIES
 from ..markdown import table
 
-SHOWN = ("shortest_queue", "myopic", "coordinated")  # heuristics of the table of all scenarios
+SHOWN = ("shortest_queue", "myopic", "priced", "single", "coordinated")  # heuristics of the table of all scenarios
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
 
 
@@ -37,16 +37,16 @@ def heuristics_table(references: Mapping[str, Any]) -> str:
         fixed = next(policy for policy in scores if policy.startswith("fixed:"))
         shown = [f"{scores[policy]:.2f}" for policy in SHOWN]
         chosen = fixed.removeprefix("fixed:").replace(",", ", ")
-        bounds = f"{entry['random']:,.1f} and {entry['clairvoyant']:,.1f}"
+        bounds = f"{entry['random']:,.1f} and {entry['reference']:,.1f}"
         rows.append([name.split("/")[1], f"{scores[fixed]:.2f} ({chosen})", *shown, bounds])
     return table(head, rows)
 
 
 def policies_table() -> str:
     """The policies that need no training, by the name that every command takes."""
-    rows = [[f"`{name}`", text] for name, (_, text) in POLICIES.items()]
+    rows = [[f"`{name}`", text, knows] for name, (_, text, knows) in POLICIES.items()]
     fixed = "always the same expert, or the first legal one of `fixed:A,B`; `fixed:local` is the user's own"
-    return table(["policy", "what it does"], [*rows, ["`fixed:EXPERT`", fixed]])
+    return table(["policy", "what it does", "what it knows"], [*rows, ["`fixed:EXPERT`", fixed, OWN]])
 
 
 def twins_table() -> str:

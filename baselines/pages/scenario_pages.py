@@ -79,13 +79,13 @@ def environment_page(world: World, references: Mapping[str, Any]) -> str:
 
     Args:
         world: A world of it.
-        references: Floor, bound and heuristics of every scenario, by its hash.
+        references: Floor, reference and heuristics of every scenario, by its hash.
     """
     bare = world.scenario.id.split("/")[1]
     entry = references[world.scenario.hash()]
     head, source, rest = page(world, scenario_text=False).partition("\n**Source:**")
     picture = f"\n![A slot of {bare}, played by coordinated](../images/{bare}.png)\n"
     scores = ", ".join(f"{policy} {score:.2f}" for policy, score in entry["normalised"].items())
-    measured = f"**Measured** over {entry['episodes']} episodes, random at 0 and the bound at 1: {scores}."
+    measured = f"**Measured** over {entry['episodes']} episodes, random at 0 and the reference at 1: {scores}."
     made = f"*`edge-experts describe {world.scenario.id}` prints this page, with every field of the scenario.*"
     return f"{head}{picture}{source}{rest}\n\n{measured}\n\n{made}\n"

@@ -19,7 +19,7 @@ from edge_experts.envs.tables.reading import TABLES_DIR
 
 from .measure import SpeedCase, Step
 
-ENV = "edge_experts/text-v0"
+ENV = "edge_experts/text-v1"
 KEPT = 16  # different sets of actions, drawn beforehand: drawing is not timed
 
 
@@ -137,7 +137,7 @@ def _parallel(env: Any) -> Step:
 
 
 def training_cases(grid: bool) -> list[SpeedCase]:
-    """Iterations of MoE-PPO on text-v0: batched, bare and stock; `grid` tries the stock runner's settings."""
+    """Iterations of MoE-PPO on text-v1: batched, bare and stock; `grid` tries the stock runner's settings."""
     cases = [
         SpeedCase("MoE-PPO, batched runner", "training", 20, 1, rllib_step, {"runner": "batched"}, alone=True),
         SpeedCase("MoE-PPO, bare loop", "training", 20, 1, bare_step, {}, alone=True),

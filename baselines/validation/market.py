@@ -72,9 +72,9 @@ def check_worth(market: Any) -> str:
     fixed = max((scores[name] for name in names), default=None)
     text = f"myopic {scores['myopic']:.2f}, coordinated {scores['coordinated']:.2f}"
     text += f", best fixed {fixed:.2f}" if fixed is not None else ""
-    text += f" of the range from random to the bound, over {EPISODES} episodes"
-    if results[0]["bound"]["score"]["mean"] <= results[0]["floor"]["score"]["mean"]:
-        raise Warning(f"{text}: random is as good as the bound: check values, prices and deadlines")
+    text += f" of the range from random to the reference, over {EPISODES} episodes"
+    if results[0]["reference"]["score"]["mean"] <= results[0]["floor"]["score"]["mean"]:
+        raise Warning(f"{text}: random is as good as the reference: check values, prices and deadlines")
     if scores["myopic"] > 0.9 and scores["coordinated"] > 0.9:
         raise Warning(
             f"{text}: choosing for oneself is as good as coordination; raise arrivals.rate_per_s if that is not meant"

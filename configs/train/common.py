@@ -1,8 +1,8 @@
 """What the presets share: environment, rewards, budget, batches, rates. A preset adds its algorithm to this.
 
-Every preset is a function of the environment: `rllib train file configs/train/ppo.py --env edge_experts/mixed-v0`.
+Every preset is a function of the environment: `rllib train file configs/train/ppo.py --env edge_experts/mixed-v1`.
     Settings
-were chosen on text-v0's training episodes and are the same everywhere, but for what the length of an episode demands.
+were chosen on text-v1's training episodes and are the same everywhere, but for what the length of an episode demands.
 All agents are paid the mean reward (`rewards.team` = 1), so that they work for the welfare that they are scored by.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 from edge_experts.envs import Scenario, load_scenario
 from edge_experts.envs.registry import is_market
 
-DEFAULT_ENV = "edge_experts/text-v0"
+DEFAULT_ENV = "edge_experts/text-v1"
 SHORT = 8  # slots; episodes up to that long are not discounted
 DEFAULT_STEPS = 300_000
-STEPS = {"edge_experts/mixed-v0": 200_000}  # elsewhere `DEFAULT_STEPS`
+STEPS = {"edge_experts/mixed-v1": 200_000}  # elsewhere `DEFAULT_STEPS`
 
 
 def budget(env: str) -> int:

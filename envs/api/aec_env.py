@@ -32,7 +32,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v1",
         overrides: Mapping[str, Any] | None = None,
         *,
         seed: int | None = None,

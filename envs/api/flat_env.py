@@ -53,7 +53,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v1",
         overrides: Mapping[str, Any] | None = None,
         *,
         actions: str = "discrete",

@@ -31,7 +31,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         and, to the letter, in `kernel.step_world`.
 
     Action space:
-        As `edge_experts.envs.sim.spec.ACTION_PARTS`: a user chooses an expert and a transmit-power level, a
+        As `edge_experts.envs.sim.spec.action_parts`: a user chooses an expert and a transmit-power level, a
             provider a
         price level, a speed level, a bandwidth policy, an expert to load, how many views it renders and a transmit
         power. Parts with one choice are left out.
@@ -80,7 +80,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v0",
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/text-v1",
         overrides: Mapping[str, Any] | None = None,
         *,
         seed: int | None = None,

@@ -38,7 +38,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
 
     def __init__(
         self,
-        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v1",
         overrides: Mapping[str, Any] | None = None,
         agent: str | None = None,
         partners: Policy | None = None,

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..sim.spec import ACTION_PARTS, OBS_FIELDS, Sizes, action_sizes
+from ..sim.spec import OBS_FIELDS, Sizes, action_parts, action_sizes
 
 Array = NDArray[Any]
 
@@ -73,7 +73,7 @@ class RoleSpaces:
         counts = action_sizes(role, sizes)
         self._kept = [i for i, count in enumerate(counts) if count > 1]
         self._width = len(counts)
-        self.parts = tuple(ACTION_PARTS[role][i][0] for i in self._kept)
+        self.parts = tuple(action_parts(role, sizes)[i][0] for i in self._kept)
         self.nvec = np.array([counts[i] for i in self._kept])
         edges = np.concatenate([[0], np.cumsum(counts)])
         self.mask_columns = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in self._kept])

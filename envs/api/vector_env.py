@@ -54,7 +54,7 @@ class AgentBatch:
         TableError: if a table is not valid.
 
     Example:
-        >>> batch = AgentBatch("edge_experts/text-v0", n_worlds=4)
+        >>> batch = AgentBatch("edge_experts/text-v1", n_worlds=4)
         >>> observations, infos = batch.reset(seed=7)
         >>> observations.shape
         (64, 69)
@@ -174,7 +174,7 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
 
     def __init__(
         self,
-        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v0",
+        scenario: Scenario | str | Path | Mapping[str, Any] = "edge_experts/netmoe-v1",
         num_envs: int = 1,
         role: str = "user",
         overrides: Mapping[str, Any] | None = None,

@@ -1,7 +1,7 @@
 """What a composed request is worth, in [0, 1].
 
-A rule sees the experts that were chosen for the parts, of which the first `n` count, and the figures of all X experts
-for the request's prompt: recorded quality, work of a part, recorded aspects, the gate's readings.
+A rule sees the answers to the K parts of a request, of which the first `n` count: which expert gave it, its recorded
+quality, work and aspects, and what the gate had said of that expert.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from .jit import formula
 
 TEXT, VIDEO, OBJECT3D, ENSEMBLE = 0, 1, 2, 3
 # the recorded columns that a rule reads, in the order of `aspects`
-ASPECTS = {TEXT: (), VIDEO: ("temporal_consistency",), OBJECT3D: ("alignment", "geometry", "texture"), ENSEMBLE: ()}
+ASPECTS = {TEXT: (), VIDEO: (), OBJECT3D: ("alignment", "geometry", "texture"), ENSEMBLE: ()}
+OWN_PARTS = (TEXT, VIDEO)
+"""The rules whose parts are tasks of their own, unless a scenario says otherwise."""
 
 
 @formula
@@ -23,16 +25,15 @@ def compose_text(experts: Any, n: int, quality: Any, work: Any, coherence: float
     Args:
         experts: (K,) int, the experts of the segments.
         n: Number of segments that count.
-        quality: (X,) recorded scores.
-        work: (X,) words of a segment; 0 for an expert that answered with nothing.
+        quality: (K,) recorded scores.
+        work: (K,) words of a segment; 0 where an expert answered with nothing.
         coherence: Factor per change between neighbours (modelled).
     """
     scores, weight, changes = 0.0, 0.0, 0
     for i in range(n):
-        e = experts[i]
-        scores += quality[e] * work[e]
-        weight += work[e]
-        if i > 0 and experts[i - 1] != e:
+        scores += quality[i] * work[i]
+        weight += work[i]
+        if i > 0 and experts[i - 1] != experts[i]:
             changes += 1
     if weight <= 0.0:
         return 0.0
@@ -40,23 +41,21 @@ def compose_text(experts: Any, n: int, quality: Any, work: Any, coherence: float
 
 
 @formula
-def compose_video(experts: Any, n: int, quality: Any, aspects: Any) -> float:
-    """Video: the mean of the scenes' recorded quality; each change of expert between neighbours multiplies by the
-    recorded temporal consistency of both.
+def compose_video(experts: Any, n: int, quality: Any, coherence: float) -> float:
+    """Video: the scenes' mean recorded quality, times `coherence` for each change of expert between neighbours.
 
     Args:
         experts: (K,) int, the experts of the scenes.
         n: Number of scenes that count.
-        quality: (X,) mean of the recorded dimensions.
-        aspects: (X, 1) recorded temporal consistency.
-    """  # noqa: D205
-    total, factor = 0.0, 1.0
+        quality: (K,) mean of the recorded dimensions.
+        coherence: Factor per change; from the recorded temporal consistency (`tables.agreement`).
+    """
+    total, changes = 0.0, 0
     for i in range(n):
-        e = experts[i]
-        total += quality[e]
-        if i > 0 and experts[i - 1] != e:
-            factor *= aspects[e, 0] * aspects[experts[i - 1], 0]
-    return total / n * factor
+        total += quality[i]
+        if i > 0 and experts[i - 1] != experts[i]:
+            changes += 1
+    return total / n * coherence**changes
 
 
 @formula
@@ -67,32 +66,31 @@ def compose_object3d(experts: Any, n: int, aspects: Any, transfer: float) -> flo
     Args:
         experts: (K,) int: geometry first, texture last. A part that is missing counts as done by the one before.
         n: Number of parts that count.
-        aspects: (X, 3) recorded alignment, geometry, texture.
+        aspects: (K, 3) recorded alignment, geometry, texture.
         transfer: Factor where the parts are of different experts (modelled).
     """  # noqa: D205
-    g, t = experts[0], experts[n - 1]
-    alignment = 0.5 * (aspects[g, 0] + aspects[t, 0])
-    value = (aspects[g, 1] + aspects[t, 2] + alignment) / 3.0
-    return value if g == t else value * transfer
+    t = n - 1
+    alignment = 0.5 * (aspects[0, 0] + aspects[t, 0])
+    value = (aspects[0, 1] + aspects[t, 2] + alignment) / 3.0
+    return value if experts[0] == experts[t] else value * transfer
 
 
 @formula
-def compose_ensemble(experts: Any, n: int, quality: Any, gate: Any, temperature: float) -> float:
-    """Top-k: the recorded scores weighed by the softmax of the gate's readings over the chosen experts.
+def compose_ensemble(n: int, quality: Any, gate: Any, temperature: float) -> float:
+    """Top-k: the recorded scores weighed by the softmax of the gate's readings of the experts that answered.
 
     Source: the client's output in networked MoE, arXiv 2511.01743.
 
     Args:
-        experts: (K,) int, the k experts.
-        n: Number of experts that count.
-        quality: (X,) recorded scores.
-        gate: (X,) the gate's readings.
+        n: Number of answers that count.
+        quality: (K,) recorded scores.
+        gate: (K,) the gate's readings.
         temperature: Divides the readings.
     """
     total, weight = 0.0, 0.0
     for i in range(n):
-        share = exp((gate[experts[i]] - gate[experts[0]]) / temperature)
-        total += share * quality[experts[i]]
+        share = exp((gate[i] - gate[0]) / temperature)
+        total += share * quality[i]
         weight += share
     return total / weight
 

@@ -20,7 +20,7 @@ Key = tuple[Word, Word, Word, Word, Word]
 Four = tuple[float, float, float, float]
 
 # what a draw is for; each concern has its own index space
-PLACE, LINK, FADING, WAYPOINT, ARRIVAL, BURST, REQUEST, GATE, ORDER, CHURN, MEMORY = range(11)
+PLACE, LINK, FADING, WAYPOINT, ARRIVAL, BURST, REQUEST, GATE, ORDER, CHURN, MEMORY, PART, TASTE = range(13)
 CONCERNS = 16
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -69,3 +69,25 @@ def normals(key: Key, concern: int, index: int) -> Four:
     r, q = math.sqrt(-2.0 * log(a)), math.sqrt(-2.0 * log(c))
     (sine, cosine), (sine_, cosine_) = sin_cos_of_turn(b), sin_cos_of_turn(d)
     return r * cosine, r * sine, q * cosine_, q * sine_
+
+
+TRIALS = 32  # one in twenty is rejected: all of them never, in practice
+
+
+@formula
+def log_gamma_variate(shape: float, key: Key, concern: int, index: int) -> float:
+    """Logarithm of a gamma-distributed number of scale 1; small shapes would underflow without it.
+
+    Source: Marsaglia and Tsang, A simple method for generating gamma variables, ACM TOMS 26 (2000); below a shape of 1,
+    a number of one more is scaled by u ** (1 / shape).
+    """
+    d = shape + 1.0 - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    v, boost = 1.0, 0.5
+    for trial in range(TRIALS):
+        x = normals(key, concern, 2 * (index * TRIALS + trial))[0]
+        u, boost, _, _ = uniforms(key, concern, 2 * (index * TRIALS + trial) + 1)
+        v = (1.0 + c * x) ** 3
+        if v > 0.0 and log(u) < 0.5 * x * x + d * (1.0 - v + log(v)):
+            break
+    return log(d) + log(max(v, 1e-300)) + log(boost) / shape

@@ -25,7 +25,7 @@ class Recorder:
         index: Which of its worlds.
 
     Example:
-        >>> env = EdgeEnv("edge_experts/text-v0")
+        >>> env = EdgeEnv("edge_experts/text-v1")
         >>> recorder = Recorder(env)
         >>> env.reset(seed=1)
         >>> ...                              # after every step: recorder.note()

@@ -17,23 +17,25 @@ OUT_OF_REACH_DB = -1e9  # no link is weaker
 
 COPIED = {
     "episode": "slots slot_s requests_per_user",
-    "requests": "context_spread distinct show_prompt strict_share max_hallucination",
+    "requests": "context_spread distinct strict_share max_hallucination",
     "arrivals": "rate_per_s burst_ratio",
     "radio": "handover_margin_db handover_s carrier_hz bandwidth_hz provider_power_w max_tx_s backhaul_bps cloud_rtt_s",
     "mobility": "area_m",
     "devices": "churn battery_j may_wait at_home scripted local_budget_units",
-    "providers": "default_price default_speed default_bandwidth default_views default_power view_angle_deg memory_gb "
-    "load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty",
+    "providers": "default_price default_speed default_bandwidth default_views default_power view_angle_deg period "
+    "memory_gb load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty",
     "rewards": "energy_weight latency_weight team",
     "events": "outage_slot price_factor",
 }
 """By section of the scenario: the fields that the kernel reads as they are, under the same names."""
 
 DERIVED = (
-    ("P U E X C loads seed", int),  # sizes, see `spec.Sizes`; key of the random stream
+    ("P U E X C J loads seed", int),  # sizes, see `spec.Sizes`; key of the random stream
     ("subtasks deadline_slots", int),  # the most of all kinds
     ("arrival_process channel mobility", int),  # codes of models
     ("serving has_gaps providers_act", bool),  # access through the serving provider; some links may be out of reach
+    ("own_parts parallel", bool),  # some requests have a prompt for each part; all parts are asked for in one slot
+    ("taste", float),  # concentration; 0: everybody has the table's mix
     ("burst_stop", float),  # probability per slot of changing state
     ("gate_skill gate_noise", float),
     ("least_gain_db range_m noise_w_hz fading_correlation step_m", float),
@@ -80,6 +82,7 @@ def _derived(s: Scenario, seed: int, f: Params) -> dict[str, Any]:
         E=E,
         X=E + max(1, len(s.local_experts)),
         C=C,
+        J=s.requests.subtasks if s.requests.dispatch == "parallel" else 1,
         loads=C if _can_load(s, f) else 0,
         seed=seed,
         subtasks=max(kind.subtasks for kind in kinds),
@@ -90,6 +93,9 @@ def _derived(s: Scenario, seed: int, f: Params) -> dict[str, Any]:
         serving=radio.access == "serving",
         has_gaps=radio.min_snr_db is not None or radio.range_m is not None,
         providers_act=providers.act,
+        own_parts=bool(f.kinds.own.any()),
+        parallel=s.requests.dispatch == "parallel",
+        taste=devices.taste or 0.0,
         burst_stop=1.0 / s.arrivals.burst_slots,
         gate_skill=s.gate.skill,
         gate_noise=s.gate.noise,

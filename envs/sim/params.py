@@ -17,7 +17,7 @@ from ..tables import ExpertTable, QualityTable
 from ..tables.expert_table import Expert
 from ..tables.reading import TABLES_DIR, Stamp, stamped
 from .plugins import SLOTS, code_of, find_model, pointers
-from .state import KIND, MACHINE, SCORE, Floats, Ints, Params
+from .state import KIND, MACHINE, SCORE, TOPIC, Floats, Ints, Params
 
 BITS_PER_TOKEN = 4 * 8  # a token is about four characters of English (OpenAI's rule of thumb)
 TRACE_SLOT_S = 5.0
@@ -47,14 +47,19 @@ def load_params(scenario: Scenario) -> tuple[Params, tuple[QualityTable, ...]]:
 
     counts = [len(kind.category) for kind in kinds]
     offsets = np.cumsum([0, *(len(table.categories) for table in tables)])
+    category = np.concatenate([kind.category + offsets[i] for i, kind in enumerate(kinds)])
+    parts = max(scenario.kind(name).subtasks for name in scenario.quality_tables)
     return Params(
-        scores=_records({name: stacked(name) for name in ("quality", "work", "bits")}),
+        scores=_records({name: stacked(name) for name in ("quality", "work", "bits", "gate")}),
         aspects=padded("aspects"),
-        priors=_records({name: stacked(f"prior_{name}") for name in ("quality", "work", "bits")}),
+        priors=_records({name: stacked(f"prior_{name}") for name in ("quality", "work", "bits", "gate")}),
         prior_aspects=padded("prior_aspects"),
         work_spread=stacked("work_spread"),
-        category=np.concatenate([kind.category + offsets[i] for i, kind in enumerate(kinds)]),
-        kinds=_kind_records(scenario, tables, counts),
+        category=category,
+        topics=_topics(category, stacked("part"), len(stacked("prior_quality")), parts),
+        shares=_shares(category, np.repeat(np.arange(len(kinds)), counts), len(stacked("prior_quality"))),
+        context_bits=stacked("feature_bits"),
+        kinds=_kind_records(scenario, tables, offsets),
         kind=np.repeat(np.arange(len(kinds)), counts),
         serves=np.stack([kind.serves for kind in kinds]),
         machines=_machines(scenario, places),
@@ -113,8 +118,12 @@ class KindParams(NamedTuple):
     prior_work: Floats  # (g, X)
     prior_bits: Floats  # (g, X)
     prior_aspects: Floats  # (g, X, A)
+    gate: Floats  # (n, X), recorded readings; 0 without
+    prior_gate: Floats  # (g, X)
     work_spread: Floats  # (g, X)
     category: Ints  # (n,)
+    part: Ints  # (n,), -1: any
+    feature_bits: Floats  # (n,)
     serves: Any  # (X,) bool
 
 
@@ -127,6 +136,8 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
     part = serves / (request.subtasks if request.split_work else 1)
     quality, work, bits = chosen.quality * factor, chosen.work_units * part, chosen.output_bits * part
     aspects = [_aspect(chosen, name) * factor for name in _aspects_of(request, table)]
+    gate = _recorded_gate(scenario, chosen) * factor if has_gate(scenario, table) else np.zeros_like(quality)
+    _check_parts(scenario, request, table)
     stacked = np.stack(aspects, axis=-1) if aspects else np.zeros((*quality.shape, 0))
     rows = _prompts_in_use(scenario, table)
     variance = chosen.prior(work**2) - chosen.prior(work) ** 2
@@ -141,8 +152,12 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
         prior_aspects=np.stack([chosen.prior(values) for values in aspects], axis=-1)
         if aspects
         else np.zeros((len(table.categories), len(places), 0)),
+        gate=gate[rows],
+        prior_gate=chosen.prior(gate),
         work_spread=np.sqrt(np.maximum(variance, 0.0)),
         category=table.category[rows],
+        part=np.full(len(rows), -1) if table.part is None else table.part[rows],
+        feature_bits=np.zeros(len(rows)) if table.feature_bits is None else table.feature_bits[rows],
         serves=serves,
     )
 
@@ -151,6 +166,93 @@ def _rule_of(request: Requests, table: QualityTable) -> str:
     if request.rule != "auto":
         return request.rule
     return table.modality if table.modality in SLOTS["quality"].built_in else "text"
+
+
+def has_own_parts(request: Requests, table: QualityTable) -> bool:
+    """Whether every part of a table's requests has a prompt of its own."""
+    if request.parts != "auto":
+        return request.parts == "own"
+    return table.part is not None or SLOTS["quality"].built_in.get(_rule_of(request, table)) in quality.OWN_PARTS
+
+
+def has_gate(scenario: Scenario, table: QualityTable) -> bool:
+    """Whether what devices read of a table's experts is recorded."""
+    return scenario.gate.source == "recorded" or (scenario.gate.source == "auto" and "gate" in table.dimensions)
+
+
+def _recorded_gate(scenario: Scenario, table: QualityTable) -> Floats:
+    """The column `gate` of the experts in use: (N, E)."""
+    if "gate" not in table.dimensions:
+        raise ScenarioError(
+            f"gate.source: 'recorded' reads the column 'gate', which {table.path.name} does not have: add it, or set "
+            f"gate.source to modelled"
+        )
+    missing = np.argwhere(np.isnan(table.dimensions["gate"]))
+    if len(missing):
+        row, expert = missing[0]
+        raise ScenarioError(
+            f"gate.source: '{scenario.gate.source}' reads the column 'gate' of {table.path.name}, which has no value "
+            f"for prompt {table.prompts[row]} and expert '{table.experts[expert]}': fill it, or set gate.source to "
+            f"modelled"
+        )
+    return table.dimensions["gate"]
+
+
+def _check_parts(scenario: Scenario, request: Requests, table: QualityTable) -> None:
+    """Parts and dispatch must suit the rule and the table."""
+    rule = _rule_of(request, table)
+    own = has_own_parts(request, table)
+    if own and rule in ("object3d", "ensemble"):
+        raise ScenarioError(
+            f"requests.parts: 'own' does not suit the rule '{rule}', whose parts are of one object or one question: "
+            f"set it to shared"
+        )
+    if request.dispatch == "parallel" and (own or rule in ("text", "video", "object3d")):
+        raise ScenarioError(
+            f"requests.dispatch: 'parallel' asks k experts the same question, but the requests of {table.path.name} "
+            f"follow the rule '{rule}': set requests.rule to ensemble, or dispatch to sequential"
+        )
+    if table.part is None:
+        return
+    if not own:
+        raise ScenarioError(
+            f"requests.parts: 'shared' does not suit {table.path.name}, whose column 'part' says which part a row may "
+            f"be: set it to own"
+        )
+    rows = _prompts_in_use(scenario, table)
+    highest, there = int(table.part.max()), set(table.part[rows].tolist())
+    if highest >= request.subtasks:
+        raise ScenarioError(
+            f"requests.subtasks: {request.subtasks} parts are counted 0 to {request.subtasks - 1}, but the column "
+            f"'part' of {table.path.name} holds {highest}: set it to {highest + 1}, or correct the column"
+        )
+    for part in range(request.subtasks):
+        if part not in there:
+            raise ScenarioError(
+                f"requests.subtasks: {request.subtasks} parts need rows each, but {table.path.name} has none for part "
+                f"{part} among the prompts in use: set it to {highest + 1}, or add rows"
+            )
+
+
+def _topics(category: Ints, part: Ints, categories: int, parts: int) -> Any:
+    """Where the prompts of a category stand that a part may be, (G, K); rows are sorted by category and part."""
+    out = np.recarray((categories, parts), TOPIC)
+    counts = np.bincount(category, minlength=categories)
+    for g in range(categories):
+        for i in range(parts):
+            mine = np.flatnonzero((category == g) & ((part == i) | (part < 0)))
+            first = int(mine[0]) if len(mine) else 0
+            out[g, i] = (first, len(mine), len(mine) / max(1, counts[g]))
+    return out
+
+
+def _shares(category: Ints, kind: Ints, categories: int) -> Floats:
+    """Share of each category among the prompts of its kind: (G,)."""
+    counts = np.bincount(category, minlength=categories).astype(float)
+    for k in np.unique(kind):
+        mine = np.unique(category[kind == k])
+        counts[mine] /= counts[mine].sum()
+    return counts
 
 
 def _aspects_of(request: Requests, table: QualityTable) -> tuple[str, ...]:
@@ -185,11 +287,11 @@ def _prompts_in_use(scenario: Scenario, table: QualityTable) -> Ints:
     return rows[np.linspace(0, len(rows) - 1, wanted).round().astype(np.int64)] if wanted else rows
 
 
-def _kind_records(scenario: Scenario, tables: tuple[QualityTable, ...], counts: list[int]) -> Any:
+def _kind_records(scenario: Scenario, tables: tuple[QualityTable, ...], topics: Ints) -> Any:
     names = scenario.quality_tables
     shares = np.array([scenario.kinds[name].share if name in scenario.kinds else 1.0 for name in names])
     shares /= shares.sum()
-    starts, firsts = np.cumsum([0.0, *shares]), np.cumsum([0, *counts])
+    starts = np.cumsum([0.0, *shares])
     out = np.recarray(len(names), KIND)
     for i, (name, table) in enumerate(zip(names, tables, strict=True)):
         request = scenario.kind(name)
@@ -197,8 +299,11 @@ def _kind_records(scenario: Scenario, tables: tuple[QualityTable, ...], counts: 
             code_of("quality", _rule_of(request, table)),
             request.subtasks,
             request.deadline_slots,
-            firsts[i],
-            counts[i],
+            topics[i],
+            topics[i + 1] - topics[i],
+            has_own_parts(request, table),
+            has_gate(scenario, table),
+            request.topic_share,
             starts[i],
             shares[i],
             request.value_low,

@@ -10,7 +10,7 @@ processes that never ran your registration:
     def free_space(distance_m, carrier_hz, line_of_sight):
         return 20.0 * math.log10(4.0 * math.pi * max(distance_m, 1.0) * carrier_hz / 299_792_458.0)
 
-    World("edge_experts/text-v0", overrides={"radio.channel": "free_space"})
+    World("edge_experts/text-v1", overrides={"radio.channel": "free_space"})
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 CUSTOM = 99  # the code of a model from outside
 
 _real, _integer = types.float64, types.int64
-_row, _column = types.Array(_real, 1, "C"), types.Array(_real, 1, "A")
+_row = types.Array(_real, 1, "C")
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ SLOTS = {
         "requests.rule",
         {"text": quality.TEXT, "video": quality.VIDEO, "object3d": quality.OBJECT3D, "ensemble": quality.ENSEMBLE},
         "experts, n, quality, work, aspects, gate, coherence, temperature",
-        _real(
-            types.Array(_integer, 1, "C"), _integer, _column, _column, types.Array(_real, 2, "C"), _row, _real, _real
-        ),
+        _real(types.Array(_integer, 1, "C"), _integer, _row, _row, types.Array(_real, 2, "C"), _row, _real, _real),
     ),
     "arrivals": Slot(
         "arrivals.process",
@@ -112,10 +110,10 @@ def quality_rule(name: str, aspects: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Register what a composed request is worth.
 
     The function is called as `(experts, n, quality, work, aspects, gate, coherence, temperature)` and returns a
-    number in [0, 1]: `experts` (K,) int64 holds the choices, of which the first `n` count; `quality`, `work` and
-    `gate` (X,) are the recorded quality, the work of a part and the gate's reading of every expert; `aspects` (X, A)
-    the recorded columns named here; `coherence` and `temperature` the scenario's. It is also asked for the value of a
-    request that is not complete yet.
+    number in [0, 1]. `experts` (K,) int64 says which expert answered each part; the first `n` count. `quality`, `work`
+    and `gate` (K,) are the recorded quality of these answers, their work and what the gate had said of the experts;
+    `aspects` (K, A) the recorded columns named here; `coherence` and `temperature` the scenario's. It is also asked for
+    the value of a request that is not complete yet.
 
     Args:
         name: How `requests.rule` names it.

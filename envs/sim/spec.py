@@ -45,8 +45,11 @@ class Sizes:
     speed_levels: int
     view_levels: int
     power_factors: int
+    J: int
     categories: int
-    prompts: int
+    own_parts: bool
+    tastes: bool
+    period: int
     strict: bool
     scripted: int
     serving: bool
@@ -54,7 +57,7 @@ class Sizes:
 
     @classmethod
     def of(cls, c: Any, f: Params) -> Sizes:
-        """The sizes of a world; `prompts` is 0 unless users see which prompt they hold."""
+        """The sizes of a world."""
         return cls(
             P=int(c.P),
             U=int(c.U),
@@ -68,7 +71,10 @@ class Sizes:
             view_levels=len(f.view_levels),
             power_factors=len(f.power_factors),
             categories=len(f.priors),
-            prompts=len(f.category) if c.show_prompt else 0,
+            J=int(c.J),
+            own_parts=bool(c.own_parts),
+            tastes=bool(c.taste > 0.0),
+            period=int(c.period),
             strict=bool(c.strict_share > 0.0),
             scripted=int(c.scripted),
             serving=bool(c.serving),
@@ -91,8 +97,9 @@ class Sizes:
 
 USER_FIELDS = (
     Field("open", lambda n: 1, 0, 1, "flag", "the user holds a request"),
-    Field("category", lambda n: n.categories, 0, 1, "one-hot", "category of the request"),
-    Field("prompt", lambda n: n.prompts, 0, 1, "one-hot", "which prompt it is (only where requests.show_prompt)"),
+    Field("category", lambda n: n.categories, 0, 1, "one-hot", "category of the part that is next"),
+    Field("later", lambda n: n.categories * n.own_parts, 0, 1, "parts of a request", "parts after it, by category"),
+    Field("taste", lambda n: n.categories * n.tastes, 0, 1, "share", "the user's own mix of categories"),
     Field("value", lambda n: 1, 0, 1, "highest value of its kind", "value of a perfect answer"),
     Field("subtasks_left", lambda n: 1, 0, 1, "parts of a request", "parts still to be placed"),
     Field("deadline_left", lambda n: 1, 0, 1, "deadline of its kind", "slots until the request expires"),
@@ -106,7 +113,7 @@ USER_FIELDS = (
         "devices.local_budget_units",
         "work the local experts may still do for this request",
     ),
-    Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the user"),
+    Field("local_backlog", lambda n: 1, 0, 4, "slot", "seconds of work queued on the device"),
     Field("last_latency", lambda n: 1, 0, 4, "deadline", "latency of the last composed request"),
     Field("turn", lambda n: 1, 0, 1, "devices.count", "place in this slot's order of service (0: first)"),
     Field("last_expert", lambda n: n.X, 0, 1, "one-hot", "expert of the previous part (from E on: local)"),
@@ -117,8 +124,8 @@ USER_FIELDS = (
         lambda n: n.E,
         0,
         4,
-        "highest value of its kind",
-        "expected payment for a whole request at the posted price",
+        "a part's share of the highest value of its kind",
+        "expected payment for the part at the posted price",
     ),
     Field("backlog", lambda n: n.E, 0, 4, "queue_limit_s", "seconds of work queued at each expert"),
     Field("available", lambda n: n.E, 0, 1, "flag", "the expert is loaded and works"),
@@ -145,7 +152,11 @@ PROVIDER_FIELDS = (
     Field("loading", lambda n: n.loads, 0, 1, "time to load", "share of the loading time left"),
     Field("quality", lambda n: n.C, 0, 1, "quality", "training-split mean of its experts, weighed by the demand"),
     Field("margin", lambda n: n.C, -1, 4, "list price", "posted price less electricity per unit of work"),
-    Field("demand", lambda n: n.categories, 0, 1, "devices.count", "open requests by category"),
+    Field(
+        "demand", lambda n: n.categories, 0, 1, "devices.count", "open requests by category of the part that is next"
+    ),
+    Field("tastes", lambda n: n.categories * n.tastes, 0, 1, "devices.count", "mixes of categories of the users there"),
+    Field("until_decision", lambda n: int(n.period > 1), 0, 1, "providers.period", "slots until it may decide again"),
     Field("prices", lambda n: n.P, 0, 1, "highest level", "price level of every provider, its own first"),
     Field("speed", lambda n: 1, 0, 1, "highest level", "its compute speed"),
     Field("bandwidth", lambda n: 3, 0, 1, "one-hot", "its bandwidth policy"),
@@ -157,21 +168,26 @@ PROVIDER_FIELDS = (
 )
 OBS_FIELDS = {"user": USER_FIELDS, "provider": PROVIDER_FIELDS}
 
-ACTION_PARTS: dict[str, tuple[tuple[str, Callable[[Sizes], int], str], ...]] = {
-    "user": (
-        ("expert", lambda n: n.X + 1, "0..E-1: place the next part there; E..X-1: on a local expert; X: wait"),
-        ("power", lambda n: n.H, "transmit-power level"),
-    ),
-    "provider": (
-        ("price", lambda n: n.price_levels, "price level"),
-        ("speed", lambda n: n.speed_levels, "compute-speed level"),
-        ("bandwidth", lambda n: 3, "bandwidth policy: equal, by load, by channel"),
-        ("load", lambda n: n.loads + 1, "0: keep; j: load the j-th expert of its catalogue"),
-        ("views", lambda n: n.view_levels, "view level"),
-        ("power", lambda n: n.power_factors, "downlink transmit-power level"),
-    ),
-}
 ROLES = ("user", "provider")
+LEVELS = (
+    ("price", lambda n: n.price_levels, "price level"),
+    ("speed", lambda n: n.speed_levels, "compute-speed level"),
+    ("bandwidth", lambda n: 3, "bandwidth policy: equal, by load, by channel"),
+    ("load", lambda n: n.loads + 1, "0: keep; j: load the j-th expert of its catalogue"),
+    ("views", lambda n: n.view_levels, "view level"),
+    ("power", lambda n: n.power_factors, "downlink transmit-power level"),
+)
+
+
+def action_parts(role: str, sizes: Sizes) -> tuple[tuple[str, int, str], ...]:
+    """Name, number of choices and meaning of each part of a role's action."""
+    if role == "provider":
+        return tuple((name, size(sizes), meaning) for name, size, meaning in LEVELS)
+    place = "0..E-1: place the next part there; E..X-1: on a local expert; X: wait"
+    if sizes.J > 1:
+        place = "0..E-1: ask it; E..X-1: a local one; X: nobody; an expert named twice is asked once"
+    experts = ["expert", *(f"expert_{j + 1}" for j in range(1, sizes.J))]
+    return (*((name, sizes.X + 1, place) for name in experts), ("power", sizes.H, "transmit-power level"))
 
 
 def slices(role: str, sizes: Sizes) -> dict[str, slice]:
@@ -190,7 +206,7 @@ def observation_size(role: str, sizes: Sizes) -> int:
 
 def action_sizes(role: str, sizes: Sizes) -> tuple[int, ...]:
     """Number of choices of each part of a role's action."""
-    return tuple(size(sizes) for _, size, _ in ACTION_PARTS[role])
+    return tuple(size for _, size, _ in action_parts(role, sizes))
 
 
 def describe(role: str, sizes: Sizes) -> str:
@@ -202,5 +218,5 @@ def describe(role: str, sizes: Sizes) -> str:
         if i.size(sizes)
     ]
     lines += ["", "| action part | choices | meaning |", "|---|---|---|"]
-    lines += [f"| {name} | {size(sizes)} | {meaning} |" for name, size, meaning in ACTION_PARTS[role]]
+    lines += [f"| {name} | {size} | {meaning} |" for name, size, meaning in action_parts(role, sizes)]
     return "\n".join(lines)

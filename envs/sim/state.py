@@ -1,10 +1,10 @@
 """The arrays of B worlds, and the parameters they share; axes and units stand beside each name.
 
 B worlds, U users, P providers, E hosted experts, X = E + L places for a part of a request, C catalogue places per
-provider, K parts of a request at most, N prompts in use, G categories, M kinds of requests (one a quality table).
+provider, K parts of a request at most, J of them asked for in one slot (K if `requests.dispatch` is parallel, else 1),
+N prompts in use, G categories, A aspects, M kinds of requests (one a quality table).
 Places E to X - 1 are a user's own L local experts (one that is always masked, if there are none); X is *wait*.
-Records hold scalars only, so that one compiled kernel
-serves every size.
+Records hold scalars only, so that one compiled kernel serves every size.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class Params(NamedTuple):
     prior_aspects: Floats  # (G, X, A)
     work_spread: Floats  # (G, X) training-split standard deviation of a part's work
     category: Ints  # (N,)
+    topics: Any  # (G, K) TOPIC, the prompts of a category that a part may be
+    shares: Floats  # (G,) of each category among the prompts of its kind
+    context_bits: Floats  # (N,) recorded bits of features that are sent up instead of a context; 0: none
     kinds: Any  # (M,) KIND
     kind: Ints  # (N,)
     serves: NDArray[np.bool_]  # (M, X) which experts can serve a kind
@@ -64,6 +67,17 @@ class Links(NamedTuple):
     gain_db: Floats  # (B, U, P), power gain
 
 
+class Parts(NamedTuple):
+    """The parts of all requests in hand, an array for each quantity; of what was served, what it is worth."""
+
+    prompt: Ints  # (B, U, K) rows of `Params.scores`
+    expert: Ints  # (B, U, K) the place that served it
+    quality: Floats  # (B, U, K) recorded
+    work: Floats  # (B, U, K) units
+    gate: Floats  # (B, U, K) what the gate had said of the expert
+    aspects: Floats  # (B, U, K, A) recorded
+
+
 class Worlds(NamedTuple):
     """Everything that changes, and what happened in the last slot, as record arrays."""
 
@@ -72,14 +86,18 @@ class Worlds(NamedTuple):
     experts: Any  # (B, E) EXPERT
     users: Any  # (B, U) USER
     links: Links
-    gate: Floats  # (B, U, X) readings of the gate
-    parts: Ints  # (B, U, K) experts of the parts so far
+    parts: Parts
+    gate: Floats  # (B, U, X) readings of the gate for the part that is next
+    taste: Floats  # (B, U, G) a user's mix of categories, of each kind summing to 1
+    asked: Ints  # (B, U, J) places asked in the last slot, -1: none
+    share: Floats  # (B, U, J) of the provider's band
     order: Ints  # (B, U) users in the order of service
 
 
 SCORE = record(
     ("quality", float),  # [0, 1]
     ("work bits", float),  # of one part: units of compute, output size
+    ("gate", float),  # the recorded reading, where there is one
 )
 MACHINE = record(
     ("is_cloud", bool),
@@ -88,9 +106,15 @@ MACHINE = record(
     ("memory_gb", float),  # 0 for cloud experts
     ("hallucination", float),  # share of answers with a claim that the context does not bear; 1 where unpublished
 )
+TOPIC = record(
+    ("first count", int),  # prompts among those in use
+    ("weight", float),  # how many there are to a share of 1 of the category
+)
 KIND = record(
     ("rule subtasks deadline_slots", int),
-    ("first count", int),  # its prompts among those in use
+    ("first_topic topics", int),  # its categories
+    ("own recorded_gate", bool),  # every part has a prompt of its own; the table has readings of a gate
+    ("topic_share", float),  # how often a part keeps the first one's category
     ("start share", float),  # its stretch of [0, 1) when a request is drawn
     ("value_low value_high context_bits coherence temperature", float),
 )
@@ -132,8 +156,9 @@ USER = record(
     # of the request in hand
     ("open", bool),
     ("strict", bool),  # only experts of a low hallucination rate may serve it
-    ("prompt kind age done", int),  # row of `scores`; kind; slots since arrival; parts placed
-    ("last_expert", int),  # of the previous part, -1: none
+    ("prompt kind age done", int),  # row of `scores` of the part that is next; kind; slots since arrival; parts served
+    ("unread", bool),  # the gate has not read this part yet
+    ("last_expert", int),  # of the part before, -1: none
     ("value", float),  # credits
     ("context_bits local_budget", float),  # upload per part; units the local experts may still do
     ("output_bits coverage_sum", float),  # of the parts so far
@@ -144,16 +169,19 @@ USER = record(
     ("arrived joined", bool),  # a request came; the user came
     ("handover", bool),  # the serving provider changed
     ("terminated truncated", bool),
-    ("placed ended", int),  # place of the part or -1; NONE, ON_TIME, LATE, EXPIRED or DROPPED
-    ("share part_latency_s", float),  # of the provider's band; from slot start to delivery
+    (
+        "placed ended",
+        int,
+    ),  # place of the part (of several, the last one) or -1; NONE, ON_TIME, LATE, EXPIRED or DROPPED
+    ("part_latency_s", float),  # from slot start to delivery; of several parts, the slowest one's
     ("quality latency_s hallucination", float),  # of a request composed in the slot
     ("reward earned payment energy latency", float),  # credits; all but `earned` are negative
 )
 
 
-def allocate(identities: Ints, c: Any) -> Worlds:
+def allocate(identities: Ints, c: Any, f: Params) -> Worlds:
     """Zeroed state of B worlds; `identities` are their places in the random stream."""
-    B, P, U, E, X = len(identities), int(c.P), int(c.U), int(c.E), int(c.X)
+    B, P, U, E, X, K = len(identities), int(c.P), int(c.U), int(c.E), int(c.X), int(c.subtasks)
 
     def records(kind: np.dtype[Any], *shape: int) -> Any:
         return np.zeros(shape, kind).view(np.recarray)
@@ -164,8 +192,18 @@ def allocate(identities: Ints, c: Any) -> Worlds:
         experts=records(EXPERT, B, E),
         users=records(USER, B, U),
         links=Links(np.zeros((B, U, P), np.bool_), *(np.zeros((B, U, P)) for _ in Links._fields[1:])),
+        parts=Parts(
+            prompt=np.zeros((B, U, K), np.int64),
+            expert=np.zeros((B, U, K), np.int64),
+            quality=np.zeros((B, U, K)),
+            work=np.zeros((B, U, K)),
+            gate=np.zeros((B, U, K)),
+            aspects=np.zeros((B, U, K, f.aspects.shape[-1])),
+        ),
         gate=np.zeros((B, U, X)),
-        parts=np.zeros((B, U, int(c.subtasks)), np.int64),
+        taste=np.zeros((B, U, len(f.priors))),
+        asked=np.full((B, U, int(c.J)), -1),
+        share=np.zeros((B, U, int(c.J))),
         order=np.zeros((B, U), np.int64),
     )
     worlds.clock.world[:] = identities

@@ -21,7 +21,7 @@ from .kernel.observations import Board, new_board
 from .kernel.step import first_wrong, observe_worlds, reset_worlds, step_worlds
 from .params import load_params
 from .plugins import pointers
-from .spec import ACTION_PARTS, ROLES, Sizes, action_sizes, observation_size
+from .spec import ROLES, Sizes, action_parts, action_sizes, observation_size
 from .state import PRESENT, allocate, arrays
 
 AGENTS_A_THREAD = 2048  # below this a second thread costs more than it saves
@@ -80,7 +80,7 @@ class World:
         ValueError: for a seed or a number of worlds out of range.
 
     Example:
-        >>> world = World("edge_experts/text-v0", n_worlds=2, seed=7)
+        >>> world = World("edge_experts/text-v1", n_worlds=2, seed=7)
         >>> views = world.reset()
         >>> views.users.shape[:2]
         (2, 16)
@@ -110,15 +110,15 @@ class World:
         self.seed = seed
         self.constants = build_constants(self.scenario, seed, self.params)
         self.sizes = Sizes.of(self.constants, self.params)
-        self.state = allocate(identities, self.constants)
+        self.state = allocate(identities, self.constants, self.params)
         self.views = self._allocate_views()
         self.final_views = self._allocate_views()
         c, B = self.constants, self.n_worlds
         wait, keep = (
-            [c.X, 0],
+            [*[c.X] * c.J, 0],
             [c.default_price, c.default_speed, c.default_bandwidth, 0, c.default_views, c.default_power],
         )
-        self._defaults = {"user": np.full((B, c.U, 2), wait), "provider": np.full((B, c.P, 6), keep)}
+        self._defaults = {"user": np.full((B, c.U, c.J + 1), wait), "provider": np.full((B, c.P, 6), keep)}
         self._limits = {role: np.array(action_sizes(role, self.sizes)) for role in ROLES}
         self._shards = self._share_out()
         self._bind()
@@ -175,7 +175,9 @@ class World:
         """Advance every world by one slot; worlds whose episode ends begin the next one at once.
 
         Args:
-            user_actions: (B, U, 2) integers, expert and power level; `None`: everybody waits.
+            user_actions: (B, U, J + 1) integers, expert (J of them where `requests.dispatch` is parallel) and power
+                level;
+                `None`: everybody waits.
             provider_actions: (B, P, 6) integers, price, speed, bandwidth policy, load, views and transmit power;
                 `None`: the defaults.
 
@@ -231,8 +233,8 @@ class World:
         if wrong >= 0:
             world, agent, part = np.unravel_index(wrong, given.shape)
             raise ValueError(
-                f"{role} actions: {ACTION_PARTS[role][part][0]} = {given[world, agent, part]} of {role} {agent} "
-                f"in world {world}, expected 0..{limits[part] - 1}"
+                f"{role} actions: {action_parts(role, self.sizes)[part][0]} = {given[world, agent, part]} of {role} "
+                f"{agent} in world {world}, expected 0..{limits[part] - 1}"
             )
         return checked
 

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ OPINIONS_3D = 107_520 // (1_280 * 4)  # annotations over assets and dimensions: 
 Row = dict[str, Any]
 
 
-def build_text(rows: list[Row]) -> list[Row]:
-    """WildBench: a judge's 1..10 score, answer bytes (recorded) and tokens (modelled from words)."""
+def build_text(rows: list[Row], second: list[Row]) -> list[Row]:
+    """WildBench: a judge's 1..10 score, a second one's of six experts, bytes (recorded) and tokens (from words)."""
+    judged = {(row["prompt"], row["expert"]): round((float(row["score"]) - 1) / 9, 6) for row in second}
     return [
         {
             "prompt": row["prompt"],
@@ -38,6 +39,7 @@ def build_text(rows: list[Row]) -> list[Row]:
             "output_bits": 8 * int(row["output_bytes"]),
             "work_units": round(TOKENS_PER_WORD * int(row["output_words"]), 2),
             "n_ratings": 1,
+            "second_judge": judged.get((row["prompt"], row["expert"]), ""),
         }
         for row in rows
     ]
@@ -87,9 +89,16 @@ META: dict[str, Row] = {
     "text": {
         "modality": "text",
         "scale": "1..10, one LLM judge (gpt-4o-2024-05-13), rescaled as (score - 1) / 9",
-        "source": "WildBench v2 results, release v2.0625",
+        "source": "WildBench v2 results, release v2.0625; second judge (gpt-4-turbo-2024-04-09): release v2.0522",
         "licence": "Apache-2.0",
-        "status": {"quality": "recorded", "output_bits": "recorded", "work_units": "modelled", "n_ratings": "recorded"},
+        "status": {
+            "quality": "recorded",
+            "output_bits": "recorded",
+            "work_units": "modelled",
+            "n_ratings": "recorded",
+            "second_judge": "recorded",
+        },
+        "partial": ["second_judge"],
     },
     "video": {
         "modality": "video",
@@ -132,7 +141,8 @@ META: dict[str, Row] = {
         },
     },
 }
-BUILDERS = {"text": build_text, "video": build_video, "object3d": build_object3d}
+BUILDERS: dict[str, Callable[..., list[Row]]] = {"text": build_text, "video": build_video, "object3d": build_object3d}
+FURTHER = {"text": ["text_second_judge"]}  # files that a table is built from beside its own
 TRACES = ("conv", "code")
 
 
@@ -157,12 +167,12 @@ def _read(path: Path) -> list[Row]:
 def main() -> None:
     """Build every table from the figures folder named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figures", type=Path, help="folder with text.csv, video.csv, object3d.csv, arrivals_*.csv")
+    parser.add_argument("figures", type=Path, help="folder with text.csv, text_second_judge.csv, video.csv, ...")
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parent, help="where the tables go")
     args = parser.parse_args()
     for name, build in BUILDERS.items():
         rows = sorted(
-            build(_read(args.figures / f"{name}.csv")),
+            build(*(_read(args.figures / f"{file}.csv") for file in (name, *FURTHER.get(name, [])))),
             key=lambda row: (row["category"], int(row["prompt"]), row["expert"]),
         )
         write_table(args.out / f"{name}.csv", rows, META[name])

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from .expert_table import ExpertTable
 from .reading import Sheet, TableError, read_sheet
 
 KEYS = ("prompt", "category", "expert")
+OPTIONAL = ("part", "feature_bits")  # not dimensions
 REQUIRED = (*KEYS, "quality", "output_bits", "work_units", "n_ratings")
 HELDOUT_SHARE = 0.2
 SPLITS = ("train", "heldout", "all")
@@ -37,7 +39,10 @@ class QualityTable:
         output_bits: Size of the output, bits.
         work_units: Compute work, in the expert's units (tokens, clips, assets).
         n_ratings: Number of ratings behind `quality`.
-        dimensions: Further recorded dimensions in [0, 1]; NaN where a dimension was not rated for a prompt.
+        part: (N,) int64, the part of a request that a prompt may be; `None` if any prompt may be any part.
+        feature_bits: (N,) bits of features that are sent up for a prompt; `None` if the table does not say.
+        dimensions: Further recorded dimensions in [0, 1]; NaN where a dimension was not rated for a prompt. `gate` is
+            what a recorded gate said of every expert.
         status: `recorded`, `modelled` or `unstated` for each column, from the sidecar.
         scale: The source's own scale of `quality`, from the sidecar.
     """
@@ -53,6 +58,8 @@ class QualityTable:
     output_bits: Floats
     work_units: Floats
     n_ratings: Floats
+    part: NDArray[np.int64] | None
+    feature_bits: Floats | None
     dimensions: dict[str, Floats]
     status: dict[str, str]
     scale: str
@@ -63,9 +70,11 @@ class QualityTable:
 
         Args:
             path: A CSV or Parquet file, or the name of a shipped table (`text`, `video`, `object3d`). Columns:
-                `prompt`, `category`, `expert`, `quality` in [0, 1], `output_bits`, `work_units`, `n_ratings`, and any
-                further dimension in [0, 1]. An optional sidecar `<name>.yaml` states `modality`, `scale`, `status`
-                per column and `sha256`.
+                `prompt`, `category`, `expert`, `quality` in [0, 1], `output_bits`, `work_units`, `n_ratings`; if you
+                like `part` (0, 1, ... for rows that are only this part of a request), `feature_bits` (what is sent up
+                for a prompt) and any further dimension in [0, 1], of which `gate` is what a recorded gate says. An
+                optional sidecar `<name>.yaml` states `modality`, `scale`, `status` per column, `sha256`, and as
+                `partial` the dimensions that some experts were not rated on.
             experts: The experts that may appear; the shipped ones by default.
 
         Raises:
@@ -76,25 +85,27 @@ class QualityTable:
         sheet.require(REQUIRED)
         known = experts if experts is not None else ExpertTable.load()
         where = _index_rows(sheet, known)
-        names = tuple(sorted({key[2] for key in where}))
-        keys = sorted({key[:2] for key in where}, key=lambda key: (key[1], _natural(key[0])))
-        rows = np.array(
-            [[_row_of(sheet, where, prompt, category, expert) for expert in names] for prompt, category in keys]
-        )
-        categories = tuple(sorted({category for _, category in keys}))
+        names = tuple(sorted({key.expert for key in where}))
+        keys = sorted({key._replace(expert="") for key in where}, key=_order)
+        rows = np.array([[_row_of(sheet, where, key._replace(expert=expert)) for expert in names] for key in keys])
+        categories = tuple(sorted({key.category for key in keys}))
         return cls(
             path=sheet.path,
             sha256=sheet.sha256,
             modality=sheet.meta.get("modality", sheet.path.stem),
-            prompts=tuple(prompt for prompt, _ in keys),
+            prompts=tuple(key.prompt for key in keys),
             categories=categories,
-            category=np.array([categories.index(category) for _, category in keys], dtype=np.int64),
+            category=np.array([categories.index(key.category) for key in keys], dtype=np.int64),
             experts=names,
             quality=_column(sheet, rows, "quality", 1.0),
             output_bits=_column(sheet, rows, "output_bits"),
             work_units=_column(sheet, rows, "work_units"),
             n_ratings=_column(sheet, rows, "n_ratings"),
-            dimensions={name: _dimension(sheet, rows, name) for name in sheet.columns if name not in REQUIRED},
+            part=np.array([key.part for key in keys]) if "part" in sheet.columns else None,
+            feature_bits=_of_prompts(sheet, rows, "feature_bits") if "feature_bits" in sheet.columns else None,
+            dimensions={
+                name: _dimension(sheet, rows, name) for name in sheet.columns if name not in (*REQUIRED, *OPTIONAL)
+            },
             status={name: sheet.meta.get("status", {}).get(name, "unstated") for name in sheet.columns},
             scale=sheet.meta.get("scale", "[0, 1]"),
         )
@@ -125,24 +136,24 @@ class QualityTable:
         """Row indices of a split: `train` (80 %), `heldout` (20 %) or `all`, ascending.
 
         Prompts are ranked by a SHA-256 of their identity within each category, so that a prompt never changes sides
-        when rows are reordered, and both sides hold the same share of each category.
+        when rows are reordered, and both sides hold the same share of each category. Where prompts have parts, they are
+        ranked as wholes, so that the parts of a prompt stay together.
         """
         if name not in SPLITS:
             raise ValueError(f"split: '{name}' is not one of {', '.join(SPLITS)}")
         rows = np.arange(len(self.prompts), dtype=np.int64)
         if name == "all":
             return rows
-        digests = np.array(
-            [
-                hashlib.sha256(f"{self.modality}/{self.categories[c]}/{p}".encode()).hexdigest()
-                for p, c in zip(self.prompts, self.category, strict=True)
-            ]
-        )
+        if self.part is None:
+            named = [f"{self.categories[c]}/{p}" for p, c in zip(self.prompts, self.category, strict=True)]
+            group = self.category
+        else:
+            named, group = list(self.prompts), np.zeros(len(rows), dtype=np.int64)
+        digests = np.array([hashlib.sha256(f"{self.modality}/{name}".encode()).hexdigest() for name in named])
         heldout = np.zeros(len(rows), dtype=bool)
-        for category in range(len(self.categories)):
-            members = rows[self.category == category]
-            ranked = members[np.argsort(digests[members])]
-            heldout[ranked[: round(HELDOUT_SHARE * len(members))]] = True
+        for members in (rows[group == g] for g in np.unique(group)):
+            ranked = np.unique(digests[members])
+            heldout[members] = np.isin(digests[members], ranked[: round(HELDOUT_SHARE * len(ranked))])
         return rows[heldout if name == "heldout" else ~heldout]
 
     def prior(self, values: Floats, split: str = "train") -> Floats:
@@ -151,35 +162,69 @@ class QualityTable:
         return np.stack([values[rows[self.category[rows] == c]].mean(axis=0) for c in range(len(self.categories))])
 
 
-def _natural(prompt: str) -> tuple[int, str]:
-    return (int(prompt), prompt) if prompt.isdigit() else (-1, prompt)
+class _Key(NamedTuple):
+    """What names a row."""
+
+    category: str
+    part: int
+    prompt: str
+    expert: str
 
 
-def _index_rows(sheet: Sheet, known: ExpertTable) -> dict[tuple[str, ...], int]:
-    where: dict[tuple[str, ...], int] = {}
+def _order(key: _Key) -> tuple[Any, ...]:
+    natural = (int(key.prompt), key.prompt) if key.prompt.isdigit() else (-1, key.prompt)
+    return key.category, key.part, natural
+
+
+def _index_rows(sheet: Sheet, known: ExpertTable) -> dict[_Key, int]:
+    where: dict[_Key, int] = {}
     for index in range(len(sheet.rows)):
-        key = tuple(sheet.text(index, name) for name in KEYS)
-        if key[2] not in known.experts:
+        prompt, category, expert = (sheet.text(index, name) for name in KEYS)
+        part = _part(sheet, index) if "part" in sheet.columns else 0
+        key = _Key(category, part, prompt, expert)
+        if expert not in known.experts:
             raise sheet.error(
-                f"is not an expert of {known.path.name}: add it there or correct the name", index, "expert", key[2]
+                f"is not an expert of {known.path.name}: add it there or correct the name", index, "expert", expert
             )
         if key in where:
             raise sheet.error(
-                f"repeats row {where[key] + 2} (same prompt, category and expert): keep one", index, "prompt", key[0]
+                f"repeats row {where[key] + 2} (same prompt, category and expert): keep one", index, "prompt", prompt
             )
         where[key] = index
     return where
 
 
-def _row_of(sheet: Sheet, where: dict[tuple[str, ...], int], prompt: str, category: str, expert: str) -> int:
+def _part(sheet: Sheet, index: int) -> int:
+    number = sheet.number(index, "part", 0.0)
+    if number != int(number):
+        raise sheet.error(
+            "is not a whole number: parts are counted 0, 1, ...", index, "part", sheet.rows[index]["part"]
+        )
+    return int(number)
+
+
+def _row_of(sheet: Sheet, where: dict[_Key, int], key: _Key) -> int:
     try:
-        return where[prompt, category, expert]
+        return where[key]
     except KeyError:
         raise sheet.error(
-            f"has no row for expert '{expert}': every prompt needs every expert",
+            f"has no row for expert '{key.expert}': every prompt needs every expert",
             column="prompt",
-            value=f"{category}/{prompt}",
+            value=f"{key.category}/{key.prompt}",
         ) from None
+
+
+def _of_prompts(sheet: Sheet, rows: NDArray[np.int64], name: str) -> Floats:
+    """A column that says the same in all rows of a prompt: (N,)."""
+    values = _column(sheet, rows, name)
+    for i, j in np.argwhere(values != values[:, :1])[:1]:
+        raise sheet.error(
+            f"differs from {values[i, 0]:g} of another row of the prompt: it is the prompt's, not an expert's",
+            int(rows[i, j]),
+            name,
+            sheet.rows[int(rows[i, j])][name],
+        )
+    return values[:, 0]
 
 
 def _column(sheet: Sheet, rows: NDArray[np.int64], name: str, high: float = float("inf")) -> Floats:
@@ -187,14 +232,15 @@ def _column(sheet: Sheet, rows: NDArray[np.int64], name: str, high: float = floa
 
 
 def _dimension(sheet: Sheet, rows: NDArray[np.int64], name: str) -> Floats:
-    values = np.full(rows.shape, np.nan)
+    values, partial = np.full(rows.shape, np.nan), sheet.meta.get("partial", ())
     for i, row in enumerate(rows):
         rated = [int(index) for index in row if sheet.rows[int(index)][name]]
-        if rated and len(rated) < len(row):
+        if rated and len(rated) < len(row) and name not in partial:
             missing = next(int(index) for index in row if int(index) not in rated)
             raise sheet.error(
                 "the cell is empty, but other experts were rated for this prompt: fill it", missing, name, ""
             )
-        if rated:
-            values[i] = [sheet.number(int(index), name, 0.0, 1.0) for index in row]
+        for j, index in enumerate(row):
+            if index in rated:
+                values[i, j] = sheet.number(int(index), name, 0.0, 1.0)
     return values

@@ -28,7 +28,7 @@ def test_training_outlives_a_node_of_the_cluster(tmp_path: Path) -> None:
         nodes = [cluster.add_node(num_cpus=1, node_ip_address=f"127.0.0.{i}") for i in (2, 3)]
         config = {"train_batch_size_per_learner": 600, "minibatch_size": 300, "num_epochs": 1}
         command = [sys.executable, "-m", "edge_experts.agents.cli", "train", "--algo", "MoEPPO"]
-        command += ["--env", "edge_experts/netmoe-v0", "--config", json.dumps(config), "--num-env-runners", "2"]
+        command += ["--env", "edge_experts/netmoe-v1", "--config", json.dumps(config), "--num-env-runners", "2"]
         command += ["--ray-address", cluster.address, "--stop", '{"env_steps": 1000000}']
         command += ["--local-dir", str(tmp_path), "--name", "run"]
         with open(tmp_path / "log", "w") as log:
@@ -64,7 +64,7 @@ def wait_for(read: Any, enough: Any, run: subprocess.Popen[bytes], seconds: floa
 def test_an_address_where_nobody_answers(no_ray: None, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from edge_experts.agents.cli import main
 
-    command = ["train", "--algo", "MoEPPO", "--env", "edge_experts/netmoe-v0", "--stop", '{"env_steps": 10}']
+    command = ["train", "--algo", "MoEPPO", "--env", "edge_experts/netmoe-v1", "--stop", '{"env_steps": 10}']
     assert main([*command, "--ray-address", "nowhere", "--local-dir", str(tmp_path)]) == 2
     assert "--ray-address: no Ray cluster answers at 'nowhere'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -77,7 +77,7 @@ def test_a_runner_that_dies_comes_back_with_the_weights(ray_here: Any) -> None:
     from edge_experts.agents.algorithms.moe_ppo import MoEPPOConfig
     from edge_experts.agents.setup import set_up
 
-    config = MoEPPOConfig().environment("edge_experts/netmoe-v0").debugging(seed=1)
+    config = MoEPPOConfig().environment("edge_experts/netmoe-v1").debugging(seed=1)
     config.env_runners(num_env_runners=2, num_envs_per_env_runner=50)
     config.training(train_batch_size_per_learner=600, minibatch_size=300, num_epochs=1)
     config.evaluation(evaluation_interval=1, evaluation_num_env_runners=1, evaluation_duration=60)

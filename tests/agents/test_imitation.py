@@ -16,7 +16,7 @@ from edge_experts.envs import World, load_scenario
 from edge_experts.envs.api.spaces import RoleSpaces
 from edge_experts.envs.recording.demonstrations import Demonstrations, read_demonstrations
 
-ENV = "edge_experts/text-v0"
+ENV = "edge_experts/text-v1"
 
 
 def recorded(folder: Path, worlds: int = 3, policy: str = "myopic", **scenario: Any) -> World:
@@ -106,8 +106,8 @@ def test_missing_and_foreign_demonstrations_are_refused_before_anything_starts(t
     with pytest.raises(SetupError, match="demonstrations: there is no file"):
         prepared(str(tmp_path))
     recorded(tmp_path / "text")
-    with pytest.raises(SetupError, match="has 69 entries of observation for users, edge_experts/mixed-v0 has"):
-        prepared(str(tmp_path / "text"), "edge_experts/mixed-v0")
+    with pytest.raises(SetupError, match="has 69 entries of observation for users, edge_experts/mixed-v1 has"):
+        prepared(str(tmp_path / "text"), "edge_experts/mixed-v1")
     (tmp_path / "text" / "user.parquet").write_bytes(b"PAR1nonsense")
     with pytest.raises(SetupError, match="demonstrations: .*user.parquet' cannot be read"):
         prepared(str(tmp_path / "text"))

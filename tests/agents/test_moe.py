@@ -179,7 +179,7 @@ def test_modality_sets_open_the_branches_of_what_an_input_holds() -> None:
 
 
 def test_layouts_name_what_the_columns_of_a_world_are() -> None:
-    world = World("edge_experts/mixed-v0", 4, seed=1)
+    world = World("edge_experts/mixed-v1", 4, seed=1)
     world.reset()
     rng = np.random.default_rng(0)
     for _ in range(10):
@@ -250,7 +250,7 @@ def test_training_tells_what_the_branches_do_and_draws_it(tmp_path: Path, ray_he
     from edge_experts.agents.training import Run
 
     config = new_config("MoEPPO").environment(
-        "edge_experts/mixed-v0", env_config={"overrides": {"episode.slots": 8, "devices.count": 8}}
+        "edge_experts/mixed-v1", env_config={"overrides": {"episode.slots": 8, "devices.count": 8}}
     )
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=8)
     config.training(
@@ -279,7 +279,7 @@ def test_training_tells_what_the_branches_do_and_draws_it(tmp_path: Path, ray_he
 
 
 def test_a_learners_balancing_moves_the_offsets_and_runners_get_them(ray_here: Any) -> None:
-    config = new_config("MoEPPO").environment("edge_experts/text-v0").debugging(seed=1)
+    config = new_config("MoEPPO").environment("edge_experts/text-v1").debugging(seed=1)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=4)
     config.training(
         # an odd number of updates: so large a step goes to and fro
@@ -317,13 +317,13 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_settings_that_do_not_fit_are_refused(case: str) -> None:
     settings, message = WRONG[case]
-    config = new_config("MoEPPO").environment("edge_experts/text-v0").training(**settings)
+    config = new_config("MoEPPO").environment("edge_experts/text-v1").training(**settings)
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
         config.validate()
 
 
 def test_settings_that_do_not_fit_the_environment_are_refused() -> None:
-    def prepared(env: str = "edge_experts/mixed-v0", **settings: Any) -> None:
+    def prepared(env: str = "edge_experts/mixed-v1", **settings: Any) -> None:
         set_up(new_config("MoEPPO").environment(env).training(**settings))
 
     with pytest.raises(SetupError, match=r"branches: names the policies \['users'\], the environment has"):
@@ -399,4 +399,4 @@ def test_memory_needs_the_batched_runner() -> None:
     with pytest.raises(SetupError, match="memory: 8 needs the batched runner"):
         set_up(new_config("MoEPPO").environment("CartPole-v1").training(memory=8))
     with pytest.raises(ValueError, match="memory: 8 is not for MAPPO"):
-        new_config("MAPPO").environment("edge_experts/text-v0").training(memory=8).validate()
+        new_config("MAPPO").environment("edge_experts/text-v1").training(memory=8).validate()

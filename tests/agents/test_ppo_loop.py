@@ -42,7 +42,7 @@ def test_standardised_counts_only_the_rows_that_count() -> None:
 
 
 def test_rows_are_of_agents_that_are_there_and_have_a_choice() -> None:
-    world = World("text-v0", 4, seed=3, overrides={"devices.churn": 0.05, "devices.scripted": 3})
+    world = World("text-v1", 4, seed=3, overrides={"devices.churn": 0.05, "devices.scripted": 3})
     world.reset()
     mine, settings = trainee(world), PPOSettings(slots=12)
     (rows,), _ = collect(world, [mine], settings, np.random.default_rng(0))
@@ -55,7 +55,7 @@ def test_rows_are_of_agents_that_are_there_and_have_a_choice() -> None:
 
 def test_a_cut_episode_is_valued_by_what_was_seen_last() -> None:
     """With gamma 1, lambda 0 and no reward, a target is the value of what follows, of the old episode where cut."""
-    world = World("text-v0", 2, seed=3, overrides={"episode.slots": 4})
+    world = World("text-v1", 2, seed=3, overrides={"episode.slots": 4})
     world.reset()
     mine = trainee(world)
     finals, step = [], world.step
@@ -77,7 +77,7 @@ def test_a_cut_episode_is_valued_by_what_was_seen_last() -> None:
 
 
 def test_all_other_agents_play_the_policy_that_is_given() -> None:
-    world, twin = (World("text-v0", 2, seed=5) for _ in range(2))
+    world, twin = (World("text-v1", 2, seed=5) for _ in range(2))
     world.reset(), twin.reset()
     mine = trainee(world, "provider", agents=1)
     collect(world, [mine], PPOSettings(slots=6), np.random.default_rng(0), make_policy("myopic", world))

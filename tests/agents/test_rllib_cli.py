@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edge_experts.baselines.cli import main as edge_experts
 from edge_experts.envs import shipped_ids
 
 BIN = Path(sys.executable).parent
+PRESETS = Path(str(resources.files("edge_experts.configs.train")))
 FAST = {
     "num_env_runners": 0,
     "num_envs_per_env_runner": 8,
@@ -91,7 +93,7 @@ def test_train_writes_everything_and_resumes_and_evaluates(
         "--algo",
         "MoEPPO",
         "--env",
-        "edge_experts/text-v0",
+        "edge_experts/text-v1",
         "--config",
         json.dumps(FAST),
         "--local-dir",
@@ -138,10 +140,10 @@ def test_train_writes_everything_and_resumes_and_evaluates(
     assert "mean return" in shown.out and "slot 3 of 10" in shown.out + shown.err
     evaluate = ["evaluate", str(run / "checkpoint_000005"), "--episodes", "2", "--env"]
     where = ["--set", "episode.slots=10", "--json", str(tmp_path / "r.json")]
-    assert edge_experts([*evaluate, "text-v0", *where]) == 0
+    assert edge_experts([*evaluate, "text-v1", *where]) == 0
     assert "normalised score" in capsys.readouterr().out
     assert json.loads((tmp_path / "r.json").read_text())["invalid_actions"] == 0
-    wrong = subprocess.run([BIN / "edge-experts", *evaluate, "netmoe-v0"], capture_output=True, text=True)
+    wrong = subprocess.run([BIN / "edge-experts", *evaluate, "netmoe-v1"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "was trained on observations of 69 entries" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
@@ -153,7 +155,7 @@ def test_killed_runs_resume_from_the_last_checkpoint_and_ctrl_c_saves_one(tmp_pa
         "--algo",
         "MoEPPO",
         "--env",
-        "edge_experts/netmoe-v0",
+        "edge_experts/netmoe-v1",
         "--config",
         json.dumps(FAST),
         "--local-dir",
@@ -226,7 +228,7 @@ def test_env_of_ones_own_from_a_file_with_a_remote_runner(
 YAML = """
 my-experiment:
   run: MoEPPO
-  env: edge_experts/netmoe-v0
+  env: edge_experts/netmoe-v1
   stop: {training_iteration: 1}
   config:
     num_env_runners: 0
@@ -245,7 +247,7 @@ def test_yaml_file_and_stock_runner(ray_here: Any, tmp_path: Path, monkeypatch: 
     assert rows(tmp_path / "runs" / "job")[-1]["env_steps"] >= 24
 
 
-@pytest.mark.parametrize("env", [*shipped_ids(), "edge_experts/mixed-heldout-partners-v0"])
+@pytest.mark.parametrize("env", [*shipped_ids(), "edge_experts/mixed-heldout-partners-v1"])
 def test_every_shipped_scenario_trains_an_iteration(env: str, ray_here: Any, tmp_path: Path) -> None:
     small = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 80, "minibatch_size": 40, "num_epochs": 1}
     small["num_env_runners"] = 0
@@ -258,12 +260,12 @@ def test_every_shipped_scenario_trains_an_iteration(env: str, ray_here: Any, tmp
 @pytest.mark.parametrize(
     ("algo", "env", "config"),
     [
-        ("PPO", "edge_experts/text-v0", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
+        ("PPO", "edge_experts/text-v1", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
         ("PPO", "CartPole-v1", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
         ("MoEPPO", "CartPole-v1", {"train_batch_size_per_learner": 40, "minibatch_size": 20, "num_epochs": 1}),
         (
             "DQN",
-            "edge_experts/netmoe-v0",
+            "edge_experts/netmoe-v1",
             {
                 "num_steps_sampled_before_learning_starts": 0,
                 "train_batch_size": 8,
@@ -283,7 +285,7 @@ def test_other_algorithms_and_gymnasium_ids(
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
-    for name in ("edge_experts/text-v0", "edge_experts/netmoe-v0", "MoEPPO", "IMPALA", "SAC", "per_role"):
+    for name in ("edge_experts/text-v1", "edge_experts/netmoe-v1", "MoEPPO", "IMPALA", "SAC", "per_role"):
         assert name in shown
 
 
@@ -294,15 +296,15 @@ def test_more_processes_than_processors(ray_here: Any, capsys: pytest.CaptureFix
     assert list(tmp_path.iterdir()) == []
 
 
-GOOD = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--stop", '{"env_steps": 1}']
+GOOD = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v1", "--stop", '{"env_steps": 1}']
 BAD = {
     "algorithm": (
-        ["train", "--algo", "MoEPO", "--env", "edge_experts/text-v0"],
+        ["train", "--algo", "MoEPO", "--env", "edge_experts/text-v1"],
         "algo: 'MoEPO' is not known; did you mean 'MoEPPO'",
     ),
     "environment": (
         ["train", "--algo", "PPO", "--env", "edge_experts/txt-v0"],
-        "env: 'edge_experts/txt-v0' is not known; did you mean 'edge_experts/text-v0'",
+        "env: 'edge_experts/txt-v0' is not known; did you mean 'edge_experts/text-v1'",
     ),
     "module": (["train", "--algo", "PPO", "--env", "no_such_module:Env"], "'no_such_module' cannot be imported"),
     "class": (
@@ -333,9 +335,18 @@ BAD = {
         [*GOOD, "--config", '{"env_config": {"overide": {}}}'],
         "env_config.overide: unknown key; did you mean 'overrides'",
     ),
-    "set field": ([*GOOD, "--set", "users.cuont=3"], "users.cuont: unknown field; did you mean 'devices.count'"),
+    "set field": ([*GOOD, "--set", "devices.cuont=3"], "devices.cuont: unknown field; did you mean 'devices.count'"),
     "set value": ([*GOOD, "--set", "devices.count=0"], "devices.count: 0"),
     "set form": ([*GOOD, "--set", "devices.count"], "--set: 'devices.count' must be FIELD=VALUE"),
+    "reward": ([*GOOD, "--reward", "shared"], "--reward: invalid choice: 'shared'"),
+    "reward elsewhere": (
+        ["train", "--algo", "PPO", "--env", "CartPole-v1", "--stop", '{"env_steps": 1}', "--reward", "team"],
+        "--reward: CartPole-v1 is none of our environments: it has no rewards.team to set",
+    ),
+    "reward twice": (
+        [*GOOD, "--reward", "team", "--set", "rewards.team=0.5"],
+        "--reward: --set rewards.team says what agents are paid, too; give one of them",
+    ),
     "shared": ([*GOOD, "--policies", "shared"], "policies: 'shared' gives agents with different spaces"),
     "runner": (
         ["train", "--algo", "PPO", "--env", "CartPole-v1", "--stop", '{"env_steps": 1}', "--runner", "batched"],
@@ -343,15 +354,15 @@ BAD = {
     ),
     "runners": ([*GOOD, "--num-env-runners", "-1"], "--num-env-runners: -1 must be 0 or more"),
     "own algo": (
-        ["train", "--algo", "os:path", "--env", "edge_experts/text-v0"],
+        ["train", "--algo", "os:path", "--env", "edge_experts/text-v1"],
         "'os:path' is not an RLlib Algorithm",
     ),
     "own module": (
-        ["train", "--algo", "no:Such", "--env", "edge_experts/text-v0"],
+        ["train", "--algo", "no:Such", "--env", "edge_experts/text-v1"],
         "algo: 'no:Such': 'no' cannot be imp",
     ),
     "no demonstrations": (
-        ["train", "--algo", "BC", "--env", "edge_experts/text-v0", "--stop", '{"env_steps": 1}'],
+        ["train", "--algo", "BC", "--env", "edge_experts/text-v1", "--stop", '{"env_steps": 1}'],
         "demonstrations: none are given; record some with: edge-experts demonstrate",
     ),
     "resume": ([*GOOD, "--resume", "--local-dir", "nowhere"], "--resume: there is no run with a checkpoint"),
@@ -430,7 +441,7 @@ def test_the_same_seed_trains_the_same_networks_in_every_process(ray_here: Any, 
     def train(*arguments: str) -> tuple[int, str | None]:
         return main(arguments), os.environ.get("PYTHONHASHSEED")
 
-    job = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--seed", "5", "--config", json.dumps(FAST)]
+    job = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v1", "--seed", "5", "--config", json.dumps(FAST)]
     job += ["--stop", '{"training_iteration": 2}', "--local-dir", str(tmp_path), "--name"]
     keys = ("1", "2")
     environments = [{"env_vars": {"PYTHONHASHSEED": key, "OMP_NUM_THREADS": "1"}} for key in keys]
@@ -451,21 +462,21 @@ def test_files_may_be_functions_of_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "preset.py"
     file.write_text(
         "from edge_experts.agents.algorithms.moe_ppo import MoEPPOConfig\n"
-        "def config(env='edge_experts/text-v0'):\n    return MoEPPOConfig().environment(env)\n"
-        "def stop(env='edge_experts/text-v0'):\n    return {'env_steps': len(env)}\n"
+        "def config(env='edge_experts/text-v1'):\n    return MoEPPOConfig().environment(env)\n"
+        "def stop(env='edge_experts/text-v1'):\n    return {'env_steps': len(env)}\n"
         "policies = 'independent'\n"
     )
-    config, stop, policies = read_file(file, "edge_experts/netmoe-v0")
-    assert (config.env, stop, policies) == ("edge_experts/netmoe-v0", {"env_steps": 22}, "independent")
+    config, stop, policies = read_file(file, "edge_experts/netmoe-v1")
+    assert (config.env, stop, policies) == ("edge_experts/netmoe-v1", {"env_steps": 22}, "independent")
     assert read_file(file)[1] == {"env_steps": 20}
-    (tmp_path / "x.yaml").write_text("x: {run: DQN, env: edge_experts/text-v0, config: {hidden: [8]}}")
-    assert read_file(tmp_path / "x.yaml", "edge_experts/netmoe-v0")[0].env == "edge_experts/netmoe-v0"
+    (tmp_path / "x.yaml").write_text("x: {run: DQN, env: edge_experts/text-v1, config: {hidden: [8]}}")
+    assert read_file(tmp_path / "x.yaml", "edge_experts/netmoe-v1")[0].env == "edge_experts/netmoe-v1"
 
 
 def test_flattened_actions_are_the_same_actions() -> None:
     from edge_experts.agents.ray_env import find_env
 
-    plain, flat = (find_env("edge_experts/text-v0")(config) for config in ({}, {"flatten": True}))
+    plain, flat = (find_env("edge_experts/text-v1")(config) for config in ({}, {"flatten": True}))
     plain.reset(seed=3)
     observations, _ = flat.reset(seed=3)
     assert observations["user_0"].shape == flat.observation_spaces["user_0"].shape == (69 + 10 * 4,)
@@ -473,3 +484,44 @@ def test_flattened_actions_are_the_same_actions() -> None:
     unravelled = {agent: np.array(np.unravel_index(5, plain.action_spaces[agent].nvec)) for agent in plain.agents}
     for _ in range(5):
         assert flat.step(choice)[1] == plain.step(unravelled)[1]
+
+
+@pytest.mark.parametrize("reward", ["private", "team", None])
+def test_reward_decides_what_agents_are_paid(
+    reward: str | None, ray_here: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the run says which, also where nothing is asked for: the presets pay the team."""
+    asked = [] if reward is None else ["--reward", reward]
+    job = ["train", "file", str(PRESETS / "moe_ppo.py"), "--env", "edge_experts/text-v1", "--config", json.dumps(FAST)]
+    job += ["--stop", '{"training_iteration": 1}', "--local-dir", str(tmp_path), "--name", "job", *asked]
+    rllib(*job)
+    about = json.loads((tmp_path / "job" / "checkpoint_000001" / "edge_experts.json").read_text())
+    assert about["reward"] == (reward or "team")
+    assert about["env_config"]["overrides"]["rewards.team"] == {"private": 0.0, "team": 1.0}[reward or "team"]
+    assert f"reward      {reward or 'team'}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("preset", sorted(p.stem for p in PRESETS.glob("*.py") if p.stem not in ("common", "__init__")))
+def test_reward_reaches_every_preset(preset: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those that learn from recorded rewards only take the ones that are asked for."""
+    from edge_experts.agents import job as jobs
+    from edge_experts.agents.errors import SetupError
+
+    monkeypatch.chdir(tmp_path)
+    for name, team in (("private", 0), ("team", 1)):
+        place = "runs/demonstrations/text-v1"
+        change = ["--set", f"rewards.team={team}", "--set", "episode.slots=3"]
+        words = ["demonstrate", "myopic", "--env", "text-v1", "--episodes", "1", "--save", place, *change]
+        assert preset not in ("bc", "marwil") or edge_experts(words) == 0
+        seen: list[Any] = []
+        monkeypatch.setattr(jobs, "_start_ray", lambda address: None)
+        monkeypatch.setattr(jobs, "_check_processors", lambda config: None)
+        monkeypatch.setattr(jobs.Run, "train", lambda run, seen=seen: seen.append(run))
+        file, env = PRESETS / f"{preset}.py", "edge_experts/text-v1"
+        run = jobs.train(jobs.Job(file=file, env=env, reward=name))
+        assert seen == [run] and run.reward == name and run.scenario is not None and run.scenario.rewards.team == team
+        assert run.config.env_config["overrides"]["rewards.team"] == team
+        if preset == "marwil":
+            other = "team" if name == "private" else "private"
+            with pytest.raises(SetupError, match=r"recorded with rewards.team = .*: record it with --set rewards.team"):
+                jobs.train(jobs.Job(file=file, env=env, reward=other))

@@ -242,7 +242,7 @@ def test_mappo_needs_the_worlds() -> None:
     from edge_experts.agents.setup import SetupError, new_config, set_up
 
     with pytest.raises(SetupError, match="MAPPO as it is here lives on the worlds"):
-        set_up(new_config("MAPPO").environment("edge_experts/text-v0"), runner="stock")
+        set_up(new_config("MAPPO").environment("edge_experts/text-v1"), runner="stock")
     with pytest.raises(SetupError, match="MAPPO as it is here lives on the worlds"):
         set_up(new_config("MAPPO").environment("CartPole-v1"))
 
@@ -251,15 +251,15 @@ def test_a_network_of_ones_own_is_sampled_by_the_stock_runner() -> None:
     from edge_experts.agents.sampling.batched_runner import BatchedEnvRunner
     from edge_experts.agents.setup import SetupError, new_config, set_up
 
-    mine = new_config("PPO").environment("edge_experts/text-v0").rl_module(model_config={"use_lstm": True})
+    mine = new_config("PPO").environment("edge_experts/text-v1").rl_module(model_config={"use_lstm": True})
     assert set_up(mine).env_runner_cls is None
     with pytest.raises(SetupError, match="batched trains PPO with a plain network.*--runner stock"):
         set_up(
-            new_config("PPO").environment("edge_experts/text-v0").rl_module(model_config={"use_lstm": True}),
+            new_config("PPO").environment("edge_experts/text-v1").rl_module(model_config={"use_lstm": True}),
             runner="batched",
         )
-    twice = set_up(set_up(new_config("MAPPO").environment("edge_experts/text-v0")))
+    twice = set_up(set_up(new_config("MAPPO").environment("edge_experts/text-v1")))
     assert twice.env_runner_cls.__name__ == "CentralEnvRunner" and "critic" in twice.policies
-    assert set_up(new_config("PPO").environment("edge_experts/text-v0"), runner="stock").env_runner_cls is None
-    batched = set_up(new_config("PPO").environment("edge_experts/text-v0").training(lr=0.123, gamma=0.5))
+    assert set_up(new_config("PPO").environment("edge_experts/text-v1"), runner="stock").env_runner_cls is None
+    batched = set_up(new_config("PPO").environment("edge_experts/text-v1").training(lr=0.123, gamma=0.5))
     assert batched.env_runner_cls is BatchedEnvRunner and (batched.lr, batched.gamma) == (0.123, 0.5)

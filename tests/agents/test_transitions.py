@@ -277,7 +277,7 @@ def test_transitions_hold_what_the_world_showed_next() -> None:
     ],
 )
 def test_algorithms_learn_from_the_replay_buffer(algo: str, settings: dict[str, Any], ray_here: Any) -> None:
-    config = new_config(algo, "edge_experts/text-v0").environment("edge_experts/text-v0").debugging(seed=1)
+    config = new_config(algo, "edge_experts/text-v1").environment("edge_experts/text-v1").debugging(seed=1)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=6, rollout_fragment_length=4)
     config.training(
         train_batch_size_per_learner=8,
@@ -334,7 +334,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_settings_that_do_not_fit_are_refused(case: str) -> None:
     algo, settings, message = REFUSED[case]
-    config = new_config(algo, "edge_experts/text-v0").environment("edge_experts/text-v0").training(**settings)
+    config = new_config(algo, "edge_experts/text-v1").environment("edge_experts/text-v1").training(**settings)
     with pytest.raises(ValueError, match=message):
         config.validate()
 
@@ -342,10 +342,10 @@ def test_settings_that_do_not_fit_are_refused(case: str) -> None:
 def test_elsewhere_these_are_rllibs_own() -> None:
     assert set_up(new_config("DQN", "CartPole-v1").environment("CartPole-v1")).env_runner_cls is None
     stock = set_up(
-        new_config("SAC", "edge_experts/text-v0", "stock").environment("edge_experts/text-v0"), runner="stock"
+        new_config("SAC", "edge_experts/text-v1", "stock").environment("edge_experts/text-v1"), runner="stock"
     )
     assert stock.env_runner_cls is None and stock.env_config["flatten"] is True
-    assert set_up(new_config("DQN").environment("edge_experts/text-v0")).env_runner_cls is TransitionEnvRunner
+    assert set_up(new_config("DQN").environment("edge_experts/text-v1")).env_runner_cls is TransitionEnvRunner
     with pytest.raises(SetupError, match="runner: D2SAC as it is here lives on the worlds"):
         set_up(new_config("D2SAC").environment("CartPole-v1"))
 

@@ -22,60 +22,60 @@ from edge_experts.envs.tables import ExpertTable, QualityTable
 
 # overrides of shipped scenarios: the fields that came with the whole suite
 OVERRIDES: list[tuple[str, dict[str, Any], str]] = [
-    ("text-v0", {"kinds.video.share": 2}, "kinds.video.share: unknown field"),
-    ("text-v0", {"kinds": {"video": {"share": 1}}}, "kinds: 'video' is not one of tables.quality"),
-    ("mixed-v0", {"kinds.video.share": 0}, "kinds.video.share: 0 is not valid.*greater than 0"),
-    ("mixed-v0", {"kinds.video.colour": 1}, "kinds.video.colour: unknown field"),
-    ("mixed-v0", {"kinds.video.value_low": 99.0}, "kinds.video.value_low: 99.0 must not exceed"),
-    ("mixed-v0", {"tables.quality": []}, "tables.quality: .*name at least one table"),
-    ("mixed-v0", {"tables.quality": ["text", "text", "video", "object3d"]}, "tables.quality: .*name each once"),
-    ("mixed-v0", {"tables.quality": "text"}, "kinds: 'video' is not one of"),
+    ("text-v1", {"kinds.video.share": 2}, "kinds.video.share: unknown field"),
+    ("text-v1", {"kinds": {"video": {"share": 1}}}, "kinds: 'video' is not one of tables.quality"),
+    ("mixed-v1", {"kinds.video.share": 0}, "kinds.video.share: 0 is not valid.*greater than 0"),
+    ("mixed-v1", {"kinds.video.colour": 1}, "kinds.video.colour: unknown field"),
+    ("mixed-v1", {"kinds.video.value_low": 99.0}, "kinds.video.value_low: 99.0 must not exceed"),
+    ("mixed-v1", {"tables.quality": []}, "tables.quality: .*name at least one table"),
+    ("mixed-v1", {"tables.quality": ["text", "text", "video", "object3d"]}, "tables.quality: .*name each once"),
+    ("mixed-v1", {"tables.quality": "text"}, "kinds: 'video' is not one of"),
     (
-        "mixed-v0",
+        "mixed-v1",
         {"tables.prompts": 200},
         "tables.prompts: 200 exceeds the 128 prompts of split 'train' of object3d.csv",
     ),
     (
-        "mixed-v0",
+        "mixed-v1",
         {"experts.0": "gema-7b"},
         "experts: 'gema-7b' has no scores in text.csv, video.csv, obj",
     ),
-    ("text-v0", {"experts.99": "reka-core"}, "experts.99: unknown field"),
-    ("text-v0", {"requests.rule": "poem"}, "requests.rule: 'poem' is not known"),
-    ("text-v0", {"requests.temperature": 0}, "requests.temperature: 0"),
-    ("text-v0", {"requests.strict_share": 2}, "requests.strict_share: 2"),
-    ("text-v0", {"requests.max_hallucination": -1}, "requests.max_hallucination: -1"),
-    ("networked-v0", {"requests.subtasks": 12}, "requests.subtasks: 12 exceeds the 8 experts.*requests.distinct"),
-    ("networked-v0", {"mobility.model": "waypoint"}, "devices.at_home: True needs mobility.model = static"),
-    ("networked-v0", {"radio.access": "serving"}, "devices.at_home: True needs .*radio.access = direct"),
-    ("networked-v0", {"radio.range_m": 0}, "radio.range_m: 0"),
-    ("vehicles-v0", {"radio.access": "both"}, "radio.access: 'both'.*'direct' or 'serving'"),
-    ("vehicles-v0", {"radio.handover_s": -1}, "radio.handover_s: -1"),
-    ("vehicles-v0", {"radio.min_snr_db": "low"}, "radio.min_snr_db: 'low'"),
-    ("vehicles-v0", {"devices.scripted": 24}, "devices.scripted: 24 must be below devices.count = 24"),
-    ("vehicles-v0", {"devices.scripted": -1}, "devices.scripted: -1"),
-    ("compact-v0", {"devices.memory_gb": []}, "devices.memory_gb: .*at least one level"),
-    ("compact-v0", {"devices.memory_gb": [0]}, "devices.memory_gb.0: 0"),
-    ("compact-v0", {"devices.load_gb_per_s": 0}, "devices.load_gb_per_s: 0"),
-    ("compact-v0", {"devices.local_expert": ["gemma-2b-it-q8_0"] * 2}, "devices.local_expert: .*name each one once"),
+    ("text-v1", {"experts.99": "reka-core"}, "experts.99: unknown field"),
+    ("text-v1", {"requests.rule": "poem"}, "requests.rule: 'poem' is not known"),
+    ("text-v1", {"requests.temperature": 0}, "requests.temperature: 0"),
+    ("text-v1", {"requests.strict_share": 2}, "requests.strict_share: 2"),
+    ("text-v1", {"requests.max_hallucination": -1}, "requests.max_hallucination: -1"),
+    ("networked-v1", {"requests.subtasks": 12}, "requests.subtasks: 12 exceeds the 8 experts.*requests.distinct"),
+    ("networked-v1", {"mobility.model": "waypoint"}, "devices.at_home: True needs mobility.model = static"),
+    ("networked-v1", {"radio.access": "serving"}, "devices.at_home: True needs .*radio.access = direct"),
+    ("networked-v1", {"radio.range_m": 0}, "radio.range_m: 0"),
+    ("vehicles-v1", {"radio.access": "both"}, "radio.access: 'both'.*'direct' or 'serving'"),
+    ("vehicles-v1", {"radio.handover_s": -1}, "radio.handover_s: -1"),
+    ("vehicles-v1", {"radio.min_snr_db": "low"}, "radio.min_snr_db: 'low'"),
+    ("vehicles-v1", {"devices.scripted": 24}, "devices.scripted: 24 must be below devices.count = 24"),
+    ("vehicles-v1", {"devices.scripted": -1}, "devices.scripted: -1"),
+    ("compact-v1", {"devices.memory_gb": []}, "devices.memory_gb: .*at least one level"),
+    ("compact-v1", {"devices.memory_gb": [0]}, "devices.memory_gb.0: 0"),
+    ("compact-v1", {"devices.load_gb_per_s": 0}, "devices.load_gb_per_s: 0"),
+    ("compact-v1", {"devices.local_expert": ["gemma-2b-it-q8_0"] * 2}, "devices.local_expert: .*name each one once"),
     (
-        "compact-v0",
+        "compact-v1",
         {"devices.local_expert.0": "gemma-2b-it-q9"},
         "devices.local_expert: 'gemma-2b-it-q9' .*did you mean",
     ),
-    ("object3d-v0", {"providers.view_levels": []}, "providers.view_levels: .*at least one level"),
-    ("object3d-v0", {"providers.view_levels": [1.5]}, "providers.view_levels.0: 1.5"),
-    ("object3d-v0", {"providers.default_views": 3}, "providers.default_views: 3 must be below 3"),
-    ("object3d-v0", {"providers.default_power": 9}, "providers.default_power: 9 must be below 3"),
-    ("object3d-v0", {"providers.view_angle_deg": 400}, "providers.view_angle_deg: 400"),
-    ("object3d-v0", {"providers.power_factors": [0]}, "providers.power_factors.0: 0"),
-    ("object3d-v0", {"providers.machines": []}, "providers.machines: .*at least one number"),
-    ("text-v0", {"events.outage_expert": "kling"}, "events.outage_expert: 'kling' is not one of"),
-    ("text-v0", {"events.outage_slots": 0}, "events.outage_slots: 0"),
-    ("text-v0", {"events.price_factor": 0}, "events.price_factor: 0"),
-    ("text-v0", {"events.price_slot": -3}, "events.price_slot: -3"),
-    ("text-v0", {"radio.channel": "umy"}, "radio.channel: 'umy' is not known; did you mean 'umi'"),
-    ("text-v0", {"title": "a: b: c"}, "title: 'a: b: c' is not valid YAML; put a text with : or brackets in quotes"),
+    ("object3d-v1", {"providers.view_levels": []}, "providers.view_levels: .*at least one level"),
+    ("object3d-v1", {"providers.view_levels": [1.5]}, "providers.view_levels.0: 1.5"),
+    ("object3d-v1", {"providers.default_views": 3}, "providers.default_views: 3 must be below 3"),
+    ("object3d-v1", {"providers.default_power": 9}, "providers.default_power: 9 must be below 3"),
+    ("object3d-v1", {"providers.view_angle_deg": 400}, "providers.view_angle_deg: 400"),
+    ("object3d-v1", {"providers.power_factors": [0]}, "providers.power_factors.0: 0"),
+    ("object3d-v1", {"providers.machines": []}, "providers.machines: .*at least one number"),
+    ("text-v1", {"events.outage_expert": "kling"}, "events.outage_expert: 'kling' is not one of"),
+    ("text-v1", {"events.outage_slots": 0}, "events.outage_slots: 0"),
+    ("text-v1", {"events.price_factor": 0}, "events.price_factor: 0"),
+    ("text-v1", {"events.price_slot": -3}, "events.price_slot: -3"),
+    ("text-v1", {"radio.channel": "umy"}, "radio.channel: 'umy' is not known; did you mean 'umi'"),
+    ("text-v1", {"title": "a: b: c"}, "title: 'a: b: c' is not valid YAML; put a text with : or brackets in quotes"),
 ]
 
 
@@ -135,7 +135,7 @@ ENV_CONFIG = '{"env_config": {"overide": 1}}'
 OUTSIDE = ["--env", "CartPole-v1"]
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     "validate nothing": (edge_experts, ["validate", "nothing"], "env: 'nothing' is not known"),
-    "validate a bad file": (edge_experts, ["validate", "bad.yaml"], "bad.yaml: users.cuont: unknown field"),
+    "validate a bad file": (edge_experts, ["validate", "bad.yaml"], "bad.yaml: devices.cuont: unknown field"),
     "validate no environment": (edge_experts, ["validate", "decimal:Decimal"], "is neither a PettingZoo parallel"),
     "evaluate outside, market policy": (
         edge_experts,
@@ -164,26 +164,26 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     ),
     "evaluate several fixed": (
         edge_experts,
-        ["evaluate", "fixed:gen3,gpt-9", "--env", "mixed-v0"],
+        ["evaluate", "fixed:gen3,gpt-9", "--env", "mixed-v1"],
         "'gpt-9' is not an expert",
     ),
-    "play no film": (edge_experts, ["play", "text-v0", "--save", "a.avi"], "must end in .png, .gif or .mp4"),
-    "play no slots": (edge_experts, ["play", "text-v0", "--slots", "0"], "--slots: 0 must be 1 or more"),
+    "play no film": (edge_experts, ["play", "text-v1", "--save", "a.avi"], "must end in .png, .gif or .mp4"),
+    "play no slots": (edge_experts, ["play", "text-v1", "--slots", "0"], "--slots: 0 must be 1 or more"),
     "play nowhere": (
         edge_experts,
-        ["play", "text-v0", "--slots", "1", "--record", "no/such/place"],
+        ["play", "text-v1", "--slots", "1", "--record", "no/such/place"],
         "there is no folder 'no/such'",
     ),
-    "describe a twin": (edge_experts, ["describe", "text-heldout-outrage-v0"], "did you mean"),
-    "calibrate nothing": (edge_experts, ["calibrate", "txt-v0"], "did you mean 'edge_experts/text-v0'"),
+    "describe a twin": (edge_experts, ["describe", "text-heldout-outrage-v1"], "did you mean"),
+    "calibrate nothing": (edge_experts, ["calibrate", "txt-v0"], "did you mean 'edge_experts/text-v1'"),
     "calibrate no episodes": (
         edge_experts,
-        ["calibrate", "netmoe-v0", "--episodes", "0"],
+        ["calibrate", "netmoe-v1", "--episodes", "0"],
         "--episodes: 0 must be 2 or more",
     ),
     "dashboard of nothing": (edge_experts, ["dashboard", "nowhere"], "there is no folder 'nowhere'"),
     "dashboard no page": (edge_experts, ["dashboard", ".", "--html", "a.txt"], "must end in .html"),
-    "set brackets": (edge_experts, ["describe", "text-v0", "--set", "experts=[a"], "experts: '[a' is not valid YAML"),
+    "set brackets": (edge_experts, ["describe", "text-v1", "--set", "experts=[a"], "experts: '[a' is not valid YAML"),
     "train a twin's typo": (
         rllib,
         ["train", "--algo", "PPO", "--env", "edge_experts/txt-heldout-price-v0"],
@@ -197,7 +197,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
             "--algo",
             "DQN",
             "--env",
-            "text-v0",
+            "text-v1",
             "--config",
             '{"env_config": {"overide": 1}}',
             "--stop",
@@ -226,7 +226,7 @@ def test_bad_command_lines(
 def test_every_field_refuses_a_value_of_another_kind(field: str) -> None:
     wrong = 3 if field == "kinds" else {"a": "mapping"}
     with pytest.raises(ScenarioError, match=f"^{re.escape(field)}[.:]? ?"):
-        load_scenario("text-v0", {field: wrong})
+        load_scenario("text-v1", {field: wrong})
 
 
 HEADER = "prompt,category,expert,quality,output_bits,work_units,n_ratings"
@@ -242,7 +242,7 @@ FIELDS = st.sampled_from([name for name, _ in __import__("edge_experts.envs.scen
 QUIET = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-@given(field=FIELDS, value=JUNK, name=st.sampled_from(["mixed-v0", "compact-v0", "networked-v0"]))
+@given(field=FIELDS, value=JUNK, name=st.sampled_from(["mixed-v1", "compact-v1", "networked-v1"]))
 @QUIET
 def test_any_field_takes_a_value_or_says_no_in_one_line(field: str, value: Any, name: str) -> None:
     try:
@@ -294,12 +294,12 @@ def test_any_action_is_played_or_refused(action: Any) -> None:
         assert "user" in str(error) and "\n" not in str(error)
 
 
-_ENV = EdgeEnv("text-v0", {"episode.slots": 3, "devices.count": 2})
+_ENV = EdgeEnv("text-v1", {"episode.slots": 3, "devices.count": 2})
 
 
 @given(
     arguments=st.lists(
-        st.sampled_from(["describe", "text-v0", "--set", "devices.count=0", "--seed", "x", "list", "--env", ""]),
+        st.sampled_from(["describe", "text-v1", "--set", "devices.count=0", "--seed", "x", "list", "--env", ""]),
         max_size=5,
     )
 )

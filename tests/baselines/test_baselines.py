@@ -12,15 +12,15 @@ from edge_experts.agents.score_reference import stored_score
 from edge_experts.baselines.evaluation.evaluate import evaluate, play
 from edge_experts.baselines.evaluation.metrics import Interval, jain_index, mean_interval, normalised_interval
 from edge_experts.baselines.evaluation.score_table import score_table
-from edge_experts.baselines.heuristics.bounds import Enumeration, is_enumerable
 from edge_experts.baselines.heuristics.policies import POLICIES, make_policy
+from edge_experts.baselines.heuristics.reference import Enumeration, is_enumerable
 from edge_experts.envs import World, load_scenario, shipped_ids
 
 
 @pytest.mark.parametrize("name", [*POLICIES, "fixed:first", "fixed:last"])
 @pytest.mark.parametrize("env", shipped_ids())
 def test_every_policy_plays_legal_actions(name: str, env: str) -> None:
-    world = World(env, n_worlds=2, seed=1, overrides={"episode.slots": 3 if env.endswith("netmoe-v0") else 12})
+    world = World(env, n_worlds=2, seed=1, overrides={"episode.slots": 3 if env.endswith("netmoe-v1") else 12})
     world.reset()
     places = world.scenario.places
     policy = make_policy(name.replace("first", places[0]).replace("last", places[-1]), world)
@@ -34,7 +34,7 @@ def test_every_policy_plays_legal_actions(name: str, env: str) -> None:
 
 
 def test_policies_do_what_they_say() -> None:
-    world = World("text-v0", n_worlds=4, seed=2, overrides={"arrivals.process": "saturated"})
+    world = World("text-v1", n_worlds=4, seed=2, overrides={"arrivals.process": "saturated"})
     world.reset()
     users, providers = world.state.users, world.state.providers
     hosts = np.arange(world.sizes.E) % 4
@@ -61,9 +61,9 @@ def test_policies_do_what_they_say() -> None:
 
 def test_enumeration_is_not_beaten_by_any_sequence() -> None:
     """Against every one of the 1,000 sequences, played in an independent world."""
-    bound = World("netmoe-v0", n_worlds=1, seed=5)
+    bound = World("netmoe-v1", n_worlds=1, seed=5)
     bound.reset()
-    assert is_enumerable(bound) and not is_enumerable(World("text-v0"))
+    assert is_enumerable(bound) and not is_enumerable(World("text-v1"))
     policy = Enumeration()
     best = 0.0
     for _ in range(3):
@@ -72,7 +72,7 @@ def test_enumeration_is_not_beaten_by_any_sequence() -> None:
     rng = np.random.default_rng(0)
     totals = []
     for _ in range(200):
-        world = World("netmoe-v0", n_worlds=1, seed=5)
+        world = World("netmoe-v1", n_worlds=1, seed=5)
         world.reset()
         totals.append(
             sum(
@@ -84,7 +84,7 @@ def test_enumeration_is_not_beaten_by_any_sequence() -> None:
     assert max(totals) <= best + 1e-12 and max(totals) > best - 1.0
 
 
-EPISODES = {"edge_experts/text-v0": 32, "edge_experts/netmoe-v0": 128}  # elsewhere 8: the bound takes its time
+EPISODES = {"edge_experts/text-v1": 32, "edge_experts/netmoe-v1": 128}  # elsewhere 8: the bound takes its time
 
 
 @cache
@@ -94,12 +94,12 @@ def scores(policy: str, env: str) -> list[float]:
 
 
 def normalised(policy: str, env: str) -> Interval:
-    return normalised_interval(scores(policy, env), scores("random", env), scores("clairvoyant", env))
+    return normalised_interval(scores(policy, env), scores("random", env), scores("reference", env))
 
 
 def test_clairvoyant_beats_every_heuristic_in_the_market() -> None:
-    means = {name: np.mean(scores(name, "edge_experts/text-v0")) for name in POLICIES}
-    assert max(means, key=lambda name: means[name]) == "clairvoyant"
+    means = {name: np.mean(scores(name, "edge_experts/text-v1")) for name in POLICIES}
+    assert max(means, key=lambda name: means[name]) == "reference"
 
 
 def test_a_game_worth_learning() -> None:
@@ -107,16 +107,16 @@ def test_a_game_worth_learning() -> None:
 
     The other scenarios' are in results/references.json, where test_readme.py looks.
     """
-    text = "edge_experts/text-v0"
+    text = "edge_experts/text-v1"
     assert normalised("coordinated", text).low >= 0.8
     assert normalised("myopic", text).high <= 0.6
     assert max(normalised(f"fixed:{place}", text).high for place in ("gpt-3.5-turbo-0125", "local")) <= 0.5
-    netmoe = "edge_experts/netmoe-v0"
+    netmoe = "edge_experts/netmoe-v1"
     assert max(normalised(f"fixed:{expert}", netmoe).mean for expert in load_scenario(netmoe).experts) <= 0.5
 
 
 def test_results_say_where_they_come_from_and_repeat() -> None:
-    first, second = (evaluate(["shortest_queue"], "text-v0", episodes=3, seed=9, split="heldout")[0] for _ in range(2))
+    first, second = (evaluate(["shortest_queue"], "text-v1", episodes=3, seed=9, split="heldout")[0] for _ in range(2))
     for result in (first, second):
         result.pop("wall_s")
     assert json.dumps(first, allow_nan=False) == json.dumps(second)
@@ -134,7 +134,7 @@ def test_results_say_where_they_come_from_and_repeat() -> None:
         "seed",
         "normalised_score",
         "floor",
-        "bound",
+        "reference",
         "per_episode",
     ):
         assert key in first, key
@@ -148,23 +148,23 @@ def test_results_say_where_they_come_from_and_repeat() -> None:
 
 
 def test_first_episodes_do_not_depend_on_how_many_follow() -> None:
-    scenario = load_scenario("text-v0", {"episode.slots": 10})
+    scenario = load_scenario("text-v1", {"episode.slots": 10})
     few, many = (play("myopic", scenario, n, seed=1) for n in (3, 70))
     assert np.array_equal(few.score, many.score[:3])
 
 
 def test_a_result_without_any_composed_request_is_still_json() -> None:
-    result = evaluate(["fixed:phi-3-mini-128k"], "text-v0", episodes=1)[0]
+    result = evaluate(["fixed:phi-3-mini-128k"], "text-v1", episodes=1)[0]
     assert result["quality"] is None and result["latency_s"]["p95"] is None
     json.dumps(result, allow_nan=False)
     assert "-" in score_table([result])
 
 
 def test_unknown_policies_are_named() -> None:
-    world = World("text-v0")
+    world = World("text-v1")
     with pytest.raises(ValueError, match="'cordinated' is not known; did you mean 'coordinated'"):
         make_policy("cordinated", world)
-    with pytest.raises(ValueError, match="'gpt-9' is not an expert of edge_experts/text-v0"):
+    with pytest.raises(ValueError, match="'gpt-9' is not an expert of edge_experts/text-v1"):
         make_policy("fixed:gpt-9", world)
 
 
@@ -190,12 +190,12 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_stored_references_belong_to_the_shipped_scenarios(name: str) -> None:
     """`rllib train` shows scores by them; stale ones (of a changed scenario) would not be found by their hash."""
     scenario = load_scenario(name)
-    floor, bound = (float(np.mean(scores(policy, name))) for policy in ("random", "clairvoyant"))
+    floor, bound = (float(np.mean(scores(policy, name))) for policy in ("random", "reference"))
     assert stored_score(scenario, floor) == pytest.approx(0.0, abs=0.2)
     assert stored_score(scenario, bound) == pytest.approx(1.0, abs=0.2)
 
 
 def test_references_are_those_of_the_scenario_but_for_how_rewards_are_shared() -> None:
-    assert stored_score(load_scenario("text-v0", {"devices.count": 3}), 1.0) is None
-    paid_together = load_scenario("text-v0", {"rewards.team": 1.0})
-    assert stored_score(paid_together, 1.0) == stored_score(load_scenario("text-v0"), 1.0)
+    assert stored_score(load_scenario("text-v1", {"devices.count": 3}), 1.0) is None
+    paid_together = load_scenario("text-v1", {"rewards.team": 1.0})
+    assert stored_score(paid_together, 1.0) == stored_score(load_scenario("text-v1"), 1.0)

@@ -141,10 +141,11 @@ def test_the_command_of_a_job_is_the_job() -> None:
     """What a result says of how it came about, read again by the command line."""
     job = Job(
         file=Path("configs/train/ppo.py"),
-        env="text-v0",
+        env="text-v1",
         config={"hidden": [8, 8]},
         stop={"env_steps": 100},
         overrides={"devices.count": 8, "title": "a: b"},
+        reward="private",
         num_env_runners=0,
         seed=3,
         checkpoint_steps=50,
@@ -469,7 +470,7 @@ def made_up(name: str, env: str, seed: int, score: float, **more: Any) -> dict[s
 
 @pytest.fixture
 def board() -> Leaderboard:
-    envs = ("edge_experts/netmoe-v0", "edge_experts/text-v0")
+    envs = ("edge_experts/netmoe-v1", "edge_experts/text-v1")
     rows = [made_up("ppo", env, seed, 0.5 + 0.01 * seed) for env in envs for seed in range(4)]
     rows += [made_up("dqn", env, seed, 0.3 + 0.01 * seed) for env in envs for seed in range(3)]
     rows += [made_up("moe_ppo", envs[1], 0, 0.9)]
@@ -477,24 +478,24 @@ def board() -> Leaderboard:
 
 
 def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
-    assert board.envs == ["edge_experts/netmoe-v0", "edge_experts/text-v0"]
-    assert board.names == ["ppo", "dqn"] and board.ranked("edge_experts/text-v0") == ["moe_ppo", "ppo", "dqn"]
-    table = env_table(board, "edge_experts/text-v0")
+    assert board.envs == ["edge_experts/netmoe-v1", "edge_experts/text-v1"]
+    assert board.names == ["ppo", "dqn"] and board.ranked("edge_experts/text-v1") == ["moe_ppo", "ppo", "dqn"]
+    table = env_table(board, "edge_experts/text-v1")
     assert "| PPO | 4 | 0.515 [0.494, 0.536] | " in table and "| MOE_PPO | 1 | 0.900 |" in table
-    assert "*coordinated*" in table and board.common_time("edge_experts/text-v0") == 2.0
-    assert board.runs_at("edge_experts/text-v0", "ppo", 1.5).tolist() == [0.25, 0.255, 0.26, 0.265]
-    assert (board.runs_at("edge_experts/text-v0", "ppo", 0.5) == 0).all()
+    assert "*coordinated*" in table and board.common_time("edge_experts/text-v1") == 2.0
+    assert board.runs_at("edge_experts/text-v1", "ppo", 1.5).tolist() == [0.25, 0.255, 0.26, 0.265]
+    assert (board.runs_at("edge_experts/text-v1", "ppo", 0.5) == 0).all()
     rows = [r for by_name in board.cells.values() for runs in by_name.values() for r in runs]
-    quick = Leaderboard([*rows, made_up("bc", "edge_experts/text-v0", 0, 0.4, cpu_time_s=0.5)], stored_references())
-    assert quick.common_time("edge_experts/text-v0") == 2.0  # of PPO, not of what is done sooner
-    more = [made_up("moe_ppo", "edge_experts/netmoe-v0", seed, 0.9) for seed in range(2)]
+    quick = Leaderboard([*rows, made_up("bc", "edge_experts/text-v1", 0, 0.4, cpu_time_s=0.5)], stored_references())
+    assert quick.common_time("edge_experts/text-v1") == 2.0  # of PPO, not of what is done sooner
+    more = [made_up("moe_ppo", "edge_experts/netmoe-v1", seed, 0.9) for seed in range(2)]
     uneven = Leaderboard([*rows, *more], stored_references())
     assert board.seeds("ppo") == "4" and uneven.seeds("moe_ppo") == "1 to 2"
     assert [runs.tolist() for runs in uneven.scores("moe_ppo")] == [[0.9], [0.9]]  # of seed 0, which ran on both
     assert [runs.tolist() for runs in uneven.heldout_scores("moe_ppo")] == [[0.8], [0.8]]
     assert "| DQN | 3 | 0.31 [0.30, 0.32] | 0.69 [0.68, 0.70] | 0.00 [0.00, 0.00] |" in overall_table(board)
-    assert "0.415" in heldout_table(board, "edge_experts/text-v0") and "0.50" in measures_table(
-        board, "edge_experts/text-v0"
+    assert "0.415" in heldout_table(board, "edge_experts/text-v1") and "0.50" in measures_table(
+        board, "edge_experts/text-v1"
     )
     assert digest(board) != digest(Leaderboard([made_up("ppo", board.envs[0], 0, 0.5)], {}))
     text = page(board)
@@ -502,9 +503,9 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
 
 
 def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path: Path) -> None:
-    policy = "runs/bench/text-v0/ppo/seed_1/checkpoint_000007"
+    policy = "runs/bench/text-v1/ppo/seed_1/checkpoint_000007"
     deviation = {"agent": "user_0", "gain": {"mean": 1.0, "low": 0.5, "high": 1.5}, "before": 3.0, "start": WARM}
-    how = {"env": "edge_experts/text-v0", "explore": True, "episodes": 20}
+    how = {"env": "edge_experts/text-v1", "explore": True, "episodes": 20}
     games = {
         "exploit": {
             **how,
@@ -517,13 +518,13 @@ def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path:
     }
     rows = [r for by_name in board.cells.values() for runs in by_name.values() for r in runs]
     told = page(Leaderboard(rows, stored_references(), games))
-    assert f"| text-v0 | PPO, seed 1 | user | 3.00 | +1.000 [+0.500, +1.500] | {WARM} |" in told
+    assert f"| text-v1 | PPO, seed 1 | user | 3.00 | +1.000 [+0.500, +1.500] | {WARM} |" in told
     assert "| PPO, seed 1 | 0.500 | 0.100 |\n| random | 0.200 | 0.000 |" in told
     assert (
         "20 episodes, checkpoints draw their actions; 2,048 steps from each of 2 starts; `edge-experts exploit x`.\n"
         in told
     )
-    assert "edge_experts/text-v0: 20 episodes, checkpoints take their most likely actions.\n" in told
+    assert "edge_experts/text-v1: 20 episodes, checkpoints take their most likely actions.\n" in told
     assert "## Deviators" not in page(board) and "## Cross-play" not in page(board)
 
 
@@ -541,7 +542,7 @@ def test_a_block_is_replaced_and_nothing_else(board: Leaderboard, tmp_path: Path
         assert told.startswith(
             '"""PPO.\n\nMore of it.\n\nrllib train file configs/train/ppo.py --env'
         ) and told.endswith("x = 1\n")
-        assert told.count(REACHED) == 1 and "    text-v0: 0.515 [0.494, 0.536], 200 steps, seeds 0, 1, 2, 3\n" in told
+        assert told.count(REACHED) == 1 and "    text-v1: 0.515 [0.494, 0.536], 200 steps, seeds 0, 1, 2, 3\n" in told
     assert REACHED not in (tmp_path / "a2c.py").read_text()
 
 
@@ -647,7 +648,7 @@ def test_who_was_not_there_in_training_plays_as_another(workplace: Path, ray_her
 
 
 def test_crossplay_of_a_policy_with_itself_is_its_score() -> None:
-    scenario = load_scenario("edge_experts/text-v0", {"episode.slots": 20})
+    scenario = load_scenario("edge_experts/text-v1", {"episode.slots": 20})
     makers = {name: (lambda world, name=name: make_policy(name, world)) for name in ("myopic", "shortest_queue")}
     matrix = crossplay(makers, scenario, 6)
     from edge_experts.baselines.evaluation.evaluate import evaluate

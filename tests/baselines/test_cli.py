@@ -16,8 +16,8 @@ from edge_experts.envs.scenario import field_docs
 def test_list_and_describe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
-    assert "edge_experts/netmoe-v0" in shown and "coordinated" in shown and "fixed:EXPERT" in shown
-    assert main(["describe", "text-v0", "--set", "devices.count=5"]) == 0
+    assert "edge_experts/netmoe-v1" in shown and "coordinated" in shown and "fixed:EXPERT" in shown
+    assert main(["describe", "text-v1", "--set", "devices.count=5"]) == 0
     page = capsys.readouterr().out
     assert "| backlog | 8 | 0 to 4 | queue_limit_s |" in page and "count: 5" in page and "## provider" in page
     assert all(f"{name.split('.')[-1]}:" in page for name, _ in field_docs())
@@ -29,9 +29,9 @@ def test_evaluate_several_policies(capsys: pytest.CaptureFixture[str], tmp_path:
         "evaluate",
         "random",
         "myopic",
-        "clairvoyant",
+        "reference",
         "--env",
-        "text-v0",
+        "text-v1",
         "--episodes",
         "3",
         "--split",
@@ -39,20 +39,20 @@ def test_evaluate_several_policies(capsys: pytest.CaptureFixture[str], tmp_path:
     ]
     assert main([*arguments, "--set", "episode.slots=20", "--json", str(file)]) == 0
     results = json.loads(file.read_text())
-    assert [r["policy"] for r in results] == ["random", "myopic", "clairvoyant"]
+    assert [r["policy"] for r in results] == ["random", "myopic", "reference"]
     assert [r["normalised_score"]["mean"] for r in results][::2] == [0.0, 1.0]
     assert all(r["split"] == "heldout" and r["provenance"]["scenario"]["episode"]["slots"] == 20 for r in results)
     assert "| myopic " in capsys.readouterr().out and not list(tmp_path.glob(".*"))
 
 
 def test_play_as_text_picture_and_film(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["play", "text-v0", "--policy", "myopic", "--slots", "2"]) == 0
+    assert main(["play", "text-v1", "--policy", "myopic", "--slots", "2"]) == 0
     shown = capsys.readouterr().out
     assert "slot 1 of 100" in shown and "slot 2 of 100" in shown
     for name, magic in (("a.png", b"\x89PNG"), ("a.gif", b"GIF8")):
-        assert main(["play", "text-v0", "--slots", "3", "--save", str(tmp_path / name)]) == 0
+        assert main(["play", "text-v1", "--slots", "3", "--save", str(tmp_path / name)]) == 0
         assert (tmp_path / name).read_bytes()[:4] == magic
-    assert main(["play", "netmoe-v0"]) == 0
+    assert main(["play", "netmoe-v1"]) == 0
     capsys.readouterr()
     assert main(["play", "CartPole-v1", "--slots", "2"]) == 0  # no market: plays randomly if not told otherwise
     assert "step 2: " in capsys.readouterr().out
@@ -60,25 +60,25 @@ def test_play_as_text_picture_and_film(capsys: pytest.CaptureFixture[str], tmp_p
 
 def test_calibrate_stores_references(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "references.json"
-    assert main(["calibrate", "netmoe-v0", "--episodes", "4", "--references", str(file)]) == 0
+    assert main(["calibrate", "netmoe-v1", "--episodes", "4", "--references", str(file)]) == 0
     (entry,) = json.loads(file.read_text()).values()
-    assert entry["env"] == "edge_experts/netmoe-v0" and entry["clairvoyant"] > entry["random"]
+    assert entry["env"] == "edge_experts/netmoe-v1" and entry["reference"] > entry["random"]
     assert "fixed:local" in capsys.readouterr().out
 
 
 BAD = {
-    "policy": (["evaluate", "myopc", "--env", "text-v0"], "policy: 'myopc' is not known; did you mean 'myopic'"),
-    "fixed": (["evaluate", "fixed:gpt-9", "--env", "text-v0"], "'gpt-9' is not an expert"),
-    "env": (["evaluate", "myopic", "--env", "txt-v0"], "did you mean 'edge_experts/text-v0'"),
-    "set": (["evaluate", "myopic", "--env", "text-v0", "--set", "x"], "--set: 'x' must be FIELD=VALUE"),
-    "field": (["describe", "text-v0", "--set", "users.cuont=3"], "did you mean 'devices.count'"),
-    "episodes": (["evaluate", "myopic", "--env", "text-v0", "--episodes", "0"], "--episodes: 0 must be 1 or more"),
+    "policy": (["evaluate", "myopc", "--env", "text-v1"], "policy: 'myopc' is not known; did you mean 'myopic'"),
+    "fixed": (["evaluate", "fixed:gpt-9", "--env", "text-v1"], "'gpt-9' is not an expert"),
+    "env": (["evaluate", "myopic", "--env", "txt-v0"], "did you mean 'edge_experts/text-v1'"),
+    "set": (["evaluate", "myopic", "--env", "text-v1", "--set", "x"], "--set: 'x' must be FIELD=VALUE"),
+    "field": (["describe", "text-v1", "--set", "devices.cuont=3"], "did you mean 'devices.count'"),
+    "episodes": (["evaluate", "myopic", "--env", "text-v1", "--episodes", "0"], "--episodes: 0 must be 1 or more"),
     "folder": (
-        ["evaluate", "random", "--env", "netmoe-v0", "--episodes", "1", "--json", "no/such/r.json"],
+        ["evaluate", "random", "--env", "netmoe-v1", "--episodes", "1", "--json", "no/such/r.json"],
         "there is no folder 'no/such'",
     ),
-    "checkpoint": (["evaluate", ".", "--env", "text-v0"], "is not a checkpoint of rllib train"),
-    "ending": (["play", "text-v0", "--save", "a.mp3"], "--save: 'a.mp3' must end in .png, .gif or .mp4"),
+    "checkpoint": (["evaluate", ".", "--env", "text-v1"], "is not a checkpoint of rllib train"),
+    "ending": (["play", "text-v1", "--save", "a.mp3"], "--save: 'a.mp3' must end in .png, .gif or .mp4"),
     "file": (["play", "none.yaml"], "there is no file 'none.yaml'"),
 }
 
@@ -117,9 +117,9 @@ from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main
 from edge_experts.envs import World
 
-World("text-v0").reset()
-assert main(["list"]) == 0 and main(["describe", "netmoe-v0"]) == 0 and main(["play", "text-v0", "--slots", "1"]) == 0
-assert main(["evaluate", "myopic", "--env", "text-v0"]) == 2
+World("text-v1").reset()
+assert main(["list"]) == 0 and main(["describe", "netmoe-v1"]) == 0 and main(["play", "text-v1", "--slots", "1"]) == 0
+assert main(["evaluate", "myopic", "--env", "text-v1"]) == 2
 assert rllib(["list"]) == 2
 """
 

@@ -45,7 +45,7 @@ def test_a_window_shows_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(pyplot, "get_backend", lambda: "qtagg")
     monkeypatch.setattr(pyplot, "pause", pauses.append)
-    env = EdgeEnv("text-v0", SHORT, render_mode="human")
+    env = EdgeEnv("text-v1", SHORT, render_mode="human")
     seen, _ = env.reset(seed=1)
     for slot in range(2):
         seen, *_ = env.step({a: env.action_space(a).sample(seen[a]["action_mask"]) for a in env.agents})
@@ -58,7 +58,7 @@ def test_a_window_shows_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_display_a_window_says_what_to_do() -> None:
     script = (
         "import os; os.environ['MPLBACKEND'] = 'agg'\n"
-        "from edge_experts.envs import EdgeEnv; EdgeEnv('text-v0', render_mode='human').reset(seed=1)"
+        "from edge_experts.envs import EdgeEnv; EdgeEnv('text-v1', render_mode='human').reset(seed=1)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert 'RuntimeError: render_mode: "human" needs a display' in done.stderr
@@ -68,7 +68,7 @@ def test_films_show_every_slot(tmp_path: Path) -> None:
     import imageio.v3 as imageio
 
     file = tmp_path / "a.mp4"
-    assert main(["play", "text-v0", "--slots", "4", "--save", str(file)]) == 0
+    assert main(["play", "text-v1", "--slots", "4", "--save", str(file)]) == 0
     frames = imageio.imread(file, plugin="FFMPEG")
     assert frames.shape == (4, 540, 960, 3) and list(tmp_path.iterdir()) == [file]
     assert np.abs(frames[0].astype(float) - frames[3]).mean() > 0.1
@@ -77,14 +77,14 @@ def test_films_show_every_slot(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shown") / "episode"
-    assert main(["play", "text-v0", "--slots", "12", "--seed", "3", "--record", str(folder)]) == 0
+    assert main(["play", "text-v1", "--slots", "12", "--seed", "3", "--record", str(folder)]) == 0
     return folder
 
 
 @pytest.fixture
 def run(ray_here: Any, tmp_path: Path) -> Path:
     settings = {"num_envs_per_env_runner": 4, "train_batch_size_per_learner": 64, "minibatch_size": 32}
-    command = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v0", "--set", "episode.slots=10"]
+    command = ["train", "--algo", "MoEPPO", "--env", "edge_experts/text-v1", "--set", "episode.slots=10"]
     command += ["--num-env-runners", "0", "--config", json.dumps(settings), "--stop", '{"training_iteration": 2}']
     assert rllib([*command, "--local-dir", str(tmp_path), "--name", "shown"]) == 0
     return tmp_path / "shown"

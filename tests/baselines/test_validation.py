@@ -306,7 +306,7 @@ def test_gymnasium_environments_are_checked_too() -> None:
     assert found["library API"].text == "gymnasium check_env"
 
 
-@pytest.mark.parametrize("name", ["edge_experts/text-v0", "edge_experts/networked-heldout-partners-v0"])
+@pytest.mark.parametrize("name", ["edge_experts/text-v1", "edge_experts/networked-heldout-partners-v1"])
 def test_shipped_scenarios_are_sound(name: str) -> None:
     found = {finding.check: finding for finding in validate(name)}
     assert all(finding.verdict != FAULT for finding in found.values()), found

@@ -45,7 +45,7 @@ def test_a_package_called_envs_and_its_entry_point_are_known_beside_ours(tmp_pat
         "import envs, edge_experts.envs as ours\n"
         "from edge_experts.agents.cli import main as rllib\n"
         "from edge_experts.baselines.cli import main as edge_experts\n"
-        "assert envs.WHOSE == 'mine' and ours.World('text-v0').reset() is not None\n"
+        "assert envs.WHOSE == 'mine' and ours.World('text-v1').reset() is not None\n"
         "assert ours.make('envs.auction:Auction').rounds == 8\n"
         "assert not edge_experts(['list']) and not edge_experts(['validate', 'them/auction-v0'])\n"
         f"assert not rllib({train})\n"
@@ -61,7 +61,7 @@ def test_registered_names_reach_every_maker(tmp_path: Path) -> None:
     import pettingzoo
 
     file = tmp_path / "here.yaml"
-    file.write_text(load_scenario("text-v0", {"devices.count": 3}).to_yaml())
+    file.write_text(load_scenario("text-v1", {"devices.count": 3}).to_yaml())
     register("test/here-v0", str(file), **{"episode.slots": 9})
     for env in (make("test/here-v0"), pettingzoo.make("parallel", "test/here-v0").unwrapped):
         assert (env.scenario.id, env.scenario.devices.count, env.scenario.episode.slots) == ("test/here-v0", 3, 9)
@@ -85,9 +85,9 @@ BAD = {
     ),
     "constant": (lambda: register("test/k-v0", "math:pi"), EnvError, "'math:pi' is a float, not a class"),
     "file": (lambda: make("none.py:Env"), EnvError, "there is no file 'none.py'"),
-    "name": (lambda: make("edge_experts/txt-v0"), EnvError, "did you mean 'edge_experts/text-v0'"),
+    "name": (lambda: make("edge_experts/txt-v0"), EnvError, "did you mean 'edge_experts/text-v1'"),
     "twin": (
-        lambda: make("edge_experts/text-heldout-outrage-v0"),
+        lambda: make("edge_experts/text-heldout-outrage-v1"),
         EnvError,
         "did you mean 'edge_experts/text-heldout-outage",
     ),
@@ -106,7 +106,7 @@ def test_what_cannot_be_registered_or_made(case: str) -> None:
 
 @quality_rule("test_geometry_only", aspects=("geometry",))
 def geometry_only(experts, n, quality, work, aspects, gate, coherence, temperature):  # type: ignore[no-untyped-def]
-    return aspects[experts[0], 0]
+    return aspects[0, 0]
 
 
 @arrival_process("test_every_third")
@@ -133,7 +133,7 @@ MODELS = {
 
 
 def test_models_from_outside_decide_what_happens() -> None:
-    world = World("object3d-v0", n_worlds=4, seed=1, overrides=MODELS)
+    world = World("object3d-v1", n_worlds=4, seed=1, overrides=MODELS)
     world.reset()
     rng, composed = np.random.default_rng(0), 0
     geometry = world.tables[0].dimensions["geometry"][world.tables[0].split("train")]
@@ -160,8 +160,8 @@ def test_models_from_outside_keep_what_the_kernel_promises() -> None:
     """Same bytes in any batch and in a copy; references by file name are the same model."""
     rng = np.random.default_rng(0)
     by_file = {field: f"{__file__}:{name}" for field, name in zip(MODELS, REFERENCES, strict=True)}
-    many, alone = (World("object3d-v0", n, 3, MODELS, first_world=first) for n, first in ((8, 0), (1, 6)))
-    named = World("object3d-v0", 8, 3, by_file)
+    many, alone = (World("object3d-v1", n, 3, MODELS, first_world=first) for n, first in ((8, 0), (1, 6)))
+    named = World("object3d-v1", 8, 3, by_file)
     for world in (many, alone, named):
         world.reset()
     copy = None
@@ -200,7 +200,7 @@ def sample_json(rate_per_s, slot, slot_s, phase):  # type: ignore[no-untyped-def
 def test_models_that_cannot_be_used(case: str) -> None:
     overrides, message = WRONG_MODELS[case]
     with pytest.raises(ScenarioError, match=message) as error:
-        World("text-v0", overrides=overrides)
+        World("text-v1", overrides=overrides)
     assert "\n" not in str(error.value)
     with pytest.raises(ScenarioError, match="'poisson' cannot be registered"):
         arrival_process("poisson")

@@ -13,7 +13,7 @@ import pytest
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.scenario import field_docs
 from edge_experts.envs.schema import Kind
-from edge_experts.envs.sim.spec import ACTION_PARTS, PROVIDER_FIELDS, USER_FIELDS, action_sizes, slices
+from edge_experts.envs.sim.spec import PROVIDER_FIELDS, USER_FIELDS, action_parts, action_sizes, slices
 from edge_experts.envs.sim.state import ON_TIME
 
 BUSY = {"arrivals.process": "saturated", "queue_limit_s": 60.0, "devices.count": 3}
@@ -21,7 +21,7 @@ BUSY = {"arrivals.process": "saturated", "queue_limit_s": 60.0, "devices.count":
 
 def prepared(seed: int = 3, **overrides: Any) -> World:
     """A busy market in the middle of an episode, in which user 0 has placed one segment and waits for the next."""
-    world = World("text-v0", seed=seed, overrides={**BUSY, **overrides})
+    world = World("text-v1", seed=seed, overrides={**BUSY, **overrides})
     world.reset()
     world.step(act(world, 2), None)
     return world
@@ -95,9 +95,26 @@ def other_handover(world: World) -> None:
     world.state.users.handover[0, 0] ^= True
 
 
+def another_prompt(world: World, now: int) -> int:
+    return int(np.flatnonzero(world.params.category != world.params.category[now])[0])
+
+
 def other_category(world: World) -> None:
-    now = world.state.users.prompt[0, 0]
-    world.state.users.prompt[0, 0] = np.flatnonzero(world.params.category != world.params.category[now])[0]
+    world.state.users.prompt[0, 0] = another_prompt(world, world.state.users.prompt[0, 0])
+
+
+def other_part_later(world: World) -> None:
+    world.state.parts.prompt[0, 0, 2] = another_prompt(world, world.state.parts.prompt[0, 0, 2])
+
+
+def other_taste(world: World) -> None:
+    """Everybody comes to ask for the category that it has asked for least."""
+    rarest = world.state.taste[0].argmin(axis=1)
+    world.state.taste[0] = np.eye(world.state.taste.shape[2])[rarest]
+
+
+def next_slot(world: World) -> None:
+    world.state.clock.slot[0] += 1
 
 
 LOCAL = 8
@@ -109,6 +126,8 @@ RADIO = {"providers.power_factors": [0.1, 1.0], "providers.default_power": 1}
 USER_CAUSES: dict[str, tuple[Any, ...]] = {
     "open": (user("open", False), 2),
     "category": (other_category, 2),
+    "later": (other_part_later, 2),
+    "taste": (other_taste, 2, {"devices.taste": 0.2}),
     "value": (user("value", 9.0), 2),
     "subtasks_left": (user("done", 2), 2),
     "deadline_left": (user("age", 3), 2),
@@ -141,11 +160,13 @@ PROVIDER_CAUSES: dict[str, tuple[Any, ...]] = {
     "speed": (provider("speed", 2), 2),
     "bandwidth": (provider("bandwidth", 1), 2),
     "demand": (user("open", False), 2),
+    "tastes": (other_taste, 2, {"devices.taste": 0.2}),
+    "until_decision": (next_slot, 2, {"providers.period": 4}),
     "views": (provider("views", 0), 2, VIEWS),
     "radio": (provider("power", 0), 2, RADIO),
 }
 REPORTS = {"user": {"last_latency"}, "provider": {"power", "served", "late"}}
-SIGNALS = {"user": {"gate", "prompt"}, "provider": {"quality"}}
+SIGNALS = {"user": {"gate"}, "provider": {"quality"}}
 
 
 def test_every_field_is_covered() -> None:
@@ -215,12 +236,13 @@ def test_reports_tell_what_happened(rng: np.random.Generator) -> None:
 def test_the_gate_informs_of_the_quality_to_come() -> None:
     def correlation(skill: float) -> float:
         world = World(
-            "text-v0",
+            "text-v1",
             n_worlds=64,
             seed=1,
             overrides={"gate.skill": skill, "gate.noise": 0.05, "arrivals.process": "saturated"},
         )
         world.reset()
+        assert (world.state.users.done == 0).all()
         deviation = world.params.scores.quality - world.params.priors.quality[world.params.category]
         reading = world.state.gate - world.params.priors.quality[world.params.category[world.state.users.prompt]]
         return float(np.corrcoef(reading.ravel(), deviation[world.state.users.prompt].ravel())[0, 1])
@@ -228,16 +250,7 @@ def test_the_gate_informs_of_the_quality_to_come() -> None:
     assert abs(correlation(0.0)) < 0.05 and correlation(0.8) > 0.9
 
 
-def test_the_prompt_is_shown_where_asked_for() -> None:
-    world = World("netmoe-v0", n_worlds=64, seed=1)
-    world.reset()
-    shown = world.views.users[:, 0, slices("user", world.sizes)["prompt"]]
-    assert shown.shape == (64, 20) and (shown.argmax(axis=1) == world.state.users.prompt[:, 0]).all()
-
-
-@pytest.mark.parametrize(
-    ("role", "part"), [(role, i) for role, parts in ACTION_PARTS.items() for i in range(len(parts))]
-)
+@pytest.mark.parametrize(("role", "part"), [("user", i) for i in range(2)] + [("provider", i) for i in range(6)])
 def test_every_choice_of_every_action_moves_an_outcome(role: str, part: int) -> None:
     """All legal choices of a part, played by one agent in copies of the same world, lead to different lives."""
     world = prepared(**VIEWS, **RADIO)
@@ -254,7 +267,7 @@ def test_every_choice_of_every_action_moves_an_outcome(role: str, part: int) -> 
             lives[agent, choice] = (first.tobytes(), later.tobytes())
     legal = world.views.user_masks[0, 0, :10] if (role, part) == ("user", 0) else np.ones(choices)
     distinct = {lives[0, choice] for choice in range(choices) if legal[choice]}
-    if (role, ACTION_PARTS[role][part][0]) == ("provider", "load"):
+    if (role, action_parts(role, world.sizes)[part][0]) == ("provider", "load"):
         assert lives[0, 0] == lives[0, 1] and lives[0, 2] != lives[0, 0], "gemma-7b is loaded, phi-3 can be"
         return
     assert len(distinct) == int(legal.sum())
@@ -272,7 +285,7 @@ def free_space(distance_m, carrier_hz, line_of_sight):  # type: ignore[no-untype
     return 20.0 * math.log10(4.0 * math.pi * max(distance_m, 1.0) * carrier_hz / 299_792_458.0)
 
 
-# a value that differs from text-v0's default, and what else must hold for the field to act
+# a value that differs from text-v1's default, and what else must hold for the field to act
 CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "id": None,
     "title": None,  # names
@@ -301,11 +314,14 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "requests.context_tokens": (5000.0, {}),
     "requests.context_spread": (0.1, {}),
     "requests.coherence": (0.5, {}),
-    "requests.show_prompt": (True, {"tables.prompts": 30}),
+    "requests.parts": ("shared", {}),
+    "requests.topic_share": (1.0, {}),
+    "requests.dispatch": ("parallel", {"requests.rule": "ensemble", "requests.parts": "shared"}),
     "arrivals.process": ("bursty", {}),
     "arrivals.rate_per_s": (0.2, {}),
     "arrivals.burst_ratio": (9.0, {"arrivals.process": "bursty"}),
     "arrivals.burst_slots": (2.0, {"arrivals.process": "bursty"}),
+    "gate.source": "a file",
     "gate.skill": (0.1, {}),
     "gate.noise": (0.3, {}),
     "radio.channel": (f"{__file__}:free_space", {}),
@@ -330,6 +346,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "devices.may_wait": (False, {}),
     "devices.power_levels_w": ([0.1, 0.2], {}),
     "devices.churn": (0.1, {}),
+    "devices.taste": (0.5, {}),
     "devices.battery_j": (5.0, {}),
     "devices.scripted": (4, {}),
     "devices.at_home": (True, {"mobility.model": "static"}),
@@ -341,6 +358,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "devices.local_budget_units": (30.0, {}),
     "providers.count": (2, {"providers.memory_gb": 18.0}),
     "providers.act": (False, {}),
+    "providers.period": (4, {}),
     "providers.price_levels": ([1.0, 2.0, 3.0], {}),
     "providers.speed_levels": ([0.5, 1.0], {}),
     "providers.default_price": (0, {"providers.act": False}),
@@ -375,7 +393,7 @@ def test_every_scenario_field_has_a_change() -> None:
 
 def life(overrides: dict[str, Any]) -> list[bytes]:
     """Everything agents see and get over an episode; roles that do not act keep their defaults."""
-    world = World(load_scenario("text-v0", overrides), n_worlds=4, seed=6)
+    world = World(load_scenario("text-v1", overrides), n_worlds=4, seed=6)
     rng = np.random.default_rng(0)
     seen = [view.tobytes() for view in world.reset()]
     for _ in range(30):
@@ -394,7 +412,7 @@ def life(overrides: dict[str, Any]) -> list[bytes]:
 @pytest.mark.parametrize("name", [name for name, change in CHANGES.items() if isinstance(change, tuple)])
 def test_every_scenario_field_moves_an_outcome(name: str) -> None:
     value, context = CHANGES[name]
-    default = load_scenario("text-v0").replace(context)
+    default = load_scenario("text-v1").replace(context)
     part: Any = default
     for step in name.split("."):
         part = getattr(part, step)
@@ -406,7 +424,7 @@ def test_nobody_profits_from_doing_nothing() -> None:
     """A user that never places earns nothing and less than one that plays; a provider without custom loses money."""
     from edge_experts.baselines.heuristics.policies import make_policy
 
-    world = World("text-v0", n_worlds=32, seed=8)
+    world = World("text-v1", n_worlds=32, seed=8)
     world.reset()
     policy = make_policy("coordinated", world)
     active, idle = 0.0, 0.0
@@ -417,7 +435,7 @@ def test_nobody_profits_from_doing_nothing() -> None:
         idle += world.state.users.reward[:, 0].mean()
         active += world.state.users.reward[:, 1:].mean()
     assert idle == 0.0 and active > 20
-    gouging = World("text-v0", n_worlds=8, seed=8)
+    gouging = World("text-v1", n_worlds=8, seed=8)
     gouging.reset()
     top = gouging.default_actions("provider")
     top[..., 0] = 4
@@ -432,6 +450,8 @@ KIND_CHANGES: dict[str, Any] = {
     "value_low": 0.5,
     "value_high": 99.0,
     "subtasks": 2,
+    "parts": "shared",
+    "topic_share": 1.0,
     "deadline_slots": 3,
     "context_tokens": 99.0,
     "coherence": 0.5,

@@ -28,7 +28,7 @@ def legal(env: FlatEnv, infos: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["discrete", "box"])
-@pytest.mark.parametrize("name", ["netmoe-v0", "text-v0", "object3d-v0"])
+@pytest.mark.parametrize("name", ["netmoe-v1", "text-v1", "object3d-v1"])
 def test_flat_views_play_the_same_game(kind: str, name: str) -> None:
     """What is chosen through the flat view is what the plain view plays, and nothing illegal is."""
     flat, plain = FlatEnv(name, SMALL, actions=kind), EdgeEnv(name, SMALL)
@@ -61,12 +61,12 @@ def test_a_joint_mask_is_the_outer_product_of_its_parts() -> None:
 
 
 def test_a_team_is_paid_alike() -> None:
-    env = FlatEnv("text-v0", SMALL, team=True)
+    env = FlatEnv("text-v1", SMALL, team=True)
     _, infos = env.reset(seed=1)
     _, rewards, *_ = env.step(legal(env, infos))
     assert max(rewards.values()) - min(rewards.values()) < 1e-12 and rewards["user_0"] != 0.0
     with pytest.raises(ScenarioError, match="rewards.team: 0.5 contradicts team=True"):
-        FlatEnv("text-v0", {"rewards.team": 0.5}, team=True)
+        FlatEnv("text-v1", {"rewards.team": 0.5}, team=True)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_team_is_paid_alike() -> None:
     ],
 )
 def test_flat_views_refuse_what_is_not_in_their_spaces(kind: str, action: Any, message: str) -> None:
-    env = FlatEnv("text-v0", SMALL, actions=kind)
+    env = FlatEnv("text-v1", SMALL, actions=kind)
     _, infos = env.reset(seed=1)
     actions = legal(env, infos)
     if isinstance(action, str):
@@ -90,12 +90,12 @@ def test_flat_views_refuse_what_is_not_in_their_spaces(kind: str, action: Any, m
     with pytest.raises(ValueError, match="'nobody' is not in the present agents"):
         env.step({**actions, "nobody": 0})
     with pytest.raises(ValueError, match="actions: 'cube', expected one of discrete, box"):
-        FlatEnv("text-v0", actions="cube")
+        FlatEnv("text-v1", actions="cube")
 
 
 @pytest.mark.parametrize("agent", ["user_3", "provider_1"])
 def test_one_agent_among_scripted_ones(agent: str) -> None:
-    env = gymnasium.make("edge_experts/text-v0", agent=agent, overrides=SMALL).unwrapped
+    env = gymnasium.make("edge_experts/text-v1", agent=agent, overrides=SMALL).unwrapped
     assert isinstance(env, SingleAgentEnv)
     seen, _ = env.reset(seed=2)
     placed, steps, over = 0, 0, False
@@ -105,14 +105,14 @@ def test_one_agent_among_scripted_ones(agent: str) -> None:
         steps, over = steps + 1, terminated or truncated
     assert steps == 12 and placed > 12, "the others are not idle"
     with pytest.raises(ScenarioError, match="agent: 'user_99' is not one of"):
-        SingleAgentEnv("text-v0", agent="user_99")
+        SingleAgentEnv("text-v1", agent="user_99")
 
 
 def test_one_agent_among_policies_of_ones_own() -> None:
     from edge_experts.baselines.heuristics.policies import make_policy
 
-    policy = make_policy("coordinated", World("text-v0"))
-    env = SingleAgentEnv("text-v0", SMALL, agent="user_0", partners=policy)
+    policy = make_policy("coordinated", World("text-v1"))
+    env = SingleAgentEnv("text-v1", SMALL, agent="user_0", partners=policy)
     env.reset(seed=2)
     wait = np.array([env.env.world.sizes.X, 0])
     quality = []
@@ -125,7 +125,7 @@ def test_one_agent_among_policies_of_ones_own() -> None:
 
 
 def test_where_users_come_and_go_the_agent_is_waited_for() -> None:
-    env = SingleAgentEnv("text-v0", {"devices.churn": 0.2, "episode.slots": 30}, agent="user_5")
+    env = SingleAgentEnv("text-v1", {"devices.churn": 0.2, "episode.slots": 30}, agent="user_5")
     for seed in range(8):
         env.reset(seed=seed)
         assert "user_5" in env.env.agents
@@ -135,7 +135,7 @@ def test_supersuit_and_stable_baselines() -> None:
     """PPO of Stable-Baselines3 learns from the flat view, which SuperSuit turns into a vector environment."""
     supersuit = pytest.importorskip("supersuit")
     baselines = pytest.importorskip("stable_baselines3")
-    markets = FlatEnv("text-v0", {"providers.act": False, "devices.count": 4, **SMALL})
+    markets = FlatEnv("text-v1", {"providers.act": False, "devices.count": 4, **SMALL})
     vector = supersuit.pettingzoo_env_to_vec_env_v1(markets)
     vector = supersuit.concat_vec_envs_v1(vector, 2, base_class="stable_baselines3")
     assert vector.num_envs == 8
@@ -144,7 +144,7 @@ def test_supersuit_and_stable_baselines() -> None:
     model.learn(8 * 48)
     assert any((a != b).any() for a, b in zip(before, model.policy.parameters(), strict=True))
     single = baselines.PPO(
-        "MultiInputPolicy", SingleAgentEnv("netmoe-v0"), n_steps=32, batch_size=32, n_epochs=1, device="cpu"
+        "MultiInputPolicy", SingleAgentEnv("netmoe-v1"), n_steps=32, batch_size=32, n_epochs=1, device="cpu"
     )
     single.learn(64)
 
@@ -156,7 +156,7 @@ def test_stable_baselines_on_continuous_actions() -> None:
         """The case study's only agent in the Box view."""
 
         def __init__(self) -> None:
-            self.env = FlatEnv("netmoe-v0", actions="box")
+            self.env = FlatEnv("netmoe-v1", actions="box")
             self.observation_space = self.env.observation_space("user_0")
             self.action_space = self.env.action_space("user_0")
 
@@ -176,7 +176,7 @@ TORCHRL = """
 from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 from edge_experts.envs import EdgeEnv
 
-market = EdgeEnv("text-v0", {"episode.slots": 8})
+market = EdgeEnv("text-v1", {"episode.slots": 8})
 # TorchRL keeps the word `device` for itself, so the groups are named here
 groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ("user", "provider")}
 env = PettingZooWrapper(market, group_map=groups, use_mask=True, return_state=True, categorical_actions=True, seed=1)
@@ -195,7 +195,7 @@ def test_torchrl_wraps_the_parallel_view() -> None:
 
 def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    env = EdgeEnv("text-v0", SMALL)
+    env = EdgeEnv("text-v1", SMALL)
     observations, _ = env.reset(seed=4)
     recorder, rewards = Recorder(env), []
     while env.agents:
@@ -212,5 +212,5 @@ def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
         assert row["reward"] == rewards[row["slot"] - 1][f"user_{row['user']}"] and row["episode"] == 0
         assert row["placed"] in ("", *env.scenario.experts, "local gemma-2b-it")
     assert {row["ended"] for row in users.to_pylist()} <= {"none", "on_time", "late", "expired", "dropped"}
-    assert b"edge_experts/text-v0" in users.schema.metadata[b"scenario"]
+    assert b"edge_experts/text-v1" in users.schema.metadata[b"scenario"]
     assert sorted(p.name for p in folder.iterdir()) == ["users.parquet", "experts.parquet", "providers.parquet"]

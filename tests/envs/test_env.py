@@ -30,16 +30,16 @@ def test_pettingzoo_api(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pettingzoo_api_with_churn() -> None:
-    parallel_api_test(pettingzoo.make("parallel", "edge_experts/text-v0", overrides=CHURN).unwrapped, num_cycles=250)
-    api_test(pettingzoo.make("aec", "edge_experts/text-v0", overrides=CHURN), num_cycles=150)
+    parallel_api_test(pettingzoo.make("parallel", "edge_experts/text-v1", overrides=CHURN).unwrapped, num_cycles=250)
+    api_test(pettingzoo.make("aec", "edge_experts/text-v1", overrides=CHURN), num_cycles=150)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_gymnasium_api() -> None:
-    env = gymnasium.make("edge_experts/netmoe-v0")
+    env = gymnasium.make("edge_experts/netmoe-v1")
     assert env.action_space == gymnasium.spaces.Discrete(10)
     # its look at the render modes would open a window; test_pictures.py has its own
-    check_env(gymnasium.make("edge_experts/netmoe-v0", render_mode="ansi").unwrapped, skip_render_check=True)
+    check_env(gymnasium.make("edge_experts/netmoe-v1", render_mode="ansi").unwrapped, skip_render_check=True)
     observation, _ = env.reset(seed=1)
     total, ended = 0.0, False
     while not ended:
@@ -51,7 +51,7 @@ def test_gymnasium_api() -> None:
     with pytest.raises(ScenarioError, match="20 agents"):
         from edge_experts.envs import SingleAgentEnv
 
-        SingleAgentEnv("edge_experts/text-v0")
+        SingleAgentEnv("edge_experts/text-v1")
 
 
 def play(env: EdgeEnv, seed: int | None, slots: int) -> list[Any]:
@@ -83,12 +83,12 @@ def same(a: Any, b: Any) -> bool:
 @pytest.mark.parametrize("scenario", [None, CHURN])
 def test_same_seed_same_episode_to_the_end(scenario: dict[str, Any] | None) -> None:
     """Every observation, reward, end and info of whole episodes; another seed differs from the first observation on."""
-    first, second = (play(EdgeEnv("text-v0", scenario), 7, 100) for _ in range(2))
+    first, second = (play(EdgeEnv("text-v1", scenario), 7, 100) for _ in range(2))
     assert len(first) == 101 and same(first, second)
-    used = EdgeEnv("text-v0", scenario)
+    used = EdgeEnv("text-v1", scenario)
     play(used, 3, 20)
     assert same(play(used, 7, 100), first), "what was played before must not matter"
-    other = play(EdgeEnv("text-v0", scenario), 8, 5)
+    other = play(EdgeEnv("text-v1", scenario), 8, 5)
     assert not same(other[0][0], first[0][0])
 
 
@@ -100,12 +100,12 @@ def test_determinism_test_can_fail() -> None:
                 rewards["user_0"] += np.random.default_rng().normal()
             return observations, rewards, *rest
 
-    first, second = (play(Leaky("text-v0"), 7, 100) for _ in range(2))
+    first, second = (play(Leaky("text-v1"), 7, 100) for _ in range(2))
     assert not same(first, second)
 
 
 def test_the_view_is_the_world() -> None:
-    env, world = EdgeEnv("text-v0"), World("text-v0", seed=21)
+    env, world = EdgeEnv("text-v1"), World("text-v1", seed=21)
     env.reset(seed=21)
     world.reset()
     rng = np.random.default_rng(2)
@@ -127,7 +127,7 @@ def test_the_view_is_the_world() -> None:
 
 
 def test_agents_come_and_go_and_get_their_last_observation() -> None:
-    env = EdgeEnv("text-v0", CHURN)
+    env = EdgeEnv("text-v1", CHURN)
     observations, _ = env.reset(seed=3)
     here = set(env.agents)
     assert 4 < len(here) < 20
@@ -149,7 +149,7 @@ def test_agents_come_and_go_and_get_their_last_observation() -> None:
 
 
 def test_a_truncated_episode_shows_the_last_view_of_everybody() -> None:
-    history = play(EdgeEnv("text-v0", {"episode.slots": 5}), 1, 10)
+    history = play(EdgeEnv("text-v1", {"episode.slots": 5}), 1, 10)
     observations, rewards, terminated, truncated, _ = history[-1]
     assert len(history) == 6 and all(truncated.values()) and not any(terminated.values())
     assert set(observations) == set(rewards) == {f"user_{i}" for i in range(16)} | {f"provider_{i}" for i in range(4)}
@@ -167,7 +167,7 @@ def test_a_truncated_episode_shows_the_last_view_of_everybody() -> None:
     ],
 )
 def test_bad_actions(actions: dict[str, Any], message: str) -> None:
-    env = EdgeEnv("text-v0")
+    env = EdgeEnv("text-v1")
     observations, _ = env.reset(seed=1)
     full = (
         {agent: env.action_space(agent).sample(mask=observations[agent]["action_mask"]) for agent in env.agents}
@@ -180,15 +180,15 @@ def test_bad_actions(actions: dict[str, Any], message: str) -> None:
 
 def test_other_misuse() -> None:
     with pytest.raises(ValueError, match=r"call reset\(\)"):
-        EdgeEnv("text-v0").step({})
+        EdgeEnv("text-v1").step({})
     with pytest.raises(ValueError, match="render_mode: 'movie'"):
-        EdgeEnv("text-v0", render_mode="movie")
+        EdgeEnv("text-v1", render_mode="movie")
     with pytest.raises(ValueError, match="agent: 'nobody'"):
-        EdgeEnv("text-v0").action_space("nobody")
+        EdgeEnv("text-v1").action_space("nobody")
 
 
 def test_environment_pickles_with_its_state() -> None:
-    env = EdgeEnv("text-v0")
+    env = EdgeEnv("text-v1")
     play(env, 4, 10)
     copy = pickle.loads(pickle.dumps(env))
     actions = {agent: np.array([0] * len(env.action_space(agent).nvec)) for agent in env.agents}
@@ -196,21 +196,21 @@ def test_environment_pickles_with_its_state() -> None:
 
 
 def test_next_episode_differs_and_follows_the_seed() -> None:
-    env, again = EdgeEnv("netmoe-v0", seed=5), EdgeEnv("netmoe-v0", seed=5)
+    env, again = EdgeEnv("netmoe-v1", seed=5), EdgeEnv("netmoe-v1", seed=5)
     first = [play(env, None, 3)[0][0] for _ in range(3)]
     second = [play(again, None, 3)[0][0] for _ in range(3)]
     assert same(first, second) and not same(first[0], first[1])
-    interrupted = EdgeEnv("netmoe-v0", seed=5)
+    interrupted = EdgeEnv("netmoe-v1", seed=5)
     interrupted.reset()
     assert same(interrupted.reset()[0], first[1])
 
 
 def test_drawing() -> None:
-    env = EdgeEnv("text-v0", CHURN, render_mode="rgb_array")
+    env = EdgeEnv("text-v1", CHURN, render_mode="rgb_array")
     play(env, 1, 5)
     picture = env.render()
     assert picture.shape == (540, 960, 3) and picture.dtype == np.uint8 and len(np.unique(picture)) > 20
-    text = EdgeEnv("text-v0", render_mode="ansi")
+    text = EdgeEnv("text-v1", render_mode="ansi")
     play(text, 1, 5)
     page = text.render()
     assert "slot 5 of 100" in page and "gemma-7b-it" in page and "on disk" in page and "user 15" in page
@@ -229,8 +229,8 @@ assert world() == before
 loaded = {"ray", "torch", "matplotlib", "numba"} & set(sys.modules)
 assert not loaded, loaded
 from pettingzoo.env_registry.registration import spec
-assert spec("parallel", "edge_experts/text-v0") and spec("aec", "edge_experts/netmoe-v0")
-assert "edge_experts/netmoe-v0" in gymnasium.registry and "edge_experts/text-v0" in gymnasium.registry
+assert spec("parallel", "edge_experts/text-v1") and spec("aec", "edge_experts/netmoe-v1")
+assert "edge_experts/netmoe-v1" in gymnasium.registry and "edge_experts/text-v1" in gymnasium.registry
 assert edge_experts.envs.World and "ray" not in sys.modules
 """
 
@@ -242,7 +242,7 @@ def test_import_registers_and_does_nothing_else() -> None:
 def test_in_turns_the_same_market(rng: np.random.Generator) -> None:
     """The AEC view plays what the parallel one plays: rewards, observations, ends, with agents that come and go."""
     scenario = {"devices.churn": 0.1, "episode.slots": 25}
-    parallel, turns = EdgeEnv("text-v0", scenario), TurnEnv("text-v0", scenario)
+    parallel, turns = EdgeEnv("text-v1", scenario), TurnEnv("text-v1", scenario)
     observations, _ = parallel.reset(seed=9)
     turns.reset(seed=9)
     left = joined = 0
@@ -267,7 +267,7 @@ def test_in_turns_the_same_market(rng: np.random.Generator) -> None:
 
 
 def test_turns_refuse_what_is_out_of_turn() -> None:
-    env = TurnEnv("text-v0")
+    env = TurnEnv("text-v1")
     with pytest.raises(ValueError, match="call reset"):
         env.step(0)
     with pytest.raises(ValueError, match="call reset"):
@@ -286,8 +286,8 @@ def test_turns_refuse_what_is_out_of_turn() -> None:
 
 @pytest.mark.parametrize("role", ["user", "provider"])
 def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator) -> None:
-    batch = AgentBatch("text-v0", n_worlds=6, role=role, overrides={**CHURN, "episode.slots": 12})
-    world = World("text-v0", n_worlds=6, seed=3, overrides={**CHURN, "episode.slots": 12})
+    batch = AgentBatch("text-v1", n_worlds=6, role=role, overrides={**CHURN, "episode.slots": 12})
+    world = World("text-v1", n_worlds=6, seed=3, overrides={**CHURN, "episode.slots": 12})
     shown = batch.observations
     batch.reset(seed=3)
     world.reset()
@@ -316,9 +316,9 @@ def test_agent_batch_is_the_world_flattened(role: str, rng: np.random.Generator)
     with pytest.raises(ValueError, match=r"expected integers of shape \("):
         batch.step(np.zeros(len(shown)))
     with pytest.raises(ValueError, match="role: 'server'"):
-        AgentBatch("text-v0", role="server")
+        AgentBatch("text-v1", role="server")
     with pytest.raises(ScenarioError, match="'provider' does not act"):
-        AgentBatch("netmoe-v0", role="provider")
+        AgentBatch("netmoe-v1", role="provider")
 
 
 def test_partners_play_the_other_role(rng: np.random.Generator) -> None:
@@ -330,7 +330,7 @@ def test_partners_play_the_other_role(rng: np.random.Generator) -> None:
 
     paid = []
     for partners in (None, Dear()):
-        batch, draws = AgentBatch("text-v0", n_worlds=8, partners=partners), np.random.default_rng(1)
+        batch, draws = AgentBatch("text-v1", n_worlds=8, partners=partners), np.random.default_rng(1)
         batch.reset(seed=1)
         total = 0.0
         for _ in range(20):
@@ -341,8 +341,8 @@ def test_partners_play_the_other_role(rng: np.random.Generator) -> None:
 
 
 def test_gymnasium_vector() -> None:
-    envs = gymnasium.make_vec("edge_experts/netmoe-v0", num_envs=32)
-    one = gymnasium.make("edge_experts/netmoe-v0").unwrapped
+    envs = gymnasium.make_vec("edge_experts/netmoe-v1", num_envs=32)
+    one = gymnasium.make("edge_experts/netmoe-v1").unwrapped
     assert envs.single_action_space == one.action_space and envs.single_observation_space == one.observation_space
     seen, _ = envs.reset(seed=4)
     assert seen in envs.observation_space
@@ -362,10 +362,10 @@ def test_gymnasium_vector() -> None:
     assert np.array_equal(first["observation"], again["observation"])
     assert not np.array_equal(first["observation"], envs.reset()[0]["observation"])
 
-    market = gymnasium.make_vec("edge_experts/text-v0", num_envs=64, copy=False, overrides=CHURN)
+    market = gymnasium.make_vec("edge_experts/text-v1", num_envs=64, copy=False, overrides=CHURN)
     seen, infos = market.reset(seed=1)
     assert seen["observation"] is market.unwrapped.batch.observations and 0 < infos["present"].sum() < 64
     with pytest.raises(ScenarioError, match="num_envs: 40 is not a multiple of 16.*take 32"):
-        gymnasium.make_vec("edge_experts/text-v0", num_envs=40)
+        gymnasium.make_vec("edge_experts/text-v1", num_envs=40)
     with pytest.raises(ValueError, match="call reset"):
-        gymnasium.make_vec("edge_experts/netmoe-v0").step(np.zeros(1, int))
+        gymnasium.make_vec("edge_experts/netmoe-v1").step(np.zeros(1, int))

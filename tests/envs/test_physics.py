@@ -106,31 +106,34 @@ def test_market_formulas() -> None:
 
 
 def test_composed_quality() -> None:
+    """Figures of the answers of three experts, of which any combination answers the parts."""
     score, words = np.array([0.9, 0.3, 0.6]), np.array([100.0, 300.0, 0.0])
 
     def text(*experts: int) -> float:
-        return quality.compose_text(np.array([*experts, 2, 2]), len(experts), score, words, 0.98)
+        parts = np.array([*experts, 2, 2])
+        return quality.compose_text(parts, len(experts), score[parts], words[parts], 0.98)
 
     assert text(0, 1) == pytest.approx(0.45 * 0.98) and text(0, 1, 0) == pytest.approx(0.54 * 0.98**2)
     assert text(0, 0) == pytest.approx(0.9) and text(2, 2) == 0.0
 
     def video(*scenes: int) -> float:
-        consistency = np.array([[0.8], [0.5], [1.0]])
-        return quality.compose_video(np.array(scenes), len(scenes), score, consistency)
+        parts = np.array([*scenes, 2])
+        return quality.compose_video(parts, len(scenes), score[parts], 0.8)
 
-    assert video(0, 0, 0) == pytest.approx(0.9) and video(0, 1, 1) == pytest.approx(0.5 * 0.8 * 0.5)
-    assert video(0, 1, 0) == pytest.approx(0.7 * (0.8 * 0.5) ** 2)
+    assert video(0, 0, 0) == pytest.approx(0.9) and video(0, 1, 1) == pytest.approx(0.5 * 0.8)
+    assert video(0, 1, 0) == pytest.approx(0.7 * 0.8**2)
 
     def object3d(*parts: int) -> float:  # alignment, geometry, texture
         aspects = np.array([[0.6, 0.9, 0.3], [0.4, 0.2, 0.8]])
-        return quality.compose_object3d(np.array(parts), len(parts), aspects, 0.95)
+        return quality.compose_object3d(np.array(parts), len(parts), aspects[np.array(parts)], 0.95)
 
     assert object3d(0, 0) == object3d(0) == pytest.approx(0.6)
     assert object3d(0, 1) == pytest.approx((0.9 + 0.8 + 0.5) / 3 * 0.95)
 
     def ensemble(*experts: int, temperature: float = 0.1) -> float:
         gate = np.array([0.7, 0.5, 0.5])
-        return quality.compose_ensemble(np.array(experts), len(experts), score, gate, temperature)
+        parts = np.array(experts)
+        return quality.compose_ensemble(len(experts), score[parts], gate[parts], temperature)
 
     assert ensemble(1, 2) == pytest.approx(0.45) and ensemble(0) == pytest.approx(0.9)
     weight = 1 / (1 + np.exp(-2))

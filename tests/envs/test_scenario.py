@@ -28,11 +28,11 @@ def test_shipped_scenarios_round_trip(name: str, tmp_path: Path) -> None:
 
 def test_overrides_take_plain_values_and_text() -> None:
     scenario = load_scenario(
-        "text-v0", {"devices.count": 32, "rewards.team": "0.5", "devices.power_levels_w": "[0.1, 0.2]"}
+        "text-v1", {"devices.count": 32, "rewards.team": "0.5", "devices.power_levels_w": "[0.1, 0.2]"}
     )
     assert (scenario.devices.count, scenario.rewards.team, scenario.devices.power_levels_w) == (32, 0.5, (0.1, 0.2))
-    assert scenario.hash() != load_scenario("text-v0").hash()
-    assert load_scenario("text-v0", {"title": "x"}).hash() == load_scenario("text-v0").hash()
+    assert scenario.hash() != load_scenario("text-v1").hash()
+    assert load_scenario("text-v1", {"title": "x"}).hash() == load_scenario("text-v1").hash()
     with pytest.raises(AttributeError):
         scenario.devices.count = 3  # type: ignore[misc]
 
@@ -82,7 +82,7 @@ BAD = [
 @pytest.mark.parametrize(("overrides", "message"), BAD, ids=[",".join(o) or "empty" for o, _ in BAD])
 def test_bad_overrides_name_field_value_and_fix(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
-        World("text-v0", overrides=overrides)
+        World("text-v1", overrides=overrides)
     assert "\n" not in str(error.value)
 
 
@@ -110,7 +110,7 @@ def test_bad_files_name_the_file(text: str, message: str, tmp_path: Path) -> Non
 
 
 def test_unknown_ids_and_missing_files() -> None:
-    with pytest.raises(ScenarioError, match="did you mean 'edge_experts/text-v0'"):
+    with pytest.raises(ScenarioError, match="did you mean 'edge_experts/text-v1'"):
         load_scenario("txt-v0")
     with pytest.raises(ScenarioError, match="there is no file 'none.yaml'"):
         load_scenario("none.yaml")
@@ -123,10 +123,10 @@ json_like = st.recursive(
 )
 
 
-@given(section=st.sampled_from(sorted(load_scenario("text-v0").to_dict())), value=json_like)
+@given(section=st.sampled_from(sorted(load_scenario("text-v1").to_dict())), value=json_like)
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_any_value_is_accepted_or_refused_with_one_line(section: str, value: Any) -> None:
-    data = load_scenario("text-v0").to_dict()
+    data = load_scenario("text-v1").to_dict()
     data[section] = value
     try:
         scenario = from_dict(data)

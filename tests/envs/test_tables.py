@@ -163,7 +163,7 @@ def test_parquet_loads_like_csv(tmp_path: Path) -> None:
 def test_a_table_of_ones_own_drives_a_world(tmp_path: Path) -> None:
     file = small(tmp_path)
     world = World(
-        "text-v0",
+        "text-v1",
         overrides={
             "tables.quality": str(file),
             "experts": ["gemma-2b-it", "reka-core"],

@@ -22,7 +22,7 @@ CHURN = {"devices.churn": 0.05, "episode.slots": 40}
 @pytest.mark.parametrize("name", IDS)
 def test_one_world_equals_the_same_world_among_many(name: str) -> None:
     """Byte for byte, over several episodes, whatever the number of worlds."""
-    overrides = {} if name.endswith("netmoe-v0") else CHURN
+    overrides = {} if name.endswith("netmoe-v1") else CHURN
     many = World(name, n_worlds=1024, seed=11, overrides=overrides)
     many.reset()
     picks = [0, 5, 517, 1023]
@@ -48,9 +48,9 @@ def test_one_world_equals_the_same_world_among_many(name: str) -> None:
 
 def test_threads_change_nothing(rng: np.random.Generator) -> None:
     """Byte for byte; and few worlds are left to one thread."""
-    serial, threaded = (World("text-v0", n_worlds=500, seed=5, overrides=CHURN, threads=n) for n in (1, 3))
+    serial, threaded = (World("text-v1", n_worlds=500, seed=5, overrides=CHURN, threads=n) for n in (1, 3))
     assert [(s.first, s.last) for s in threaded._shards] == [(0, 166), (166, 333), (333, 500)]
-    assert len(World("text-v0", n_worlds=64, threads=3)._shards) == 1
+    assert len(World("text-v1", n_worlds=64, threads=3)._shards) == 1
     serial.reset(), threaded.reset()
     for _ in range(45):
         actions = serial.sample_actions(rng)
@@ -65,13 +65,13 @@ ROLLOUT = """
 import sys, hashlib, numpy as np
 from building import rollout_digest
 from edge_experts.envs import World
-world = World("text-v0", n_worlds=3, seed=42, overrides={"devices.churn": 0.05})
+world = World("text-v1", n_worlds=3, seed=42, overrides={"devices.churn": 0.05})
 print(rollout_digest(world, 250, np.random.default_rng(1), 2))
 """
 
 
 def test_same_seed_same_bytes_in_another_process() -> None:
-    world = World("text-v0", n_worlds=3, seed=42, overrides={"devices.churn": 0.05})
+    world = World("text-v1", n_worlds=3, seed=42, overrides={"devices.churn": 0.05})
     mine = rollout_digest(world, 250, np.random.default_rng(1), 2)
     other = subprocess.run(
         [sys.executable, "-c", ROLLOUT],
@@ -119,7 +119,7 @@ def test_payments_sum_to_zero_and_terms_to_rewards(name: str, team: float, rng: 
 def test_requests_are_conserved(process: str, churn: float, rng: np.random.Generator) -> None:
     """Requests in = done + expired + dropped + open, in every world, at every slot."""
     world = World(
-        "text-v0",
+        "text-v1",
         n_worlds=8,
         seed=4,
         overrides={"arrivals.process": process, "devices.churn": churn, "episode.slots": 1000},
@@ -142,7 +142,7 @@ def test_requests_are_conserved(process: str, churn: float, rng: np.random.Gener
 @pytest.mark.parametrize("policy", [0, 1, 2])
 def test_shares_of_a_band_never_exceed_one(policy: int, rng: np.random.Generator) -> None:
     world = World(
-        "text-v0",
+        "text-v1",
         n_worlds=8,
         seed=5,
         overrides={"providers.default_bandwidth": policy, "arrivals.process": "saturated"},
@@ -150,12 +150,12 @@ def test_shares_of_a_band_never_exceed_one(policy: int, rng: np.random.Generator
     world.reset()
     for _ in range(40):
         world.step(world.sample_actions(rng)[0], None)
-        d = world.state.users
+        asked, share = world.state.asked, world.state.share
         for p in range(world.sizes.P):
-            users = (d.share > 0) & np.isin(d.placed, [*range(p, world.sizes.E, world.sizes.P), -1])
-            share = np.where(users & (d.placed >= 0), d.share, 0.0).sum(axis=1)
-            assert (share <= 1 + 1e-12).all()
-        assert d.share.max() <= 1 + 1e-12 and (d.share.sum(axis=1) <= world.sizes.P + 1e-9).all()
+            mine = (asked >= 0) & (asked < world.sizes.E) & (asked % world.sizes.P == p)
+            total, used = np.where(mine, share, 0.0).sum(axis=(1, 2)), mine.any(axis=(1, 2))
+            assert np.allclose(total[used], 1.0) and (total[~used] == 0.0).all()
+        assert (share[asked < 0] == 0.0).all()
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -188,7 +188,7 @@ def test_observation_writers_fill_every_entry() -> None:
 
 
 def test_masked_actions_mean_wait_or_keep_and_are_counted() -> None:
-    world = World("text-v0", seed=7, overrides={"arrivals.process": "saturated"})
+    world = World("text-v1", seed=7, overrides={"arrivals.process": "saturated"})
     world.reset()
     E = world.sizes.E
     assert world.views.user_masks[0, 0, : E + 2].tolist() == [
@@ -215,7 +215,7 @@ def test_masked_actions_mean_wait_or_keep_and_are_counted() -> None:
 
 
 def test_without_a_request_only_waiting_is_legal() -> None:
-    world = World("text-v0", n_worlds=4, seed=8)
+    world = World("text-v1", n_worlds=4, seed=8)
     world.reset()
     idle = ~world.state.users.open
     masks = world.views.user_masks[idle]
@@ -223,13 +223,13 @@ def test_without_a_request_only_waiting_is_legal() -> None:
 
 
 def test_waiting_can_be_forbidden() -> None:
-    world = World("netmoe-v0", n_worlds=4, seed=8)
+    world = World("netmoe-v1", n_worlds=4, seed=8)
     world.reset()
     assert (world.views.user_masks[:, 0, world.sizes.X] == 0).all()
 
 
 def test_a_loaded_expert_evicts_the_least_recently_used_and_takes_time() -> None:
-    world = World("text-v0", seed=9)
+    world = World("text-v1", seed=9)
     world.reset()
     actions = world.default_actions("provider")
     actions[0, 0, 3] = 2  # phi-3 instead of gemma-7b
@@ -243,7 +243,7 @@ def test_a_loaded_expert_evicts_the_least_recently_used_and_takes_time() -> None
 
 
 def test_users_leave_and_join_with_churn(rng: np.random.Generator) -> None:
-    world = World("text-v0", n_worlds=64, seed=10, overrides={"devices.churn": 0.05})
+    world = World("text-v1", n_worlds=64, seed=10, overrides={"devices.churn": 0.05})
     world.reset()
     here = world.live_users.mean()
     assert 0.4 < here < 0.6
@@ -254,21 +254,21 @@ def test_users_leave_and_join_with_churn(rng: np.random.Generator) -> None:
         left += world.state.users.terminated.sum()
         assert not (world.state.users.acted & world.state.users.joined).any()
     assert joined > 300 and left > 300
-    assert (World("text-v0").reset().users != 0).any() and World(
-        "text-v0", overrides={"devices.churn": 0.0}
+    assert (World("text-v1").reset().users != 0).any() and World(
+        "text-v1", overrides={"devices.churn": 0.0}
     ).scenario.devices.churn == 0
 
 
 def test_episode_ends_keep_the_last_view_and_begin_the_next() -> None:
-    world = World("text-v0", n_worlds=2, seed=11, overrides={"episode.slots": 3})
+    world = World("text-v1", n_worlds=2, seed=11, overrides={"episode.slots": 3})
     world.reset()
     for _ in range(3):
         world.step()
     assert world.state.clock.over.all() and world.state.users.truncated.all() and not world.state.users.terminated.any()
     assert world.state.providers.truncated.all()
-    fresh = World("text-v0", n_worlds=2, seed=11, overrides={"episode.slots": 3}).reset(episode=1)
+    fresh = World("text-v1", n_worlds=2, seed=11, overrides={"episode.slots": 3}).reset(episode=1)
     assert np.array_equal(world.views.users, fresh.users)
-    longer = World("text-v0", n_worlds=2, seed=11, overrides={"episode.slots": 4})
+    longer = World("text-v1", n_worlds=2, seed=11, overrides={"episode.slots": 4})
     longer.reset()
     for _ in range(3):
         longer.step()
@@ -278,7 +278,7 @@ def test_episode_ends_keep_the_last_view_and_begin_the_next() -> None:
 
 
 def test_netmoe_terminates_with_its_request() -> None:
-    world = World("netmoe-v0", seed=12)
+    world = World("netmoe-v1", seed=12)
     world.reset()
     for slot in range(3):
         world.step(np.array([[[4, 0]]]))
@@ -287,7 +287,7 @@ def test_netmoe_terminates_with_its_request() -> None:
 
 
 def test_fork_lives_the_same_life_and_alternatives_diverge(rng: np.random.Generator) -> None:
-    world = World("text-v0", n_worlds=3, seed=13)
+    world = World("text-v1", n_worlds=3, seed=13)
     world.reset()
     for _ in range(7):
         world.step(*world.sample_actions(rng))
@@ -312,13 +312,14 @@ def test_fork_lives_the_same_life_and_alternatives_diverge(rng: np.random.Genera
         (0, np.zeros((1, 16, 3), int), "shape"),
         (0, np.zeros((1, 16, 2)), "float64"),
         (0, np.full((1, 16, 2), 10), "expert = 10 of user 0"),
+        (0, [[[0, 9]] * 16], "power = 9 of user 0"),
         (0, np.full((1, 16, 2), -1), "expert = -1"),
         (1, np.full((1, 4, 6), 3), "speed = 3 of provider 0"),
         (1, np.zeros((1, 4), int), "shape"),
     ],
 )
 def test_bad_actions_name_the_part_and_the_value(role: int, actions: Any, message: str) -> None:
-    world = World("text-v0")
+    world = World("text-v1")
     world.reset()
     given: list[Any] = [None, None]
     given[role] = actions
@@ -337,19 +338,19 @@ def test_bad_actions_name_the_part_and_the_value(role: int, actions: Any, messag
 )
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        World("text-v0", **arguments)
+        World("text-v1", **arguments)
 
 
 # a change of these hashes is a change of dynamics: bump the scenario's version and CHANGELOG.md
 GOLDEN = {
-    "edge_experts/compact-v0": "e5c8b5592ecdb005",
-    "edge_experts/mixed-v0": "68c86a9a730b8c2c",
-    "edge_experts/netmoe-v0": "7ea6339822f378fa",
-    "edge_experts/networked-v0": "520fccdaa2172905",
-    "edge_experts/object3d-v0": "e9ce388ace119cdd",
-    "edge_experts/text-v0": "e7b265bc01b19ccb",
-    "edge_experts/vehicles-v0": "823ee3c5b3ef2d19",
-    "edge_experts/video-v0": "6effb97cc52c450c",
+    "edge_experts/compact-v1": "e5c8b5592ecdb005",
+    "edge_experts/mixed-v1": "68c86a9a730b8c2c",
+    "edge_experts/netmoe-v1": "7ea6339822f378fa",
+    "edge_experts/networked-v1": "520fccdaa2172905",
+    "edge_experts/object3d-v1": "e9ce388ace119cdd",
+    "edge_experts/text-v1": "e7b265bc01b19ccb",
+    "edge_experts/vehicles-v1": "823ee3c5b3ef2d19",
+    "edge_experts/video-v1": "6effb97cc52c450c",
 }
 
 

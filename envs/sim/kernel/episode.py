@@ -8,6 +8,7 @@ from ...physics import mobility, rng
 from ...physics.jit import jit
 from ..state import ABSENT, DROPPED, LEFT, PRESENT, Params, Worlds
 from .channel import draw_links
+from .prompts import draw_taste, read_gates
 from .requests import arrival_chance, end_request, open_request
 
 
@@ -27,6 +28,7 @@ def begin_episode(key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     for u in range(c.U):
         if w.users[u].presence == PRESENT and rng.uniforms(key, rng.ARRIVAL, u)[0] < chance:
             open_request(u, key, w, c, f)
+    read_gates(key, w, c, f)
     shuffle_order(key, w, c)
 
 
@@ -74,6 +76,7 @@ def place_user(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
             user.loaded = place
     user.last_latency_s, user.requests = 0.0, 0
     user.open = False
+    draw_taste(u, key, w, c, f)
 
 
 @jit

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ...physics import economics
 from ...physics.bitexact import log10
 from ...physics.jit import formula, jit
-from ..state import Floats, Params, Worlds
-from .rules import can_run, is_available, is_reachable, may_act, may_load, may_place, price_of, seconds_of
+from ..state import PRESENT, Floats, Params, Worlds
+from .rules import can_run, is_available, is_reachable, may_act, may_decide, may_load, may_place, price_of, seconds_of
 
 LINK_SCALE_DB = 30.0
 TINY = 1e-9
@@ -21,17 +21,23 @@ class Board(NamedTuple):
     """What all agents of a world see alike, worked out once a slot."""
 
     compute: Floats  # (X,) slots per unit of work at the announced speed
-    quote: Floats  # (M, E) share of the highest value that a unit of work in every part costs
+    quote: Floats  # (M, E) what a unit of work costs, in a part's share of the highest value
     backlog: Floats  # (E,) as observed
     available: NDArray[np.bool_]  # (E,)
     demand: Floats  # (G,) open requests
+    tastes: Floats  # (G,) mixes of categories of all users that are there, summed
 
 
 def new_board(c: Any, f: Params) -> Board:
     """An empty board."""
     E = int(c.E)
     return Board(
-        np.zeros(c.X), np.zeros((len(f.kinds), E)), np.zeros(E), np.zeros(E, np.bool_), np.zeros(len(f.priors))
+        np.zeros(c.X),
+        np.zeros((len(f.kinds), E)),
+        np.zeros(E),
+        np.zeros(E, np.bool_),
+        np.zeros(len(f.priors)),
+        np.zeros(len(f.priors)),
     )
 
 
@@ -50,6 +56,12 @@ def fill_board(board: Board, w: Worlds, c: Any, f: Params) -> None:
     for u in range(c.U):
         if w.users[u].open:
             board.demand[f.category[w.users[u].prompt]] += 1.0
+    if c.taste > 0.0:
+        board.tastes[:] = 0.0
+        for u in range(c.U):
+            if w.users[u].presence == PRESENT:
+                for g in range(len(f.priors)):
+                    board.tastes[g] += w.taste[u, g]
 
 
 @formula
@@ -86,8 +98,9 @@ def observe_request(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
     kind = f.kinds[user.kind]
     out[at.open] = 1.0
     out[at.category + f.category[user.prompt]] = 1.0
-    if c.show_prompt:
-        out[at.prompt + user.prompt] = 1.0
+    if kind.own:
+        for i in range(user.done + 1, kind.subtasks):
+            out[at.later + f.category[w.parts.prompt[u, i]]] += 1.0 / kind.subtasks
     out[at.value] = user.value / max(kind.value_high, TINY)
     out[at.subtasks_left] = (kind.subtasks - user.done) / kind.subtasks
     out[at.deadline_left] = (kind.deadline_slots - user.age) / kind.deadline_slots
@@ -99,6 +112,9 @@ def observe_request(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
 def observe_extras(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """The fields of which every one is there only where its rule is in use."""
     user, at = w.users[u], c.user_at
+    if c.taste > 0.0:
+        for g in range(len(f.priors)):
+            out[at.taste + g] = w.taste[u, g]
     if c.strict_share > 0.0:
         out[at.strict] = user.open and user.strict
     if c.X - c.E > 1:
@@ -149,8 +165,13 @@ def mask_user(u: int, board: Board, w: Worlds, c: Any, f: Params, mask: Any) -> 
     else:
         mask[: c.X] = 0
     mask[c.X] = c.may_wait or not can_place
+    for j in range(1, c.J):  # further experts of the same slot, or nobody
+        at = j * (c.X + 1)
+        for place in range(c.X):
+            mask[at + place] = mask[place]
+        mask[at + c.X] = 1
     for level in range(len(f.device_power_w)):
-        mask[c.X + 1 + level] = level == 0 or can_place
+        mask[c.J * (c.X + 1) + level] = level == 0 or can_place
 
 
 @jit
@@ -167,6 +188,11 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Params, out: An
     out[at.served] = provider.served / c.U
     out[at.late] = provider.late / c.U
     observe_catalogue(p, board, w, c, f, out)
+    if c.taste > 0.0:
+        for g in range(len(f.priors)):
+            out[at.tastes + g] = board.tastes[g] / c.U
+    if c.period > 1:
+        out[at.until_decision] = (c.period - w.clock.slot % c.period) % c.period / c.period
     if len(f.view_levels) > 1:
         out[at.views] = f.view_levels[provider.views] / c.highest_views
     if len(f.power_factors) > 1:
@@ -213,8 +239,25 @@ def wanted_quality(e: int, board: Board, requests: float, f: Params) -> float:
 
 @jit
 def mask_provider(p: int, w: Worlds, c: Any, f: Params, mask: Any) -> None:
-    """Every level is legal; of the loads, *keep* and what can be loaded now."""
+    """Every level is legal, and *keep* and what can be loaded now; between decisions only what is in force."""
+    provider = w.providers[p]
+    if not may_decide(w, c):
+        mask[:] = 0
+        start = mark(mask, 0, len(f.price_levels), provider.price)
+        start = mark(mask, start, len(f.speed_levels), provider.speed)
+        start = mark(mask, start, 3, provider.bandwidth)
+        start = mark(mask, start, c.loads + 1, 0)
+        start = mark(mask, start, len(f.view_levels), provider.views)
+        mark(mask, start, len(f.power_factors), provider.power)
+        return
     keep = len(f.price_levels) + len(f.speed_levels) + 3
     mask[:] = 1
     for place in range(1, c.loads + 1):
         mask[keep + place] = may_load(p, place, w, c)
+
+
+@jit
+def mark(mask: Any, start: int, size: int, choice: int) -> int:
+    """Mark one choice of a part of an action that begins at `start`; returns where the next part begins."""
+    mask[start + choice] = 1
+    return start + size

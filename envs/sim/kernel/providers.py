@@ -7,14 +7,20 @@ from typing import Any
 from ...physics import economics, queues
 from ...physics.jit import jit
 from ..state import Ints, Params, Worlds
-from .rules import may_load, provider_of, seconds_of
+from .rules import may_decide, may_load, provider_of, seconds_of
 
 
 @jit
 def steer_providers(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """Set the levels of the next slot; a load begins if it is legal, else it is counted as invalid."""
+    """Set the levels of the slots to come; a load begins if it is legal, else it is counted as invalid.
+
+    Between decisions (`providers.period`) everything is kept, and another wish is counted as invalid.
+    """
     for p in range(c.P):
         provider = w.providers[p]
+        if not may_decide(w, c):
+            provider.invalid = differs(actions[p], provider)
+            continue
         provider.price, provider.speed, provider.bandwidth = actions[p, 0], actions[p, 1], actions[p, 2]
         provider.views, provider.power = actions[p, 4], actions[p, 5]
         place = actions[p, 3]
@@ -23,6 +29,19 @@ def steer_providers(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
                 start_loading(p, (place - 1) * c.P + p, w, c, f)
             else:
                 provider.invalid = True
+
+
+@jit
+def differs(action: Any, provider: Any) -> bool:
+    """Whether a provider's action would change anything."""
+    return (  # type: ignore[no-any-return]
+        action[0] != provider.price
+        or action[1] != provider.speed
+        or action[2] != provider.bandwidth
+        or action[3] > 0
+        or action[4] != provider.views
+        or action[5] != provider.power
+    )
 
 
 @jit

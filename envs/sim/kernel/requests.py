@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...physics import arrivals, quality, rng
+from ...physics import arrivals, rng
 from ...physics.bitexact import exp
 from ...physics.jit import jit
 from ..plugins import CUSTOM
 from ..state import EXPIRED, LATE, ON_TIME, PRESENT, Params, Worlds
-from .rules import compose
+from .prompts import draw_prompts, take_part
+from .rules import answers_of, compose
 
 
 @jit
@@ -47,7 +48,7 @@ def switch_period(key: rng.Key, w: Worlds, c: Any) -> None:
 
 @jit
 def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """Draw a prompt, its value and its context, and read the gate."""
+    """Draw the prompts of its parts, its value and its context."""
     pick, worth, care, _ = rng.uniforms(key, rng.REQUEST, u)
     length = rng.normals(key, rng.REQUEST, c.U + u)[0]
     user = w.users[u]
@@ -56,8 +57,6 @@ def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     while user.kind + 1 < len(f.kinds) and pick >= f.kinds[user.kind + 1].start:
         user.kind += 1
     kind = f.kinds[user.kind]
-    place = min(kind.count - 1, int((pick - kind.start) / kind.share * kind.count))
-    user.prompt = kind.first + place
     user.value = kind.value_low + worth * (kind.value_high - kind.value_low)
     user.strict = care < c.strict_share
     # log-normal with the stated mean
@@ -68,24 +67,8 @@ def open_request(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     user.output_bits, user.coverage_sum = 0.0, 0.0
     user.hallucination_sum, user.work_sum = 0.0, 0.0
     user.finish_s = 0.0
-    w.parts[u, :] = 0
-    read_gate(u, key, w, c, f)
-
-
-@jit
-def read_gate(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
-    """What the gate says of each expert for the user's prompt."""
-    prompt = w.users[u].prompt
-    category = f.category[prompt]
-    blocks = (c.X + 3) // 4
-    for block in range(blocks):
-        errors = rng.normals(key, rng.GATE, u * blocks + block)
-        for i in range(4):
-            e = 4 * block + i
-            if e < c.X and f.serves[w.users[u].kind, e]:
-                w.gate[u, e] = quality.gate_reading(
-                    f.priors[category, e].quality, f.scores[prompt, e].quality, c.gate_skill, c.gate_noise * errors[i]
-                )
+    draw_prompts(u, (pick - kind.start) / kind.share, key, w, c, f)
+    take_part(u, w, f)
 
 
 @jit
@@ -96,25 +79,35 @@ def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: An
     """
     user = w.users[u]
     score, subtasks = f.scores[user.prompt, e], f.kinds[user.kind].subtasks
-    w.parts[u, user.done] = e
+    parts, i = w.parts, user.done
+    parts.expert[u, i], parts.quality[u, i], parts.work[u, i] = e, score.quality, score.work
+    parts.gate[u, i] = w.gate[u, e]
+    for a in range(parts.aspects.shape[-1]):
+        parts.aspects[u, i, a] = f.aspects[user.prompt, e, a]
     user.output_bits += score.bits
     user.coverage_sum += shown
     user.hallucination_sum += f.machines[e].hallucination * score.work
     user.work_sum += score.work
     user.finish_s = max(user.finish_s, user.age * c.slot_s + latency_s)
-    user.last_expert = e
     user.done += 1
+    if c.parallel:
+        user.part_latency_s = max(user.part_latency_s, latency_s)
+        user.latency = -c.latency_weight * user.part_latency_s
+        return  # composed when all that were asked have answered
+    user.last_expert = e
     user.part_latency_s = latency_s
     user.latency = -c.latency_weight * latency_s / subtasks
     if user.done == subtasks:
         compose_request(u, w, c, f)
+    else:
+        take_part(u, w, f)
 
 
 @jit
 def compose_request(u: int, w: Worlds, c: Any, f: Params) -> None:
     """Look up the quality, check lateness, pay the reward."""
     user = w.users[u]
-    worth = compose(u, w.parts[u], user.done, f.scores[user.prompt], f.aspects[user.prompt], w, f)
+    worth = compose(user.kind, answers_of(u, w), user.done, f)
     user.quality = worth * (user.coverage_sum / user.done)
     if user.work_sum > 0.0:
         user.hallucination = user.hallucination_sum / user.work_sum

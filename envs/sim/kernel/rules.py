@@ -9,7 +9,7 @@ from typing import Any
 
 from ...physics import quality
 from ...physics.jit import jit
-from ..state import PRESENT, Params, Worlds
+from ..state import PRESENT, Params, Parts, Worlds
 
 
 @jit
@@ -63,9 +63,18 @@ def suits(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
         return False
     if c.distinct:
         for i in range(user.done):
-            if w.parts[u, i] == place:
+            if w.parts.expert[u, i] == place:
                 return False
     return True
+
+
+@jit
+def is_asked(u: int, place: int, n: int, w: Worlds) -> bool:
+    """Whether an expert is among the first `n` that a user asks in this slot."""
+    for j in range(n):
+        if w.asked[u, j] == place:
+            return True
+    return False
 
 
 @jit
@@ -95,10 +104,16 @@ def can_place(u: int, w: Worlds, c: Any, f: Params) -> bool:
 
 
 @jit
+def may_decide(w: Worlds, c: Any) -> bool:
+    """Whether providers decide in this slot."""
+    return w.clock.slot % c.period == 0  # type: ignore[no-any-return]
+
+
+@jit
 def may_load(p: int, place: int, w: Worlds, c: Any) -> bool:
     """Whether a provider may start to load the expert at a place (1..C) of its catalogue."""
     expert = (place - 1) * c.P + p
-    return expert < c.E and w.providers[p].loading < 0 and not w.experts[expert].loaded
+    return may_decide(w, c) and expert < c.E and w.providers[p].loading < 0 and not w.experts[expert].loaded
 
 
 @jit
@@ -125,27 +140,31 @@ def loading_s(u: int, place: int, w: Worlds, c: Any, f: Params) -> float:
 
 
 @jit
-def compose(u: int, experts: Any, n: int, score: Any, aspects: Any, w: Worlds, f: Params) -> float:
-    """What the first `n` parts of a request are worth together, by the quality rule of its kind.
+def answers_of(u: int, w: Worlds) -> Parts:
+    """The parts of one user's request."""
+    parts = w.parts
+    return Parts(parts.prompt[u], parts.expert[u], parts.quality[u], parts.work[u], parts.gate[u], parts.aspects[u])
+
+
+@jit
+def compose(k: int, parts: Parts, n: int, f: Params) -> float:
+    """What the first `n` parts of a request of kind `k` are worth together, by the quality rule of the kind.
 
     Args:
-        u: The user that holds the request.
-        experts: (K,) places of the parts.
+        k: Kind.
+        parts: (K,) and (K, A), of one request: as recorded, or what is expected.
         n: How many of them count.
-        score: (X,) SCORE of every expert: recorded, or what is expected.
-        aspects: (X, A), likewise.
-        w: World.
         f: Params.
     """
-    kind = f.kinds[w.users[u].kind]
+    kind = f.kinds[k]
     if kind.rule == quality.TEXT:
-        return quality.compose_text(experts, n, score.quality, score.work, kind.coherence)
+        return quality.compose_text(parts.expert, n, parts.quality, parts.work, kind.coherence)
     if kind.rule == quality.VIDEO:
-        return quality.compose_video(experts, n, score.quality, aspects)
+        return quality.compose_video(parts.expert, n, parts.quality, kind.coherence)
     if kind.rule == quality.OBJECT3D:
-        return quality.compose_object3d(experts, n, aspects, kind.coherence)
+        return quality.compose_object3d(parts.expert, n, parts.aspects, kind.coherence)
     if kind.rule == quality.ENSEMBLE:
-        return quality.compose_ensemble(experts, n, score.quality, w.gate[u], kind.temperature)
+        return quality.compose_ensemble(n, parts.quality, parts.gate, kind.temperature)
     return f.models.quality(  # type: ignore[no-any-return]
-        experts, n, score.quality, score.work, aspects, w.gate[u], kind.coherence, kind.temperature
+        parts.expert, n, parts.quality, parts.work, parts.aspects, parts.gate, kind.coherence, kind.temperature
     )

@@ -10,10 +10,11 @@ from typing import Any
 
 from ...physics import economics, rng
 from ...physics.jit import entry, inline, jit
-from ..state import NONE, PRESENT, Ints, Links, Params, Worlds
+from ..state import NONE, PRESENT, Ints, Links, Params, Parts, Worlds
 from .channel import fade_links, move_users
 from .episode import begin_episode, end_stays, shuffle_order
 from .observations import Board, fill_board, mask_provider, mask_user, observe_provider, observe_user
+from .prompts import read_gates
 from .providers import drain_queues, finish_loading, steer_providers
 from .requests import expire_requests, receive_requests, switch_period
 from .users import choose_experts, serve_parts, share_bands
@@ -42,7 +43,7 @@ def step_worlds(
         worlds: State, updated in place.
         c: Constants.
         f: Parameters: recorded figures, levels, models.
-        user_actions: (B, U, 2), expert and power level; those of scripted users are overwritten.
+        user_actions: (B, U, J + 1), experts and power level; those of scripted users are overwritten.
         provider_actions: (B, P, 6), price, speed, bandwidth policy, load, views and transmit power.
         board: Scratch.
         views: Observations and masks to write (`world.Views`).
@@ -103,8 +104,18 @@ def row(b: int, worlds: Worlds) -> Worlds:
             worlds.links.fading_im[b],
             worlds.links.gain_db[b],
         ),
+        Parts(
+            worlds.parts.prompt[b],
+            worlds.parts.expert[b],
+            worlds.parts.quality[b],
+            worlds.parts.work[b],
+            worlds.parts.gate[b],
+            worlds.parts.aspects[b],
+        ),
         worlds.gate[b],
-        worlds.parts[b],
+        worlds.taste[b],
+        worlds.asked[b],
+        worlds.share[b],
         worlds.order[b],
     )
 
@@ -119,9 +130,8 @@ def key_of(w: Worlds, c: Any, slot: int) -> rng.Key:
 def step_world(user_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """One slot: users choose, the air is shared, experts serve, providers steer, and the world moves on.
 
-    Providers decide together with the users, but what they decide holds from the next slot on: what users were
-        shown
-    is what they get and what they pay.
+    Providers decide together with the users, but what they decide holds from the next slot on: what users were shown is
+    what they get and what they pay.
     """
     begin_slot(w, c)
     choose_experts(user_actions, w, c, f)
@@ -140,6 +150,7 @@ def step_world(user_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f:
     fade_links(key, w, c, f)
     switch_period(key, w, c)
     receive_requests(key, w, c, f)
+    read_gates(key, w, c, f)
     shuffle_order(key, w, c)
 
 
@@ -155,13 +166,13 @@ def begin_slot(w: Worlds, c: Any) -> None:
         provider.loading_cost, provider.late_cost = 0.0, 0.0
     for e in range(c.E):
         w.experts[e].busy_s = 0.0
+    w.asked[:], w.share[:] = -1, 0.0
     for u in range(c.U):
         user = w.users[u]
         user.acted, user.refused, user.invalid = False, False, False
         user.arrived, user.joined, user.terminated, user.truncated = False, False, False, False
         user.placed, user.ended = -1, NONE
-        user.share, user.part_latency_s, user.quality, user.latency_s = 0.0, 0.0, 0.0, 0.0
-        user.hallucination = 0.0
+        user.part_latency_s, user.quality, user.latency_s, user.hallucination = 0.0, 0.0, 0.0, 0.0
         user.reward, user.earned, user.payment, user.energy, user.latency = 0.0, 0.0, 0.0, 0.0, 0.0
 
 

@@ -7,13 +7,16 @@ from typing import Any
 from ...physics import quality, radio
 from ...physics.jit import jit
 from ..state import PRESENT, Ints, Params, Worlds
-from .requests import record_part
-from .rules import access_of, can_place, is_home, loading_s, may_place, price_of, provider_of, seconds_of
+from .requests import compose_request, record_part
+from .rules import access_of, can_place, is_asked, is_home, loading_s, may_place, price_of, provider_of, seconds_of
 
 
 @jit
 def choose_experts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """Legal choices stand; a masked one means *wait* and is counted. Scripted users choose by themselves."""
+    """Legal choices stand; a masked one means *wait* and is counted. Scripted users choose by themselves.
+
+    An expert that is named twice in a slot is asked once.
+    """
     for u in range(c.U - c.scripted, c.U):
         follow_gate(u, actions, w, c, f)
     for u in range(c.U):
@@ -21,48 +24,56 @@ def choose_experts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
         user.acted = user.presence == PRESENT
         if not user.acted:
             continue
-        expert, power = actions[u, 0], actions[u, 1]
-        if expert < c.X:
-            if may_place(u, expert, w, c, f):
-                user.placed = expert
-            else:
-                user.invalid = True
-        elif (power > 0 and not user.open) or (not c.may_wait and can_place(u, w, c, f)):
+        waits = True
+        for j in range(c.J):
+            expert = actions[u, j]
+            if expert < c.X:
+                waits = False
+                if not may_place(u, expert, w, c, f):
+                    user.invalid = True
+                elif not is_asked(u, expert, j, w):
+                    w.asked[u, j] = expert
+        if waits and ((actions[u, c.J] > 0 and not user.open) or (not c.may_wait and can_place(u, w, c, f))):
             user.invalid = True
 
 
 @jit
 def follow_gate(u: int, actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """The script of a user that is no agent: the expert of the best gate reading, at the highest power level."""
-    place = best_reading(u, w, c, f)
-    actions[u, 0], actions[u, 1] = place, len(f.device_power_w) - 1 if place < c.X else 0
+    """The script of a user that is no agent: the experts of the best gate readings, at the highest power level."""
+    best_readings(u, actions[u], w, c, f)
+    actions[u, c.J] = len(f.device_power_w) - 1 if actions[u, 0] < c.X else 0
 
 
 @jit
-def best_reading(u: int, w: Worlds, c: Any, f: Params) -> int:
-    """The legal expert of a user's best gate reading; X if there is none."""
-    best, choice = -1.0, c.X
-    for place in range(c.X):
-        if may_place(u, place, w, c, f) and w.gate[u, place] > best:
-            best, choice = w.gate[u, place], place
-    return choice  # type: ignore[no-any-return]
+def best_readings(u: int, choice: Any, w: Worlds, c: Any, f: Params) -> None:
+    """Write the J legal experts of a user's best gate readings to the front of `choice`; X where there is none."""
+    for j in range(c.J):
+        best, choice[j] = -1.0, c.X
+        for place in range(c.X):
+            if w.gate[u, place] > best and may_place(u, place, w, c, f):
+                taken = False
+                for i in range(j):
+                    taken = taken or choice[i] == place
+                if not taken:
+                    best, choice[j] = w.gate[u, place], place
 
 
 @jit
 def share_bands(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
-    """Each provider divides its band among the users that use it in this slot."""
+    """Each provider divides its band among the parts that use it in this slot."""
     for p in range(c.P):
         total = 0.0
         for u in range(c.U):
-            user = w.users[u]
-            if uses_air(u, user.placed, p, w, c):
-                power_w, gain = f.device_power_w[actions[u, 1]], radio.linear(w.links.gain_db[u, p])
-                efficiency = radio.shannon_bps(c.bandwidth_hz, power_w, gain, c.noise_w_hz) / c.bandwidth_hz
-                user.share = radio.share_weight(w.providers[p].bandwidth, user.context_bits, efficiency)
-                total += user.share
+            for j in range(c.J):
+                if uses_air(u, w.asked[u, j], p, w, c):
+                    power_w, gain = f.device_power_w[actions[u, c.J]], radio.linear(w.links.gain_db[u, p])
+                    efficiency = radio.shannon_bps(c.bandwidth_hz, power_w, gain, c.noise_w_hz) / c.bandwidth_hz
+                    w.share[u, j] = radio.share_weight(w.providers[p].bandwidth, w.users[u].context_bits, efficiency)
+                    total += w.share[u, j]
         for u in range(c.U):
-            if uses_air(u, w.users[u].placed, p, w, c):
-                w.users[u].share /= total
+            for j in range(c.J):
+                if uses_air(u, w.asked[u, j], p, w, c):
+                    w.share[u, j] /= total
 
 
 @jit
@@ -75,33 +86,37 @@ def uses_air(u: int, expert: int, p: int, w: Worlds, c: Any) -> bool:
 def serve_parts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Parts join the queues in the slot's order of service."""
     for u in w.order:
-        expert = w.users[u].placed
-        if expert >= c.E:
-            serve_locally(u, expert, w, c, f)
-        elif expert >= 0:
-            serve_remotely(u, expert, f.device_power_w[actions[u, 1]], w, c, f)
+        for j in range(c.J):
+            expert = w.asked[u, j]
+            if expert >= c.E:
+                serve_locally(u, expert, w, c, f)
+            elif expert >= 0:
+                serve_remotely(u, expert, w.share[u, j], f.device_power_w[actions[u, c.J]], w, c, f)
+        if c.parallel and w.users[u].placed >= 0:
+            compose_request(u, w, c, f)
 
 
 @jit
-def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Params) -> None:
+def serve_remotely(u: int, e: int, share: float, power_w: float, w: Worlds, c: Any, f: Params) -> None:
     """A part travels, waits, is computed and comes back; a full queue refuses it."""
     user, expert, provider = w.users[u], w.experts[e], w.providers[provider_of(e, c)]
     seconds_per_unit = seconds_of(e, w, c, f)
     wait_s = expert.backlog * seconds_per_unit
     if wait_s > c.queue_limit_s:
         user.refused = True
-        user.placed = -1
         return
+    user.placed = e
     work, bits = f.scores[user.prompt, e].work, f.scores[user.prompt, e].bits
-    up_s = uplink_s(u, e, user.share, power_w, w, c)
-    down_s = downlink_s(u, e, user.share, bits, w, c, f)
+    up_s = uplink_s(u, e, share, power_w, w, c)
+    down_s = downlink_s(u, e, share, bits, w, c, f)
     latency_s = up_s + wait_s + work * seconds_per_unit + backhaul_s(u, e, bits, w, c, f) + down_s
     if user.handover:
         latency_s += c.handover_s
     expert.backlog += work
     expert.last_used = w.clock.slot
-    user.payment = -price_of(e, w, c, f) * work
-    provider.revenue -= user.payment
+    paid = price_of(e, w, c, f) * work
+    user.payment -= paid
+    provider.revenue += paid
     provider.served += 1
     if (user.age - f.kinds[user.kind].deadline_slots) * c.slot_s + latency_s > 0.0:
         provider.late += 1
@@ -113,9 +128,10 @@ def serve_remotely(u: int, e: int, power_w: float, w: Worlds, c: Any, f: Params)
 
 @jit
 def serve_locally(u: int, place: int, w: Worlds, c: Any, f: Params) -> None:
-    """A user's own compact expert: loaded first if need be; a queue of its own, battery instead of payment."""
+    """A device's own compact expert: loaded first if need be; a queue of its own, battery instead of payment."""
     user, machine = w.users[u], f.machines[place]
     work = f.scores[user.prompt, place].work
+    user.placed = place
     user.local_backlog_s += loading_s(u, place, w, c, f) + work * machine.seconds_per_unit
     user.loaded = place
     user.local_budget -= work
@@ -167,5 +183,5 @@ def spend_energy(u: int, energy_j: float, w: Worlds, c: Any) -> None:
     """Take energy from a user's battery and charge it in the reward."""
     user = w.users[u]
     user.battery_j = max(0.0, user.battery_j - energy_j)
-    user.energy = -c.energy_weight * energy_j
+    user.energy -= c.energy_weight * energy_j
     w.clock.energy_j += energy_j
