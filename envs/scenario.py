@@ -327,4 +327,4 @@ def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
     elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
         node[int(last)] = value
     else:
-        raise ScenarioError(f"{dotted}: unknown field{_nearest(dotted)}")
+        raise ScenarioError(f"{' '.join(dotted.split())}: unknown field{_nearest(dotted)}")

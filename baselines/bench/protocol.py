@@ -156,7 +156,7 @@ def select_cells(
     for env in envs or ():
         if not is_market(env):
             raise ValueError(
-                f"--envs: '{env}' is not one of ours: the references that scores are normalised by are known for them only"
+                f"--envs: '{env}' is not one of ours: only theirs are the references that scores are normalised by"
             )
     found = []
     for name, entry in wanted.items():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from tqdm import tqdm
-
 from edge_experts.envs import load_scenario, shipped_ids
 from edge_experts.envs.io.atomic import replacing
 from edge_experts.envs.io.command_line import at_least, new_file
@@ -25,6 +23,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure all scenarios, print both tables, write what was asked for."""
+    from tqdm import tqdm
+
     from ..evaluation.worth import market_table, plot_coherence, tables_table, worth
 
     scenarios = [load_scenario(env) for env in arguments.envs or shipped_ids()]

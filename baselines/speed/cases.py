@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from edge_experts.envs import EdgeEnv, TurnEnv, World, load_scenario
 from edge_experts.envs.api.spaces import role_spaces
@@ -82,6 +83,9 @@ def experts_step(n_worlds: int, experts: int) -> Step:
                 writer.writerows(rows)
                 for copy in range(1, -(-experts // len(names))):
                     writer.writerows({**row, "expert": f"{row['expert']}.{copy}"} for row in rows)
+            sidecar = yaml.safe_load((TABLES_DIR / f"{table}.yaml").read_text("utf-8"))
+            sidecar = {name: value for name, value in sidecar.items() if name not in ("rows", "sha256")}
+            path.with_suffix(".yaml").write_text(yaml.safe_dump(sidecar), "utf-8")
             changes[option] = str(path)
         return world_step(n_worlds, changes)
 

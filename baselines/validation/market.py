@@ -45,7 +45,7 @@ def check_requests(market: Any) -> str:
         users = world.state.users
         came += users.arrived.sum(axis=1)
         ended += np.isin(users.ended, (ON_TIME, LATE, EXPIRED, DROPPED)).sum(axis=1)
-        if (came != ended + users.open.sum(axis=1)).any() or users.share.max() > 1 + 1e-9:
+        if (came != ended + users.open.sum(axis=1)).any() or world.state.share.max() > 1 + 1e-9:
             raise Fault(f"slot {slot}: requests are lost, or a band is shared beyond its width")
     return f"{int(came.sum())} requests"
 

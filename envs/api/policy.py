@@ -44,10 +44,12 @@ class GateFollowers:
     """Users take the legal expert of the best gate reading, at the highest power; providers keep their defaults."""
 
     def act(self, world: World) -> Actions:
-        """Actions of users (B, U, 2); `None` for providers."""
+        """Actions of users (B, U, J + 1); `None` for providers."""
         X, actions = world.sizes.X, world.default_actions("user")
         legal = world.views.user_masks[..., :X] == 1
-        able = legal.any(axis=-1)
-        best = np.where(legal, world.state.gate, -1.0).argmax(axis=-1)
-        actions[able] = np.stack([best[able], np.full(int(able.sum()), world.sizes.H - 1)], axis=-1)
+        readings = np.where(legal, world.state.gate, -1.0)
+        best = np.argsort(-readings, axis=-1, kind="stable")[..., : world.sizes.J]
+        best = np.where(np.take_along_axis(legal, best, axis=-1), best, X)
+        actions[..., : best.shape[-1]] = best
+        actions[..., -1] = np.where(legal.any(axis=-1), world.sizes.H - 1, 0)
         return actions, None

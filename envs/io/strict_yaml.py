@@ -56,7 +56,7 @@ def explain(error: ValidationError, hint: Any = lambda field: "") -> str:
         hint: From the name of an unknown field to what to add, as `; did you mean 'x'?`.
     """
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+    field = " ".join(".".join(str(part) for part in first["loc"]).split())  # a name may hold a line break
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "unexpected_keyword_argument":
         return f"{field}: unknown field{hint(field)}{more}"

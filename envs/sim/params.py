@@ -136,7 +136,7 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
     part = serves / (request.subtasks if request.split_work else 1)
     quality, work, bits = chosen.quality * factor, chosen.work_units * part, chosen.output_bits * part
     aspects = [_aspect(chosen, name) * factor for name in _aspects_of(request, table)]
-    gate = _recorded_gate(scenario, chosen) * factor if has_gate(scenario, table) else np.zeros_like(quality)
+    gate = _recorded_gate(scenario, chosen, serves) * factor if has_gate(scenario, table) else np.zeros_like(quality)
     _check_parts(scenario, request, table)
     stacked = np.stack(aspects, axis=-1) if aspects else np.zeros((*quality.shape, 0))
     rows = _prompts_in_use(scenario, table)
@@ -180,14 +180,15 @@ def has_gate(scenario: Scenario, table: QualityTable) -> bool:
     return scenario.gate.source == "recorded" or (scenario.gate.source == "auto" and "gate" in table.dimensions)
 
 
-def _recorded_gate(scenario: Scenario, table: QualityTable) -> Floats:
-    """The column `gate` of the experts in use: (N, E)."""
+def _recorded_gate(scenario: Scenario, table: QualityTable, serves: Any) -> Floats:
+    """The column `gate` of the experts in use, 0 where a place serves nobody: (N, X)."""
     if "gate" not in table.dimensions:
         raise ScenarioError(
             f"gate.source: 'recorded' reads the column 'gate', which {table.path.name} does not have: add it, or set "
             f"gate.source to modelled"
         )
-    missing = np.argwhere(np.isnan(table.dimensions["gate"]))
+    gate = table.dimensions["gate"]
+    missing = np.argwhere(np.isnan(gate) & serves)
     if len(missing):
         row, expert = missing[0]
         raise ScenarioError(
@@ -195,7 +196,7 @@ def _recorded_gate(scenario: Scenario, table: QualityTable) -> Floats:
             f"for prompt {table.prompts[row]} and expert '{table.experts[expert]}': fill it, or set gate.source to "
             f"modelled"
         )
-    return table.dimensions["gate"]
+    return np.asarray(np.where(serves, gate, 0.0))
 
 
 def _check_parts(scenario: Scenario, request: Requests, table: QualityTable) -> None:

@@ -161,8 +161,8 @@ PROVIDER_FIELDS = (
     Field("speed", lambda n: 1, 0, 1, "highest level", "its compute speed"),
     Field("bandwidth", lambda n: 3, 0, 1, "one-hot", "its bandwidth policy"),
     Field("power", lambda n: 1, 0, 4, "all experts busy at nominal speed", "its power draw in the last slot"),
-    Field("served", lambda n: 1, 0, 1, "devices.count", "parts served in the last slot"),
-    Field("late", lambda n: 1, 0, 1, "devices.count", "of these, after the deadline"),
+    Field("served", lambda n: 1, 0, 1, "parts of a slot", "parts served in the last slot"),
+    Field("late", lambda n: 1, 0, 1, "parts of a slot", "of these, after the deadline"),
     Field("views", lambda n: int(n.view_levels > 1), 0, 1, "most views", "views it renders of an output"),
     Field("radio", lambda n: int(n.power_factors > 1), 0, 1, "highest factor", "its downlink transmit power"),
 )

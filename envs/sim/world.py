@@ -176,8 +176,7 @@ class World:
 
         Args:
             user_actions: (B, U, J + 1) integers, expert (J of them where `requests.dispatch` is parallel) and power
-                level;
-                `None`: everybody waits.
+                level; `None`: everybody waits.
             provider_actions: (B, P, 6) integers, price, speed, bandwidth policy, load, views and transmit power;
                 `None`: the defaults.
 

@@ -159,6 +159,13 @@ class QualityTable:
     def prior(self, values: Floats, split: str = "train") -> Floats:
         """Mean of an (N, E) column over the prompts of each category in a split: (C, E) float64."""
         rows = self.split(split)
+        for c in np.setdiff1d(np.arange(len(self.categories)), self.category[rows]):
+            raise TableError(
+                self.path,
+                f"has no prompt of this category in the split '{split}': add prompts, or merge categories",
+                column="category",
+                value=self.categories[c],
+            )
         return np.stack([values[rows[self.category[rows] == c]].mean(axis=0) for c in range(len(self.categories))])
 
 
@@ -217,6 +224,8 @@ def _row_of(sheet: Sheet, where: dict[_Key, int], key: _Key) -> int:
 def _of_prompts(sheet: Sheet, rows: NDArray[np.int64], name: str) -> Floats:
     """A column that says the same in all rows of a prompt: (N,)."""
     values = _column(sheet, rows, name)
+    for i, j in np.argwhere(values <= 0.0)[:1]:
+        raise sheet.error("is not above 0: give the bits that are sent up", int(rows[i, j]), name, values[i, j])
     for i, j in np.argwhere(values != values[:, :1])[:1]:
         raise sheet.error(
             f"differs from {values[i, 0]:g} of another row of the prompt: it is the prompt's, not an expert's",

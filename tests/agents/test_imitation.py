@@ -106,7 +106,7 @@ def test_missing_and_foreign_demonstrations_are_refused_before_anything_starts(t
     with pytest.raises(SetupError, match="demonstrations: there is no file"):
         prepared(str(tmp_path))
     recorded(tmp_path / "text")
-    with pytest.raises(SetupError, match="has 69 entries of observation for users, edge_experts/mixed-v1 has"):
+    with pytest.raises(SetupError, match="has 73 entries of observation for users, edge_experts/mixed-v1 has"):
         prepared(str(tmp_path / "text"), "edge_experts/mixed-v1")
     (tmp_path / "text" / "user.parquet").write_bytes(b"PAR1nonsense")
     with pytest.raises(SetupError, match="demonstrations: .*user.parquet' cannot be read"):

@@ -144,7 +144,7 @@ def test_train_writes_everything_and_resumes_and_evaluates(
     assert "normalised score" in capsys.readouterr().out
     assert json.loads((tmp_path / "r.json").read_text())["invalid_actions"] == 0
     wrong = subprocess.run([BIN / "edge-experts", *evaluate, "netmoe-v1"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "was trained on observations of 69 entries" in wrong.stderr
+    assert wrong.returncode == 2 and "was trained on observations of 73 entries" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 
@@ -479,7 +479,7 @@ def test_flattened_actions_are_the_same_actions() -> None:
     plain, flat = (find_env("edge_experts/text-v1")(config) for config in ({}, {"flatten": True}))
     plain.reset(seed=3)
     observations, _ = flat.reset(seed=3)
-    assert observations["user_0"].shape == flat.observation_spaces["user_0"].shape == (69 + 10 * 4,)
+    assert observations["user_0"].shape == flat.observation_spaces["user_0"].shape == (73 + 10 * 4,)
     choice = {agent: 5 for agent in flat.agents}
     unravelled = {agent: np.array(np.unravel_index(5, plain.action_spaces[agent].nvec)) for agent in plain.agents}
     for _ in range(5):

@@ -226,14 +226,14 @@ def test_mappo_values_come_from_the_whole_world() -> None:
     sampler = CentralEnvRunner(config=config)
     batch = sampler.sample(num_timesteps=30)[0].policy_batches
     critic = batch[CRITIC]
-    assert critic[Columns.OBS].shape == (30, 4 * sampler.world.views.providers.shape[-1] + 16 * 69)
+    assert critic[Columns.OBS].shape == (30, 4 * sampler.world.views.providers.shape[-1] + 16 * 73)
     assert critic["live"].shape == (30, 20) and critic["live"][:, :4].all() and not critic["live"].all()
     assert critic["live"][:, 4:].sum() == len(batch["user"][Columns.ACTIONS])
     targets = critic[Postprocessing.VALUE_TARGETS][:, 4:][critic["live"][:, 4:]]
     np.testing.assert_allclose(np.sort(targets), np.sort(batch["user"][Postprocessing.VALUE_TARGETS]), rtol=1e-5)
     # another user's queue changes the value of this one: its own observation need not
     states = torch.from_numpy(critic[Columns.OBS][:1]).repeat(2, 1)
-    states[1, -69:] += 1.0
+    states[1, -73:] += 1.0
     values = sampler._judge(states.numpy())
     assert (values[0, :-1] != values[1, :-1]).all()
 

@@ -115,7 +115,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 def test_the_shipped_benchmark_is_what_is_asked_of_it() -> None:
     benchmark = load_benchmark()
-    assert set(benchmark.envs) == {f"edge_experts/{name}-v0" for name in ("netmoe", "text", "mixed")}
+    assert set(benchmark.envs) == {f"edge_experts/{name}-v1" for name in ("netmoe", "text", "mixed")}
     cells = select_cells(benchmark)
     for name, least in {"moe_ppo": 5, "dense_ppo": 5, "ppo": 5}.items():
         assert sum(cell.name == name for cell in cells) >= 3 * least
@@ -462,7 +462,7 @@ def made_up(name: str, env: str, seed: int, score: float, **more: Any) -> dict[s
         "parameters": {"user": 10},
         "router": {},
         "measures": measures,
-        "heldout": {f"{env[:-3]}-heldout-prompts-v0": {"normalised_score": score - 0.1}},
+        "heldout": {f"{env[:-3]}-heldout-prompts-v1": {"normalised_score": score - 0.1}},
         "provenance": {"scenario_hash": scenario.hash(), "scenario": scenario.to_dict()},
         **more,
     }
@@ -499,7 +499,7 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
     )
     assert digest(board) != digest(Leaderboard([made_up("ppo", board.envs[0], 0, 0.5)], {}))
     text = page(board)
-    assert text.count("## ") == 3 and "bench_curves_text-v0.png" in text
+    assert text.count("## ") == 3 and "bench_curves_text-v1.png" in text
 
 
 def test_games_are_told_by_the_names_of_algorithms(board: Leaderboard, tmp_path: Path) -> None:
@@ -563,7 +563,7 @@ def test_the_report_is_made_from_a_folder(board: Leaderboard, workplace: Path) -
     assert (workplace / "results/leaderboard.md").read_text() == page(
         Leaderboard.load(Path("results/bench"), stored_references())
     )
-    for name in ("scores", "profile", "curves_text-v0", "curves_netmoe-v0"):
+    for name in ("scores", "profile", "curves_text-v1", "curves_netmoe-v1"):
         from PIL import Image
 
         with Image.open(workplace / f"results/images/bench_{name}.png") as picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def test_text_requests_are_worth_what_trying_every_choice_finds() -> None:
         best, alone = 0.0, np.zeros(world.sizes.X)
         for choice in product(range(world.sizes.X), repeat=3):
             q, v = quality[np.arange(3), choice], work[np.arange(3), choice]
-            changes = sum(a != b for a, b in zip(choice, choice[1:], strict=False))
+            changes = sum(a != b for a, b in pairwise(choice))
             value = (q * v).sum() / v.sum() * 0.98**changes if v.sum() else 0.0
             best = max(best, value)
             if len(set(choice)) == 1:

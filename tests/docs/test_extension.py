@@ -66,7 +66,7 @@ def test_registered_names_reach_every_maker(tmp_path: Path) -> None:
     for env in (make("test/here-v0"), pettingzoo.make("parallel", "test/here-v0").unwrapped):
         assert (env.scenario.id, env.scenario.devices.count, env.scenario.episode.slots) == ("test/here-v0", 3, 9)
     assert World("test/here-v0").scenario.devices.count == 3
-    assert gymnasium.make("test/here-v0", agent="user_1").reset(seed=1)[0]["observation"].shape == (69,)
+    assert gymnasium.make("test/here-v0", agent="user_1").reset(seed=1)[0]["observation"].shape == (73,)
     register("test/pole-v0", "gymnasium.envs.classic_control:CartPoleEnv", render_mode=None)
     assert make("test/pole-v0").observation_space.shape == (4,)
     assert pickle.loads(pickle.dumps(find("test/here-v0"))).make().scenario.devices.count == 3
@@ -139,7 +139,7 @@ def test_models_from_outside_decide_what_happens() -> None:
     geometry = world.tables[0].dimensions["geometry"][world.tables[0].split("train")]
     columns = [world.tables[0].experts.index(name) for name in world.scenario.experts]
     for slot in range(1, 40):
-        x, parts = world.state.users.x_m.copy(), world.state.parts.copy()
+        x, parts = world.state.users.x_m.copy(), world.state.parts.expert.copy()
         world.step(*world.sample_actions(rng))
         users = world.state.users
         assert slot % 3 == 0 or not users.arrived.any()

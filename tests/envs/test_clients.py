@@ -190,7 +190,7 @@ def test_torchrl_wraps_the_parallel_view() -> None:
     pytest.importorskip("torchrl")
     done = subprocess.run([sys.executable, "-c", TORCHRL], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
-    assert "['users', 'providers']" in done.stdout and "True" in done.stdout
+    assert "['providers', 'users']" in done.stdout and "True" in done.stdout
 
 
 def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
@@ -213,4 +213,4 @@ def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:
         assert row["placed"] in ("", *env.scenario.experts, "local gemma-2b-it")
     assert {row["ended"] for row in users.to_pylist()} <= {"none", "on_time", "late", "expired", "dropped"}
     assert b"edge_experts/text-v1" in users.schema.metadata[b"scenario"]
-    assert sorted(p.name for p in folder.iterdir()) == ["users.parquet", "experts.parquet", "providers.parquet"]
+    assert sorted(p.name for p in folder.iterdir()) == ["experts.parquet", "providers.parquet", "users.parquet"]

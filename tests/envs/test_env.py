@@ -123,7 +123,7 @@ def test_the_view_is_the_world() -> None:
         assert rewards["provider_3"] == sum(
             infos["provider_3"][term] for term in ("revenue", "electricity", "loading_cost", "late_cost")
         )
-    assert env.state().shape == (4 * 25 + 16 * 69,)
+    assert env.state().shape == (4 * 25 + 16 * 73,)
 
 
 def test_agents_come_and_go_and_get_their_last_observation() -> None:

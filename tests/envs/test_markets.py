@@ -226,7 +226,7 @@ def test_what_the_twins_change(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["text-v1", "mixed-v1"])
 def test_scripted_users_follow_the_gate_whatever_they_are_told(name: str) -> None:
-    twin = f"edge_experts/{name.removesuffix('-v0')}-heldout-partners-v1"
+    twin = f"edge_experts/{name.removesuffix('-v1')}-heldout-partners-v1"
     world, rng = World(twin, 4, seed=3), np.random.default_rng(0)
     count = world.scenario.devices.scripted
     world.reset()

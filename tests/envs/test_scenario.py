@@ -38,8 +38,8 @@ def test_overrides_take_plain_values_and_text() -> None:
 
 
 BAD = [
-    ({"users.cuont": 3}, "users.cuont: unknown field; did you mean 'devices.count'"),
-    ({"users": 3}, "users: 3 is not valid"),
+    ({"devices.cuont": 3}, "devices.cuont: unknown field; did you mean 'devices.count'"),
+    ({"devices": 3}, "devices: 3 is not valid"),
     ({"devices.count.x": 1}, "devices.count.x: unknown field"),
     ({"": 1}, ": unknown field"),
     ({"devices.count": 0}, "devices.count: 0 .*greater than or equal to 1"),
@@ -96,7 +96,7 @@ def test_bad_overrides_name_field_value_and_fix(overrides: dict[str, Any], messa
         ("id: x\nexperts: [reka-core]\ncolour: red", "colour: unknown field"),
         (
             "id: x\nexperts: [reka-core]\nproviders: {count: 1}\ndevices: {cuont: 3}",
-            "users.cuont: unknown field; did you mean 'devices.count'",
+            "devices.cuont: unknown field; did you mean 'devices.count'",
         ),
         ("experts: [reka-core]", "id: is required"),
     ],

@@ -187,9 +187,12 @@ def test_build_script_reproduces_the_shipped_tables(tmp_path: Path) -> None:
             "output_bytes": "1790",
         }
     ]
-    row = build.build_text(text)[0]
+    second = [{"prompt": "3", "expert": "gemma-2b-it", "score": "5.5"}]
+    assert build.build_text(text, [])[0]["second_judge"] == ""
+    row = build.build_text(text, second)[0]
     assert (
-        row["quality"] == pytest.approx(7 / 9, abs=1e-6)
+        row["second_judge"] == 0.5
+        and row["quality"] == pytest.approx(7 / 9, abs=1e-6)
         and row["output_bits"] == 14320
         and row["work_units"] == pytest.approx(386.67)
     )

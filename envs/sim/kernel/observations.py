@@ -185,8 +185,8 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Params, out: An
         out[at.prices + q] = f.price_levels[w.providers[(p + q) % c.P].price] / c.highest_price
     out[at.speed] = f.speed_levels[provider.speed] / c.highest_speed
     out[at.bandwidth + provider.bandwidth] = 1.0
-    out[at.served] = provider.served / c.U
-    out[at.late] = provider.late / c.U
+    out[at.served] = provider.served / (c.U * c.J)
+    out[at.late] = provider.late / (c.U * c.J)
     observe_catalogue(p, board, w, c, f, out)
     if c.taste > 0.0:
         for g in range(len(f.priors)):

@@ -15,7 +15,8 @@ from .rules import access_of, can_place, is_asked, is_home, loading_s, may_place
 def choose_experts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Legal choices stand; a masked one means *wait* and is counted. Scripted users choose by themselves.
 
-    An expert that is named twice in a slot is asked once.
+    An expert that is named twice in a slot is asked once. What is legal is what was when the slot began: a budget or a
+    battery that the first of several local parts empties still serves the others.
     """
     for u in range(c.U - c.scripted, c.U):
         follow_gate(u, actions, w, c, f)
