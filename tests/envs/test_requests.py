@@ -354,7 +354,8 @@ def test_a_gate_may_be_partial_where_no_expert_in_use_lacks_it(tmp_path: Path) -
     with pytest.raises(ValueError, match="has no value for prompt 0 and expert 'gemma-2b-it'"):
         World("text-v1", overrides=market)
     World("text-v1", overrides={**market, "gate.source": "modelled"})
-    world = started(**{**market, "experts": ["gemma-7b-it", "reka-core"], **BUSY})
+    others = {"experts": ["gemma-7b-it", "reka-core"], "devices.local_expert": "", "devices.local_budget_units": 0.0}
+    world = started(**{**market, **others, **BUSY})
     assert np.isfinite(world.views.users).all()
 
 
