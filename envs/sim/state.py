@@ -132,6 +132,7 @@ PROVIDER = record(
     ("loading_s", float),  # seconds of it left
     # of the last slot
     ("invalid terminated truncated", bool),  # a masked action was played; the episode ended
+    ("asked_for", float),  # weights of the parts that share its band
     ("served late", int),  # parts, and those of them that came after their deadline
     ("power_w", float),  # mean
     ("reward revenue electricity loading_cost late_cost", float),  # credits; costs are negative

@@ -163,7 +163,7 @@ def begin_slot(w: Worlds, c: Any) -> None:
         provider.invalid, provider.terminated, provider.truncated = False, False, False
         provider.served, provider.late, provider.power_w = 0, 0, c.idle_power_w
         provider.reward, provider.revenue, provider.electricity = 0.0, 0.0, 0.0
-        provider.loading_cost, provider.late_cost = 0.0, 0.0
+        provider.loading_cost, provider.late_cost, provider.asked_for = 0.0, 0.0, 0.0
     for e in range(c.E):
         w.experts[e].busy_s = 0.0
     w.asked[:], w.share[:] = -1, 0.0

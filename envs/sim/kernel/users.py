@@ -62,25 +62,24 @@ def best_readings(u: int, choice: Any, w: Worlds, c: Any, f: Params) -> None:
 @jit
 def share_bands(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
     """Each provider divides its band among the parts that use it in this slot."""
-    for p in range(c.P):
-        total = 0.0
-        for u in range(c.U):
-            for j in range(c.J):
-                if uses_air(u, w.asked[u, j], p, w, c):
-                    power_w, gain = f.device_power_w[actions[u, c.J]], radio.linear(w.links.gain_db[u, p])
-                    efficiency = radio.shannon_bps(c.bandwidth_hz, power_w, gain, c.noise_w_hz) / c.bandwidth_hz
-                    w.share[u, j] = radio.share_weight(w.providers[p].bandwidth, w.users[u].context_bits, efficiency)
-                    total += w.share[u, j]
-        for u in range(c.U):
-            for j in range(c.J):
-                if uses_air(u, w.asked[u, j], p, w, c):
-                    w.share[u, j] /= total
+    for u in range(c.U):
+        for j in range(c.J):
+            if uses_air(u, w.asked[u, j], w, c):
+                p = access_of(u, w.asked[u, j], w, c)
+                power_w, gain = f.device_power_w[actions[u, c.J]], radio.linear(w.links.gain_db[u, p])
+                efficiency = radio.shannon_bps(c.bandwidth_hz, power_w, gain, c.noise_w_hz) / c.bandwidth_hz
+                w.share[u, j] = radio.share_weight(w.providers[p].bandwidth, w.users[u].context_bits, efficiency)
+                w.providers[p].asked_for += w.share[u, j]
+    for u in range(c.U):
+        for j in range(c.J):
+            if uses_air(u, w.asked[u, j], w, c):
+                w.share[u, j] /= w.providers[access_of(u, w.asked[u, j], w, c)].asked_for
 
 
 @jit
-def uses_air(u: int, expert: int, p: int, w: Worlds, c: Any) -> bool:
+def uses_air(u: int, expert: int, w: Worlds, c: Any) -> bool:
     """Whether a part that a user placed on an expert goes over a provider's air."""
-    return 0 <= expert < c.E and access_of(u, expert, w, c) == p and not is_home(u, p, c)
+    return 0 <= expert < c.E and not is_home(u, access_of(u, expert, w, c), c)
 
 
 @jit
