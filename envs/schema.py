@@ -132,6 +132,8 @@ class Gate:
     noise: NonNegative = 0.1
     """Standard deviation of a modelled reading's error. With both defaults it agrees with the recorded score as well
     as a second judge does (`python -m edge_experts.envs.tables.agreement`)."""
+    length: bool = False
+    """Whether users know before how long the answer of each expert to a part will be; else the mean of its category."""
 
 
 @strict

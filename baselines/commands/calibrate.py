@@ -22,21 +22,29 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="also the held-out twins, by the main heuristics, on a quarter of the episodes",
     )
     command.add_argument(
-        "--references", type=new_file(), metavar="F", help="also store floor and reference for `rllib train`, here"
+        "--references",
+        type=new_file(),
+        metavar="F",
+        help="also store floor and reference for `rllib train` here; what is stored already, of as many episodes or "
+        "more and of the same policies, is not played again",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure scenario after scenario, and store their references if asked to."""
-    from ..evaluation.calibration import calibrate, reference_of
+    from ..evaluation.calibration import calibrate, is_stored, read_references, reference_of
     from ..evaluation.score_table import score_table
 
-    references = {}
+    references = read_references(arguments.references)
     envs = arguments.envs or shipped_ids()
     twins = [twin for env in envs for twin in heldout_ids(env)] if arguments.heldout else []
     for env in (*envs, *twins):
         quick = env in twins
-        results = calibrate(env, max(2, arguments.episodes // 4) if quick else arguments.episodes, quick)
-        print(f"{env}\n{score_table(results)}\n")
+        episodes = max(2, arguments.episodes // 4) if quick else arguments.episodes
+        if is_stored(env, references, episodes, quick):
+            print(f"{env}: stored already")
+            continue
+        results = calibrate(env, episodes, quick)
+        print(f"{env}\n{score_table(results)}\n", flush=True)
         references.update(reference_of(results))
-    write_json(arguments.references, references)
+        write_json(arguments.references, references)

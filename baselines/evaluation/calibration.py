@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,28 @@ def calibrate(env: str | Path | Scenario, episodes: int, quick: bool = False) ->
     else:
         fixed = [best_of_each_kind(scenario, max(4, episodes // 8))]
     return evaluate([*POLICIES, *fixed], scenario, episodes, REPORTED, progress=True)
+
+
+def read_references(path: Path | None) -> dict[str, Any]:
+    """What has been stored of scenarios that can still be played, by hash; nothing, if there is no such file.
+
+    Raises:
+        ValueError: if the file does not hold references.
+    """
+    if path is None or not path.exists():
+        return {}
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        return {key: entry for key, entry in stored.items() if entry["episodes"] > 0}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"--references: '{path}' does not hold references; move it away") from error
+
+
+def is_stored(env: str | Path | Scenario, references: Mapping[str, Any], episodes: int, quick: bool) -> bool:
+    """Whether a scenario, as it is now, has been measured on so many episodes with all policies that are wanted."""
+    entry = references.get(load_scenario(env).hash())
+    wanted = set(QUICK if quick else POLICIES) - {"random", "reference"}
+    return entry is not None and entry["episodes"] >= episodes and wanted <= set(entry["normalised"])
 
 
 def best_of_each_kind(scenario: Scenario, episodes: int) -> str:

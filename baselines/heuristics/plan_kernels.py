@@ -16,6 +16,8 @@ from edge_experts.envs.physics.jit import entry, jit
 from edge_experts.envs.sim.kernel.rules import (
     access_of,
     compose,
+    expected_bits,
+    expected_work,
     loading_s,
     may_place,
     price_of,
@@ -58,7 +60,7 @@ def plan_myopic(worlds: Worlds, c: Any, f: Params, plans: Ints, scratch: Scratch
                         if worth > best:
                             best, plans[b, u, j] = worth, e
                 if plans[b, u, j] < c.X:
-                    expect_part(u, plans[b, u, j], j, scratch.trial, w, f)
+                    expect_part(u, plans[b, u, j], j, scratch.trial, w, c, f)
 
 
 @entry
@@ -98,9 +100,9 @@ def plan_coordinated(
                             best, plans[b, u, j] = worth, e
                 e = plans[b, u, j]
                 if e < c.X:
-                    expect_part(u, e, j, scratch.trial, w, f)
+                    expect_part(u, e, j, scratch.trial, w, c, f)
                 if e < c.E:
-                    backlog[e] += f.priors[f.category[w.users[u].prompt], e].work
+                    backlog[e] += expected_work(u, e, w, c, f)
                     on_air[access_of(u, e, w, c)] += 1.0
 
 
@@ -120,10 +122,10 @@ def is_planned(plan: Ints, n: int, e: int) -> bool:
 
 
 @jit
-def expect_part(u: int, e: int, i: int, trial: Parts, w: Worlds, f: Params) -> None:
+def expect_part(u: int, e: int, i: int, trial: Parts, w: Worlds, c: Any, f: Params) -> None:
     """Write what is expected of an expert for a user's next part as part i of a trial."""
     category = f.category[w.users[u].prompt]
-    fill(trial, i, e, w.gate[u, e], f.priors[category, e].work, w.gate[u, e], f.prior_aspects[category, e])
+    fill(trial, i, e, w.gate[u, e], expected_work(u, e, w, c, f), w.gate[u, e], f.prior_aspects[category, e])
 
 
 @jit
@@ -151,33 +153,35 @@ def expected_worth(
 
     The rest of the request is taken to go as well as this part, one slot each; where all parts are asked for at once,
     this is the `j`-th, and counts for what it adds to those before. With `whole`, an expert counts for all parts that
-    are left, the later ones by its means in their categories. The length of the answer is not known beforehand,
-    so the chance to be in time is that of a normal distribution.
+    are left, the later ones by its means in their categories. Where the length of the answer is not known beforehand,
+    the chance to be in time is that of a normal distribution.
     """
     user, category = w.users[u], f.category[w.users[u].prompt]
-    kind, prior, seconds = f.kinds[user.kind], f.priors[category, e], seconds_of(e, w, c, f)
+    kind, seconds = f.kinds[user.kind], seconds_of(e, w, c, f)
+    work, bits = expected_work(u, e, w, c, f), expected_bits(u, e, w, c, f)
+    spread = 0.0 if c.length_known else f.work_spread[category, e]
     parts = 1 if c.parallel else kind.subtasks  # that a request's value is spread over
     left = parts if c.parallel else parts - user.done
     if left > kind.deadline_slots - user.age:
         return IMPOSSIBLE
     if e >= c.E:
-        latency_s = user.local_backlog_s + prior.work * seconds + loading_s(u, e, w, c, f)
-        cost = c.energy_weight * f.machines[e].power_w * prior.work * seconds
+        latency_s = user.local_backlog_s + work * seconds + loading_s(u, e, w, c, f)
+        cost = c.energy_weight * f.machines[e].power_w * work * seconds
     else:
         wait_s = backlog * seconds
         if wait_s > c.queue_limit_s:
             return IMPOSSIBLE
         power_w = c.highest_power_w
         up_s = uplink_s(u, e, share, power_w, w, c)
-        latency_s = up_s + wait_s + prior.work * seconds
-        latency_s += backhaul_s(u, e, prior.bits, w, c, f) + downlink_s(u, e, share, prior.bits, w, c, f)
-        cost = price_of(e, w, c, f) * prior.work + c.energy_weight * power_w * up_s
+        latency_s = up_s + wait_s + work * seconds
+        latency_s += backhaul_s(u, e, bits, w, c, f) + downlink_s(u, e, share, bits, w, c, f)
+        cost = price_of(e, w, c, f) * work + c.energy_weight * power_w * up_s
     slack_s = (kind.deadline_slots - user.age - left + 1) * c.slot_s - latency_s
-    in_time = 0.5 * (1.0 + math.erf(slack_s / (math.sqrt(2.0) * (f.work_spread[category, e] * seconds + 1e-9))))
+    in_time = 0.5 * (1.0 + math.erf(slack_s / (math.sqrt(2.0) * (spread * seconds + 1e-9))))
     worth = expected_quality(u, e, whole, w, f) * shown_by(e, w, c, f)
     if j > 0:
         before = compose(user.kind, trial, j, f)
-        expect_part(u, e, j, trial, w, f)
+        expect_part(u, e, j, trial, w, c, f)
         worth = (compose(user.kind, trial, j + 1, f) - before) * shown_by(e, w, c, f)
     elif user.last_expert >= 0 and user.last_expert != e:
         # a change costs, or serves, the whole request
@@ -204,7 +208,7 @@ def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c:
     """What a part on a host's expert is worth to all others: payment less electricity, less congestion."""
     gain = -congestion * delay_s(u, e, backlog, w, c, f)
     if c.providers_act:
-        work, seconds = f.priors[f.category[w.users[u].prompt], e].work, seconds_of(e, w, c, f)
+        work, seconds = expected_work(u, e, w, c, f), seconds_of(e, w, c, f)
         speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
         power_w = economics.compute_power_w(f.machines[e].power_w, speed)
         gain += price_of(e, w, c, f) * work - economics.electricity(power_w * work * seconds, c.usd_per_kwh)
@@ -214,7 +218,7 @@ def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c:
 @jit
 def delay_s(u: int, e: int, backlog: float, w: Worlds, c: Any, f: Params) -> float:
     """Seconds of work that a part adds to what an expert leaves to the next slot."""
-    work, seconds = f.priors[f.category[w.users[u].prompt], e].work, seconds_of(e, w, c, f)
+    work, seconds = expected_work(u, e, w, c, f), seconds_of(e, w, c, f)
     return max(0.0, (backlog + work) * seconds - c.slot_s) - max(0.0, backlog * seconds - c.slot_s)  # type: ignore[no-any-return]
 
 

@@ -15,8 +15,9 @@ from edge_experts.envs.io.suggestions import did_you_mean
 from .plan_kernels import plan_coordinated, plan_myopic
 from .plan_policy import Ints, Planner, place, time_price
 from .reference import make_reference
+from .steered import Steered
 
-PRICED_PRICE = 1.0  # of backlog, in terms of `time_price`
+PRICED_PRICE = 0.2  # of backlog, in terms of `time_price`; a compromise between the scenarios, on training episodes
 COORDINATED_PRICE = 0.25  # of backlog, in terms of `time_price`; between 0.1 and 0.5 made no clear difference
 
 
@@ -76,7 +77,7 @@ def _best_snr(world: World) -> NDArray[np.float64]:
 def _cheapest(world: World) -> NDArray[np.float64]:
     # free as it is of payment, the local expert comes last: it costs battery
     price = world.params.price_levels[world.state.providers.price][:, world.hosts]
-    work = world.params.priors.work[_category(world), : world.sizes.E]
+    work = _expected_work(world)
     return _with_local(world, -(price * world.params.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
 
 
@@ -93,8 +94,16 @@ def _best_prior(world: World) -> NDArray[np.float64]:
 def _shortest_queue(world: World) -> NDArray[np.float64]:
     seconds = world.params.machines.seconds_per_unit[: world.sizes.E]
     speed = world.params.speed_levels[world.state.providers.speed][:, world.hosts]
-    work = world.state.experts.backlog[:, None, :] + world.params.priors.work[_category(world), : world.sizes.E]
+    work = world.state.experts.backlog[:, None, :] + _expected_work(world)
     return _with_local(world, -work * (seconds / speed)[:, None, :], -np.inf)
+
+
+def _expected_work(world: World) -> NDArray[np.float64]:
+    """What users expect each hosted expert's answer to take: (B, U, E), as `rules.expected_work`."""
+    params, E = world.params, world.sizes.E
+    if world.constants.length_known:
+        return np.asarray(params.scores.work[world.state.users.prompt, :E])
+    return np.asarray(params.priors.work[_category(world), :E])
 
 
 def _category(world: World) -> Ints:
@@ -127,6 +136,16 @@ class Entry(NamedTuple):
 
 
 OWN, TURN, WORLD, HINDSIGHT = "own view", "own view, choices before it", "whole world", "hindsight"
+STEERED = ", training episodes"
+
+
+def _priced(world: World) -> Policy:
+    return Planner(plan_myopic, PRICED_PRICE * time_price(world))
+
+
+def _coordinated(world: World) -> Policy:
+    return Planner(plan_coordinated, COORDINATED_PRICE * time_price(world), False)
+
 
 POLICIES: dict[str, Entry] = {
     "random": Entry(lambda world, seed: RandomPolicy(seed), "uniformly random legal actions of both roles", OWN),
@@ -150,7 +169,7 @@ POLICIES: dict[str, Entry] = {
         OWN,
     ),
     "priced": Entry(
-        lambda world, seed: Planner(plan_myopic, PRICED_PRICE * time_price(world)),
+        lambda world, seed: _priced(world),
         "myopic with a price on the backlog that it leaves behind",
         OWN,
     ),
@@ -160,9 +179,19 @@ POLICIES: dict[str, Entry] = {
         TURN,
     ),
     "coordinated": Entry(
-        lambda world, seed: Planner(plan_coordinated, COORDINATED_PRICE * time_price(world), False),
+        lambda world, seed: _coordinated(world),
         "the best expected welfare, users placed one after another, with a price on backlog",
         TURN,
+    ),
+    "priced_steered": Entry(
+        lambda world, seed: Steered(_priced, world),
+        "priced, beside providers whose settings were searched on training episodes",
+        OWN + STEERED,
+    ),
+    "coordinated_steered": Entry(
+        lambda world, seed: Steered(_coordinated, world),
+        "coordinated, beside providers whose settings were searched on training episodes",
+        TURN + STEERED,
     ),
     "reference": Entry(
         lambda world, seed: make_reference(world),

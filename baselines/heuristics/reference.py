@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -31,6 +32,16 @@ def score_of(world: World) -> NDArray[np.float64]:
     total = np.zeros(world.n_worlds)
     for role in ROLES:
         total += world.records(role).reward[:, : len(world.agents(role))].sum(axis=1)
+    return total
+
+
+def welfare_to_end(world: World, act: Callable[[World], Actions]) -> NDArray[np.float64]:
+    """Play every world to the end of its episode: (B,) the sum of `score_of`."""
+    total, running = np.zeros(world.n_worlds), np.ones(world.n_worlds, bool)
+    while running.any():
+        world.step(*act(world))
+        total += np.where(running, score_of(world), 0.0)
+        running &= ~world.state.clock.over
     return total
 
 
@@ -103,11 +114,7 @@ class Reference:
         users = np.stack([way.users for way in ways], axis=1).reshape(B * n)
         settings = np.stack([way.settings for way in ways], axis=1).reshape(B * n, *ways[0].settings.shape[1:])
         copies, together = world.fork(np.repeat(np.arange(B), n)), Way(users, settings)
-        total, running = np.zeros(B * n), np.ones(B * n, bool)
-        while running.any():
-            copies.step(*together.act(copies, self._unit))
-            total += np.where(running, score_of(copies), 0.0)
-            running &= ~copies.state.clock.over
+        total = welfare_to_end(copies, lambda copies: together.act(copies, self._unit))
         best = total.reshape(B, n).argmax(axis=1) + n * np.arange(B)
         return Way(users[best], settings[best])
 

@@ -38,6 +38,7 @@ DERIVED = (
     ("taste", float),  # concentration; 0: everybody has the table's mix
     ("burst_stop", float),  # probability per slot of changing state
     ("gate_skill gate_noise", float),
+    ("length_known", bool),
     ("least_gain_db range_m noise_w_hz fading_correlation step_m", float),
     ("device_load_gb_per_s queue_limit_s", float),
     (
@@ -99,6 +100,7 @@ def _derived(s: Scenario, seed: int, f: Params) -> dict[str, Any]:
         burst_stop=1.0 / s.arrivals.burst_slots,
         gate_skill=s.gate.skill,
         gate_noise=s.gate.noise,
+        length_known=s.gate.length,
         least_gain_db=OUT_OF_REACH_DB
         if radio.min_snr_db is None
         else radio.min_snr_db + 10 * math.log10(noise_w_hz * radio.bandwidth_hz / highest_power_w),

@@ -324,6 +324,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "gate.source": "a file",
     "gate.skill": (0.1, {}),
     "gate.noise": (0.3, {}),
+    "gate.length": (True, {}),
     "radio.channel": (f"{__file__}:free_space", {}),
     "radio.access": ("serving", {}),
     "radio.handover_margin_db": (20.0, {"radio.access": "serving", "mobility.speed_mps": 30.0}),

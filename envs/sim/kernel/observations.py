@@ -11,7 +11,18 @@ from ...physics import economics
 from ...physics.bitexact import log10
 from ...physics.jit import formula, jit
 from ..state import PRESENT, Floats, Params, Worlds
-from .rules import can_run, is_available, is_reachable, may_act, may_decide, may_load, may_place, price_of, seconds_of
+from .rules import (
+    can_run,
+    expected_work,
+    is_available,
+    is_reachable,
+    may_act,
+    may_decide,
+    may_load,
+    may_place,
+    price_of,
+    seconds_of,
+)
 
 LINK_SCALE_DB = 30.0
 TINY = 1e-9
@@ -137,15 +148,14 @@ def observe_extras(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
 def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """What a user with a request sees of each expert: the last one used, the gate, compute time, quote."""
     user, at = w.users[u], c.user_at
-    figures = f.priors[f.category[user.prompt]]
     if user.last_expert >= 0:
         out[at.last_expert + user.last_expert] = 1.0
     for e in range(c.X):
         if f.serves[user.kind, e]:  # readings of other kinds of requests may still stand there
             out[at.gate + e] = w.gate[u, e]
-        out[at.compute + e] = clip(figures[e].work * board.compute[e], 0.0, 4.0)
+        out[at.compute + e] = clip(expected_work(u, e, w, c, f) * board.compute[e], 0.0, 4.0)
     for e in range(c.E):
-        out[at.quote + e] = clip(figures[e].work * board.quote[user.kind, e], 0.0, 4.0)
+        out[at.quote + e] = clip(expected_work(u, e, w, c, f) * board.quote[user.kind, e], 0.0, 4.0)
 
 
 @jit

@@ -104,6 +104,20 @@ def can_place(u: int, w: Worlds, c: Any, f: Params) -> bool:
 
 
 @jit
+def expected_work(u: int, e: int, w: Worlds, c: Any, f: Params) -> float:
+    """What a user expects an expert's answer to its next part to take: the mean of the category, or what it will."""
+    prompt = w.users[u].prompt
+    return f.scores[prompt, e].work if c.length_known else f.priors[f.category[prompt], e].work  # type: ignore[no-any-return]
+
+
+@jit
+def expected_bits(u: int, e: int, w: Worlds, c: Any, f: Params) -> float:
+    """How large a user expects an expert's answer to its next part to be, likewise."""
+    prompt = w.users[u].prompt
+    return f.scores[prompt, e].bits if c.length_known else f.priors[f.category[prompt], e].bits  # type: ignore[no-any-return]
+
+
+@jit
 def may_decide(w: Worlds, c: Any) -> bool:
     """Whether providers decide in this slot."""
     return w.clock.slot % c.period == 0  # type: ignore[no-any-return]
