@@ -152,14 +152,15 @@ def known_ids() -> list[str]:
 
 
 def is_market(name: str) -> bool:
-    """Whether a name is a scenario, which `World` can step and the batched runner sample."""
+    """Whether a name is a scenario, which `World` can step and the batched runner sample; `text-v1` is one, too."""
     name = str(name)
     return name.endswith(YAML) or name in registered_scenarios() or name in _market_ids()
 
 
 @cache
 def _market_ids() -> frozenset[str]:
-    return frozenset([*shipped_ids(), *heldout_ids()])
+    names = [*shipped_ids(), *heldout_ids()]
+    return frozenset([*names, *(name.rpartition("/")[2] for name in names)])
 
 
 @cache

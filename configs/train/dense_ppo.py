@@ -1,11 +1,6 @@
 """The control of MoE-PPO: the same but for one plain network with as many weights in place of the mixture.
 
 rllib train file configs/train/dense_ppo.py --env edge_experts/text-v1 --seed 0
-
-Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):
-    netmoe-v1: 0.971 [0.956, 0.987], 303,104 steps, seeds 0, 1, 2, 3, 4
-    text-v1: 0.732 [0.709, 0.754], 303,104 steps, seeds 0, 1, 2, 3, 4
-    mixed-v1: 0.731 [0.703, 0.758], 200,704 steps, seeds 0, 1, 2, 3, 4
 """
 
 from typing import Any

@@ -1,11 +1,6 @@
 """DQN over joint choices: double, duelling, prioritised; illegal choices are neither played nor bootstrapped.
 
 rllib train file configs/train/dqn.py --env edge_experts/text-v1 --seed 0
-
-Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):
-    netmoe-v1: 0.932 [0.911, 0.953], 300,032 steps, seeds 0, 1, 2
-    text-v1: 0.456 [0.352, 0.559], 300,032 steps, seeds 0, 1, 2
-    mixed-v1: 0.406 [0.346, 0.466], 200,704 steps, seeds 0, 1, 2
 """
 
 from typing import Any

@@ -1,11 +1,6 @@
 """MAPPO: PPO whose values come from one central critic that sees the whole world, in training only.
 
 rllib train file configs/train/mappo.py --env edge_experts/text-v1 --seed 0
-
-Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):
-    netmoe-v1: 0.966 [0.960, 0.973], 303,104 steps, seeds 0, 1, 2
-    text-v1: 0.759 [0.717, 0.800], 303,104 steps, seeds 0, 1, 2
-    mixed-v1: 0.743 [0.703, 0.783], 200,704 steps, seeds 0, 1, 2
 """
 
 from typing import Any

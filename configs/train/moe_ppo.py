@@ -1,11 +1,6 @@
 """MoE-PPO: PPO whose policy and value share four branches, of which a router picks two for each input.
 
 rllib train file configs/train/moe_ppo.py --env edge_experts/text-v1 --seed 0
-
-Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):
-    netmoe-v1: 0.966 [0.963, 0.969], 303,104 steps, seeds 0, 1, 2, 3, 4
-    text-v1: 0.679 [0.663, 0.696], 303,104 steps, seeds 0, 1, 2, 3, 4
-    mixed-v1: 0.721 [0.704, 0.738], 200,704 steps, seeds 0, 1, 2, 3, 4
 """
 
 from typing import Any

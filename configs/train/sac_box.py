@@ -1,11 +1,6 @@
 """SAC on a box: the actor gives every choice a number, and the highest legal ones are played.
 
 rllib train file configs/train/sac_box.py --env edge_experts/text-v1 --seed 0
-
-Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):
-    netmoe-v1: 0.740 [0.560, 0.919], 304,640 steps, seeds 0, 1, 2
-    text-v1: 0.536 [0.408, 0.664], 301,056 steps, seeds 0, 1, 2
-    mixed-v1: 0.381 [0.251, 0.511], 201,216 steps, seeds 0, 1, 2
 """
 
 from typing import Any
