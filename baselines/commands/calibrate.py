@@ -7,7 +7,7 @@ import argparse
 from edge_experts.envs import heldout_ids, shipped_ids
 from edge_experts.envs.io.command_line import at_least, new_file
 
-from .arguments import write_json
+from ..arguments import write_json
 
 HELP = "measure the floor, the reference and all heuristics of scenarios"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..arguments import add_game, policies_of, scenario_of, write_game
 from ..markdown import table
-from .arguments import add_game, policies_of, scenario_of, write_game
 
 HELP = "how policies do among agents that play another one: a matrix"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_experts.envs.io.command_line import at_least
 from edge_experts.envs.seeds import TEACHER
 
-from .arguments import add_env, scenario_of
+from ..arguments import add_env, scenario_of
 
 HELP = "record episodes of a policy as demonstrations, for BC and MARWIL"
 

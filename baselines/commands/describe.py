@@ -7,7 +7,7 @@ import argparse
 from edge_experts.envs import World
 from edge_experts.envs.registry import find
 
-from .arguments import add_changes, refuse_for_others, scenario_of
+from ..arguments import add_changes, refuse_for_others, scenario_of
 
 HELP = "print a scenario's page: fields, observations, actions"
 

@@ -10,7 +10,7 @@ from edge_experts.envs.io.command_line import at_least, new_file
 from edge_experts.envs.registry import Source, find
 from edge_experts.envs.scenarios import parse_overrides
 
-from .arguments import add_env, add_policies, policies_of, refuse_for_others, scenario_of, write_json
+from ..arguments import add_env, add_policies, policies_of, refuse_for_others, scenario_of, write_json
 
 HELP = "measure a policy or a checkpoint, with its floor and reference"
 

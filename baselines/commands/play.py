@@ -9,8 +9,8 @@ from edge_experts.envs import Recorder, World, play_episodes
 from edge_experts.envs.io.command_line import at_least, new_file
 from edge_experts.envs.registry import find
 
+from ..arguments import add_changes, refuse_for_others, scenario_of
 from ..heuristics.policy_spec import PolicySpec
-from .arguments import add_changes, refuse_for_others, scenario_of
 
 HELP = "watch a policy for one episode"
 

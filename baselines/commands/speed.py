@@ -6,8 +6,8 @@ import argparse
 
 from edge_experts.envs.io.command_line import at_least, new_file, positive
 
+from ..arguments import write_json
 from ..provenance import where_from
-from .arguments import write_json
 
 GROUPS = ("world", "agents", "experts", "view", "peer", "training")
 

@@ -8,7 +8,7 @@ from edge_experts.envs import load_scenario, shipped_ids
 from edge_experts.envs.io.atomic import replacing
 from edge_experts.envs.io.command_line import at_least, new_file
 
-from .arguments import write_json
+from ..arguments import write_json
 
 HELP = "measure what a mixture of experts is worth"
 

@@ -2,8 +2,8 @@
 
 Every preset is a function of the environment: `rllib train file configs/train/ppo.py --env edge_experts/mixed-v1`.
 Settings were chosen on text-v1's training episodes and are the same everywhere, but for what the length of an episode
-demands. All agents are paid the mean reward (`--reward team`), so that they work for the welfare that they are scored by;
-`--reward private` pays each its own, as the scenarios do.
+demands. All agents are paid the mean reward (`--reward team`), so that they work for the welfare that they are scored
+by; `--reward private` pays each its own, as the scenarios do.
 """
 
 from __future__ import annotations

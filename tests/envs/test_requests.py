@@ -455,3 +455,14 @@ def test_one_world_equals_the_same_world_among_many_with_all_of_it(market: str, 
             for a, b in zip(arrays(mine), arrays(other), strict=True):
                 assert a[0].tobytes() == b[41].tobytes()
     assert many.state.clock.episode.min() >= 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_users_know_the_length_of_an_answer_where_the_scenario_says_so(known: bool) -> None:
+    world = started(**QUIET, **{"gate.length": known})
+    prompt, E = world.state.users.prompt[0], world.sizes.E
+    work = world.params.scores.work[prompt] if known else world.params.priors.work[world.params.category[prompt]]
+    seconds = world.params.machines.seconds_per_unit / world.params.speed_levels[world.constants.default_speed]
+    shown = world.views.users[0][:, slices("user", world.sizes)["compute"]]
+    slots = (work * seconds / world.scenario.episode.slot_s)[:, :E]
+    assert np.allclose(shown[:, :E], np.minimum(4.0, slots), rtol=1e-5)

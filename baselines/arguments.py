@@ -12,8 +12,8 @@ from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.io.command_line import at_least, new_file
 from edge_experts.envs.scenarios import parse_overrides
 
-from ..heuristics.policy_spec import PolicySpec, find_policies
-from ..provenance import where_from
+from .heuristics.policy_spec import PolicySpec, find_policies
+from .provenance import where_from
 
 
 def add_env(command: argparse.ArgumentParser, about: str = "an id, or a scenario file") -> None:
