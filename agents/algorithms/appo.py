@@ -54,14 +54,14 @@ class TargetActorCritic(MixtureActorCritic, TargetNetworkAPI):  # type: ignore[m
 
     def make_target_networks(self) -> None:
         """Copy what the policy is made of."""
-        self._old_running_norm = make_target_network(self.running_norm)
+        self._old_encoder = make_target_network(self.encoder)
         self._old_mixture = make_target_network(self.mixture)
         self._old_policy = make_target_network(self.policy)
 
     def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
         """Each part with its older copy."""
         return [
-            (self.running_norm, self._old_running_norm),
+            (self.encoder, self._old_encoder),
             (self.mixture, self._old_mixture),
             (self.policy, self._old_policy),
         ]
@@ -69,10 +69,11 @@ class TargetActorCritic(MixtureActorCritic, TargetNetworkAPI):  # type: ignore[m
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The older policy's distribution inputs."""
         with torch.no_grad():
-            x = self._old_running_norm(self._flatten(batch[Columns.OBS]))
-            outputs = self._old_policy(torch.cat([self._old_mixture(x)[0], x], dim=-1))
+            seen = self._old_encoder(batch[Columns.OBS])
+            features = torch.cat([self._old_mixture(seen.vector)[0], seen.vector], dim=-1)
+            outputs = self._old_policy(features, seen.tokens)
         return {TARGET_NETWORK_ACTION_DIST_INPUTS: self._masked(outputs, batch[Columns.OBS])}
 
     def get_non_inference_attributes(self) -> list[str]:
         """Parts that playing does not need."""
-        return [*super().get_non_inference_attributes(), "_old_running_norm", "_old_mixture", "_old_policy"]
+        return [*super().get_non_inference_attributes(), "_old_encoder", "_old_mixture", "_old_policy"]

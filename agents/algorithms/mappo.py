@@ -57,13 +57,15 @@ class MAPPOConfig(MaskedPPOConfig):
 
     def prepare(self, env: Any) -> None:
         """Add the critic, unless it is there."""
-        super().prepare(env)
+        if self.wants_layout:
+            self.layouts = self._layouts(env)
         if CRITIC not in self.policies:
             self.add_critic(env.env.world.sizes)
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MAPPO)
         self.critic_hidden = (128, 128)
+        self.layouts: dict[str, Any] | None = None
         self.vf_clip_param = float("inf")
         self.use_kl_loss = False
 
@@ -91,7 +93,11 @@ class MAPPOConfig(MaskedPPOConfig):
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
         values = gymnasium.spaces.Box(-np.inf, np.inf, (sizes.P + sizes.U,), np.float32)
         policies = list(self.policies)
-        specs = {name: RLModuleSpec(module_class=MixtureActor) for name in policies}
+        layouts = self.layouts or {}
+        specs = {
+            name: RLModuleSpec(module_class=MixtureActor, model_config={"layout": layouts.get(name)})
+            for name in policies
+        }
         critic = {"hidden": tuple(self.critic_hidden)}
         specs[CRITIC] = RLModuleSpec(
             module_class=CentralCritic, observation_space=seen, action_space=values, model_config=critic

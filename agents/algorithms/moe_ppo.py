@@ -8,13 +8,10 @@ from typing import Any
 
 import torch
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import Tensor
 
 from ..mixture.config import BalanceConfig, MixtureConfig, names_of
 from ..mixture.metrics import labels_of, routing_report, specialisation_report
-from ..mixture.observation_layout import layout_of
 from ..mixture.routers import Routing, balance_loss, z_loss
 from ..networks.actor_critic import ROUTING
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
@@ -73,54 +70,34 @@ class MoEPPOConfig(MaskedPPOConfig):
         branches = given[policy] if isinstance(given, Mapping) else given
         return MixtureConfig(**{name: getattr(self, name) for name in names_of(MixtureConfig)} | {"branches": branches})
 
-    def prepare(self, env: Any) -> None:
-        """Tell every policy's network what its observations are about.
+    @property
+    def wants_layout(self) -> bool:
+        """Always: metrics tell what branches do by what an observation is about."""
+        return True
 
-        Raises:
-            ValueError: if the settings name policies or modalities that the environment does not have.
-        """
-        super().prepare(env)
-        if self.brings_network:
-            return
-        if not self.is_multi_agent:
+    def describe_policies(self, layouts: Mapping[str, Any]) -> None:
+        """As in `NetworkConfig`; settings may name policies or modalities, which must be there."""
+        if not layouts:
             if self.modality_sets or isinstance(self.branches, Mapping):
                 raise ValueError("branches: one number, and no modality_sets, for an environment of a single agent")
             return
-        layouts: dict[str, Any] = {}
-        world = getattr(env.env, "world", None)
-        for agent in env.possible_agents:
-            policy = self.policy_mapping_fn(agent, None)
-            if policy not in layouts:
-                layouts[policy] = layout_of(agent.rpartition("_")[0], world) if world is not None else None
-        self.describe_policies(layouts)
-
-    def describe_policies(self, layouts: Mapping[str, Any]) -> None:
-        """Tell every policy's network what its observations are about.
-
-        Args:
-            layouts: By policy, see `layout.layout_of`; `None` where nothing is known.
-
-        Raises:
-            ValueError: if the settings name policies or modalities that are not there.
-        """
         if isinstance(self.branches, Mapping) and set(self.branches) != set(layouts):
             raise ValueError(
                 f"branches: names the policies {sorted(self.branches)}, the environment has {sorted(layouts)}"
             )
-        specs = {}
-        for policy, layout in layouts.items():
-            mixture = self.mixture_of(policy)
-            if mixture.modality_sets:
-                if layout is None:
-                    raise ValueError("modality_sets: True needs an environment of ours, whose requests have modalities")
-                if mixture.branches < len(layout["modalities"]):
-                    raise ValueError(
-                        f"branches: {mixture.branches} is too few for modality_sets: there are "
-                        f"{len(layout['modalities'])} modalities, and each needs one"
-                    )
-            own = {"layout": layout, "branches": mixture.branches}
-            specs[policy] = RLModuleSpec(module_class=self.get_default_rl_module_spec().module_class, model_config=own)
-        self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
+        super().describe_policies(layouts)
+
+    def _own_settings(self, policy: str, layout: Any) -> dict[str, Any]:
+        mixture = self.mixture_of(policy)
+        if mixture.modality_sets:
+            if layout is None:
+                raise ValueError("modality_sets: True needs an environment of ours, whose requests have modalities")
+            if mixture.branches < len(layout["modalities"]):
+                raise ValueError(
+                    f"branches: {mixture.branches} is too few for modality_sets: there are "
+                    f"{len(layout['modalities'])} modalities, and each needs one"
+                )
+        return {"branches": mixture.branches}
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:

@@ -132,7 +132,8 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
         if isinstance(module, ValueFunctionAPI):
             values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))[rows]
             targets = batch[Postprocessing.VALUE_TARGETS][rows]
-            report[VF_LOSS_KEY] = value_loss(values, targets, config.vf_clip_param)
+            scale = getattr(module, "value_scale", 1.0)
+            report[VF_LOSS_KEY] = value_loss(values / scale, targets / scale, config.vf_clip_param)
             loss = loss + config.vf_loss_coeff * report[VF_LOSS_KEY]
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         if entropy_coeff != 0 or self._is_last:
@@ -156,7 +157,16 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
         if training_data.batch is None:
             self._is_last = True
             return super()._create_iterator_if_necessary(training_data=training_data, **kwargs)  # type: ignore[no-any-return]
+        for module_id, columns in training_data.batch.policy_batches.items():
+            self._look_over(self.module[module_id].unwrapped(), columns)
         return self._minibatches(Minibatches(training_data.batch, kwargs["num_epochs"], kwargs["minibatch_size"]))
+
+    def _look_over(self, module: Any, columns: Any) -> None:
+        """Let a network take the statistics of a whole batch, once, before it learns from it in several passes."""
+        if hasattr(module, "gather_statistics"):
+            module.gather_statistics(columns[Columns.OBS])
+        if hasattr(module, "scale_values"):
+            module.scale_values(columns[Postprocessing.VALUE_TARGETS])
 
     def _minibatches(self, minibatches: Minibatches) -> Iterator[MultiAgentBatch]:
         for i, minibatch in enumerate(minibatches, start=1):

@@ -9,15 +9,17 @@ import numpy as np
 from edge_experts.envs import World
 from edge_experts.envs.sim.spec import slices
 
+from ..networks.entity_layout import entity_layout
+
 
 def layout_of(role: str, world: World) -> dict[str, Any]:
     """Where a role's observation tells of requests, and the names of what it tells.
 
     Returns:
-        `modalities`: columns (of the `observation` vector) in which a positive entry says that a modality is there,
-            one list
-        for each; `categories`: first and last column of a user's category, `None` for providers; `names` of
-        modalities, categories and experts (places of a part, hosted ones first).
+        `role`; `entities`: see `entity_layout`; `modalities`: columns (of the `observation` vector) in which a positive
+        entry says that a modality is there, one list for each; `categories`: first and last column of a user's
+        category, `None` for providers; `names` of modalities, categories and experts (places of a part, hosted ones
+        first).
     """
     tables, params = world.tables, world.params
     field = slices(role, world.sizes)["category" if role == "user" else "demand"]
@@ -26,6 +28,8 @@ def layout_of(role: str, world: World) -> dict[str, Any]:
     for table, categories in zip(tables, of_kind, strict=True):
         modalities.setdefault(table.modality, []).extend((field.start + categories).tolist())
     return {
+        "role": role,
+        "entities": entity_layout(role, world),
         "modalities": list(modalities.values()),
         "categories": [field.start, field.stop] if role == "user" else None,
         "names": {

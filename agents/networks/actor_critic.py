@@ -15,11 +15,13 @@ from ..mixture.branches import Mixture
 from ..mixture.config import MixtureConfig
 from ..mixture.routers import Router, Routing
 from .distributions import distribution_for, mask_logits
-from .running_norm import RunningNorm
+from .entities import Encoded, EntityEncoder, EntityHead
+from .flat import FlatEncoder, FlatHead
 
 ROUTING = "routing"  # in what a training pass returns: the `Routing` of the batch
 LOG_STD_RANGE = (-5.0, 2.0)
 PLAIN = MixtureConfig()
+SLOWLY = 0.9  # how much of the value scale stays at an update
 
 
 class MixtureActor(TorchRLModule):  # type: ignore[misc]
@@ -28,10 +30,15 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
     Observations may be any space that flattens; of a `Dict` with an `action_mask` the mask also enters the network.
 
     Model config, beside the fields of `MixtureConfig`:
-        hidden: Width of each layer of a branch, and of a trunk without branches; (64, 64) by default.
+        network: `flat`, a network over the whole observation, or `entities` (see `entities`).
+        identities: Whether an entity network also has weights for every single place.
+        hidden: Width of each layer of a branch, and of a trunk without branches; (64, 64) by default. Of an entity
+            network, the first is the width of a token, and the trunk over the pool has the others.
         layout: What the observation's columns are, see `observation_layout.layout_of`; none by default.
         plain_width: Width of the plain network that takes the place of the mixture; by default as `dense_equal` says.
     """
+
+    gathers = True  # statistics of its inputs whenever it learns
 
     def setup(self) -> None:
         """Build the network for the module's spaces."""
@@ -46,24 +53,37 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         )
         self.action_dist_cls, outputs = distribution_for(self.action_space)
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
-        self.inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
-        self.running_norm = RunningNorm(self.inputs)
+        self.is_entities = self.model_config.get("network", "flat") == "entities"
+        self.encoder, self.inputs = self._encoder()
         self.mixture = self._trunk("policy")
-        # the heads also see the input: what is linear in it need not pass through the branches
-        self.policy = nn.Linear(self._features_of(self.mixture), outputs)
-        nn.init.orthogonal_(self.policy.weight, 0.01)
-        nn.init.zeros_(self.policy.bias)
+        self.policy = self._head(outputs)
+
+    def _encoder(self) -> tuple[nn.Module, int]:
+        """What reads an observation, and the size of what it makes of it."""
+        if not self.is_entities:
+            encoder = FlatEncoder(self.observation_space)
+            return encoder, encoder.size
+        assert self.layout is not None, "network: 'entities' needs a layout"
+        entities = EntityEncoder(self.layout["entities"], self.hidden[0], self.model_config.get("identities", False))
+        return entities, entities.size
+
+    def _head(self, outputs: int) -> nn.Module:
+        features = self._features_of(self.mixture)
+        if self.is_entities:
+            return EntityHead(self.layout["role"], self.layout["entities"], self.hidden[0], features)
+        return FlatHead(features, outputs)
 
     def _trunk(self, user: str) -> Mixture:
         """The trunk of the policy or of the value function: the mixture, or a plain network where it sits elsewhere."""
+        hidden = self.hidden[1:] or self.hidden if self.is_entities else self.hidden
         if self.mixture_config.placement not in ("trunk", user):
-            return Mixture(self.inputs, self.hidden, PLAIN)
+            return Mixture(self.inputs, hidden, PLAIN)
         if self.plain_width is not None:
-            return Mixture(self.inputs, (self.plain_width,) * len(self.hidden), PLAIN)
-        return Mixture(self.inputs, self.hidden, self.mixture_config)
+            return Mixture(self.inputs, (self.plain_width,) * len(hidden), PLAIN)
+        return Mixture(self.inputs, hidden, self.mixture_config)
 
     def _features_of(self, trunk: Mixture) -> int:
-        """What a head on a trunk sees: its output and the input."""
+        """What a head on a trunk sees: its output and its input; what is linear in that need not pass the branches."""
         return int(trunk.branches.biases[-1].shape[-1]) + self.inputs
 
     def _equal_width(self) -> int:
@@ -85,13 +105,15 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
             return min((low, high), key=lambda width: abs(size(plain_width=width) - wanted))
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        features, _ = self._pass(self.mixture, self._inputs(batch), batch)
-        return {Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, batch[Columns.OBS])}
+        seen = self._encode(batch)
+        features, _ = self._pass(self.mixture, seen, batch)
+        return {Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, seen, batch[Columns.OBS])}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        features, routing = self._pass(self.mixture, self._inputs(batch), batch)
+        seen = self._encode(batch)
+        features, routing = self._pass(self.mixture, seen, batch)
         outputs: dict[str, Any] = {
-            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, batch[Columns.OBS]),
+            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, seen, batch[Columns.OBS]),
             Columns.EMBEDDINGS: features,
         }
         return outputs if routing is None else {**outputs, ROUTING: routing}
@@ -101,18 +123,25 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         """Of the mixture, if there is one."""
         return self.mixture.router
 
-    def _inputs(self, batch: dict[str, Any]) -> Tensor:
-        """Normalised observations as vectors: (batch, inputs)."""
-        x = self._flatten(batch[Columns.OBS])
-        if torch.is_grad_enabled():  # in the learner; runners only play
-            self.running_norm.gather(x)
-        return self.running_norm(x)  # type: ignore[no-any-return]
+    def gather_statistics(self, observation: Any) -> None:
+        """Take observations that are learned from into the statistics that inputs are normalised by.
 
-    def _pass(self, trunk: Mixture, x: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
+        Learners that pass several times over a batch call it once before.
+        """
+        self.gathers = False
+        self.encoder.gather_statistics(observation)
+
+    def _encode(self, batch: dict[str, Any]) -> Encoded:
+        """What is read of the observations."""
+        if self.gathers and torch.is_grad_enabled():  # in the learner; runners only play
+            self.encoder.gather_statistics(batch[Columns.OBS])
+        return self.encoder(batch[Columns.OBS])  # type: ignore[no-any-return]
+
+    def _pass(self, trunk: Mixture, seen: Encoded, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
         """What the heads on a trunk see, and how the trunk was routed."""
         is_open = self._open_branches(batch[Columns.OBS]) if trunk.router is not None else None
-        mixed, routing = trunk(x, is_open)
-        return torch.cat([mixed, x], dim=-1), routing
+        mixed, routing = trunk(seen.vector, is_open)
+        return torch.cat([mixed, seen.vector], dim=-1), routing
 
     def _open_branches(self, observation: Any) -> Tensor | None:
         """Which branches each row may use: (batch, branches); branch b is of modality b modulo their number."""
@@ -125,8 +154,8 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         owner = [b % len(modalities) for b in range(self.mixture_config.branches)]
         return held[..., owner]
 
-    def _distribution_inputs(self, features: Tensor, observation: Any) -> Tensor:
-        return self._masked(self.policy(features), observation)
+    def _distribution_inputs(self, features: Tensor, seen: Encoded, observation: Any) -> Tensor:
+        return self._masked(self.policy(features, seen.tokens), observation)
 
     def _masked(self, outputs: Tensor, observation: Any) -> Tensor:
         mask = observation["action_mask"] if self.has_mask else None
@@ -136,30 +165,30 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         mask = torch.ones_like(mean) if mask is None else mask.to(mean.dtype)
         return torch.cat([mean, log_std.clamp(*LOG_STD_RANGE), mask], dim=-1)
 
-    def _flatten(self, observation: Any) -> Tensor:
-        """Nested observations as one vector a row, in the order of the space; integers as one-hot."""
-        return _flatten(self.observation_space, observation)
-
 
 class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
     """Mixture of branches, with a policy head and a value head on top; settings as `MixtureActor`."""
 
+    value_scale: Tensor
+
     def setup(self) -> None:
         """Build the network for the module's spaces."""
         super().setup()
-        self.value_trunk = None if self.mixture_config.placement == "trunk" else self._trunk("value")
+        shared = self.mixture_config.placement == "trunk" and not self.is_entities
+        self.value_trunk = None if shared else self._trunk("value")
         self.value = nn.Linear(self._features_of(self.value_trunk or self.mixture), 1)
+        self.register_buffer("value_scale", torch.ones(()))
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.value.bias)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if self.value_trunk is None:
             return super()._forward_train(batch, **kwargs)
-        x = self._inputs(batch)
-        features, routing = self._pass(self.mixture, x, batch)
-        value_features, value_routing = self._pass(self.value_trunk, x, batch)
+        seen = self._encode(batch)
+        features, routing = self._pass(self.mixture, seen, batch)
+        value_features, value_routing = self._pass(self.value_trunk, seen, batch)
         return {
-            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, batch[Columns.OBS]),
+            Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, seen, batch[Columns.OBS]),
             Columns.EMBEDDINGS: value_features,
             **({ROUTING: routing or value_routing} if self.router is not None else {}),
         }
@@ -171,22 +200,19 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
         return trunk.router if trunk is not None else None
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
-        """Value of each observation: (batch,)."""
+        """Value of each observation, in the units of the reward: (batch,)."""
         if embeddings is None:
-            embeddings = self._pass(self.value_trunk or self.mixture, self._inputs(batch), batch)[0]
-        return self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
+            embeddings = self._pass(self.value_trunk or self.mixture, self._encode(batch), batch)[0]
+        return self.value_scale * self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def scale_values(self, targets: Tensor) -> None:
+        """Follow the deviation of what values are to be, so that the network's own numbers stay near one."""
+        deviation = targets.std().clamp(min=1e-3)
+        kept = SLOWLY if self.value_scale != 1.0 else 0.0
+        self.value_scale.copy_(kept * self.value_scale + (1.0 - kept) * deviation)
 
 
 def parameter_count(module: nn.Module) -> int:
     """Number of trainable weights."""
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
-
-
-def _flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:
-    if isinstance(space, gymnasium.spaces.Dict):
-        return torch.cat([_flatten(inner, value[key]) for key, inner in space.spaces.items()], dim=-1)
-    if isinstance(space, gymnasium.spaces.Tuple):
-        return torch.cat([_flatten(inner, value[i]) for i, inner in enumerate(space.spaces)], dim=-1)
-    if isinstance(space, gymnasium.spaces.Discrete) and value.dim() == 1:
-        return nn.functional.one_hot(value.long() - int(space.start), int(space.n)).float()
-    return value.reshape(len(value), -1).float()  # type: ignore[no-any-return]

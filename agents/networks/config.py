@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import NotProvided
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from ..mixture.observation_layout import layout_of
+
+NETWORKS = ("flat", "entities")
 
 
 class NetworkConfig:
     """Mixin before the configuration of an RLlib algorithm: networks that take masks, and sampling by worlds.
 
     Args of `training`, beside the algorithm's own:
-        hidden: Width of each layer.
+        network: `flat`, over the whole observation, or `entities`, which reads it place by place.
+        identities: Whether an entity network also has weights for every single place.
+        hidden: Width of each layer; of an entity network, of a token and of the layers behind the pool.
 
     Attributes:
         runner_class: What samples worlds for the algorithm.
@@ -43,15 +52,68 @@ class NetworkConfig:
         Raises:
             ValueError: if the settings do not fit it.
         """
+        if self.wants_layout and not self.brings_network:
+            self.describe_policies(self._layouts(env))
+
+    @property
+    def wants_layout(self) -> bool:
+        """Whether networks must be told what their observations are about."""
+        return self.network == "entities"
+
+    def _layouts(self, env: Any) -> dict[str, Any]:
+        """What every policy's observations are about, see `layout_of`; `None` where nothing is known."""
+        world = getattr(getattr(env, "env", None), "world", None)
+        if self.network == "entities" and (world is None or not self.is_multi_agent):  # type: ignore[attr-defined]
+            raise ValueError(
+                "network: 'entities' reads the markets of this package, as PettingZoo environments: take 'flat'"
+            )
+        if not self.is_multi_agent:  # type: ignore[attr-defined]
+            return {}
+        layouts: dict[str, Any] = {}
+        for agent in env.possible_agents:
+            policy = self.policy_mapping_fn(agent, None)  # type: ignore[attr-defined]
+            if policy not in layouts:
+                layouts[policy] = layout_of(agent.rpartition("_")[0], world) if world is not None else None
+        return layouts
+
+    def describe_policies(self, layouts: Mapping[str, Any]) -> None:
+        """Tell every policy's network what its observations are about.
+
+        Args:
+            layouts: By policy, see `observation_layout.layout_of`; `None` where nothing is known.
+
+        Raises:
+            ValueError: if the settings do not fit them.
+        """
+        kind = self.get_default_rl_module_spec().module_class  # type: ignore[attr-defined]
+        specs = {
+            policy: RLModuleSpec(
+                module_class=kind, model_config={"layout": layout, **self._own_settings(policy, layout)}
+            )
+            for policy, layout in layouts.items()
+        }
+        self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))  # type: ignore[attr-defined]
+
+    def _own_settings(self, policy: str, layout: Any) -> dict[str, Any]:
+        """Settings of one policy's network alone."""
+        return {}
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
+        self.network, self.identities = "flat", False
         self.hidden = (64, 64)
 
-    def training(self, *, hidden: Any = NotProvided, **kwargs: Any) -> Any:
-        """Set the width and any of the algorithm's settings."""
+    def training(
+        self,
+        *,
+        network: Any = NotProvided,
+        identities: Any = NotProvided,
+        hidden: Any = NotProvided,
+        **kwargs: Any,
+    ) -> Any:
+        """Set the network and any of the algorithm's settings."""
         super().training(**kwargs)  # type: ignore[misc]
-        self._take(hidden=hidden)
+        self._take(network=network, identities=identities, hidden=hidden)
         return self
 
     def _take(self, **settings: Any) -> None:
@@ -67,12 +129,15 @@ class NetworkConfig:
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()  # type: ignore[misc]
+        if self.network not in NETWORKS:
+            raise ValueError(f"network: {self.network!r} is not one of {', '.join(NETWORKS)}")
         if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
             raise ValueError(f"hidden: {self.hidden!r} must be one or more widths, as [64, 64]")
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        return {**super()._model_config_auto_includes, "hidden": tuple(self.hidden)}  # type: ignore[misc]
+        own = {"network": self.network, "identities": self.identities, "hidden": tuple(self.hidden)}
+        return {**super()._model_config_auto_includes, **own}  # type: ignore[misc]
 
 
 def brings_network(config: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..mixture.branches import Mixture
 from ..mixture.routers import Routing
 from .actor_critic import MixtureActorCritic
+from .entities import Encoded
 
 RESTARTS = "restarts"  # (batch, slots): an agent's life begins anew before this slot
 MEMORY = "h"  # name of the state
@@ -41,8 +42,9 @@ class RecurrentActorCritic(MixtureActorCritic):
         return int(self.model_config["memory"]) + self.inputs
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        features, _ = self._pass(self.mixture, self._inputs(batch), batch)
-        inputs = self._distribution_inputs(features, batch[Columns.OBS])
+        seen = self._encode(batch)
+        features, _ = self._pass(self.mixture, seen, batch)
+        inputs = self._distribution_inputs(features, seen, batch[Columns.OBS])
         return {Columns.ACTION_DIST_INPUTS: inputs, Columns.STATE_OUT: self._state_of(features)}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -54,28 +56,41 @@ class RecurrentActorCritic(MixtureActorCritic):
         last = features if features.dim() == 2 else features[:, -1]
         return {MEMORY: last[..., :size]}
 
-    def _inputs(self, batch: dict[str, Any]) -> Tensor:
-        """Normalised observations: (batch, inputs) or (batch, slots, inputs)."""
+    def _encode(self, batch: dict[str, Any]) -> Encoded:
+        """What is read of single steps, or of sequences: their vectors (batch, slots, size), their tokens in a row."""
         if not _is_sequence(batch):
-            return super()._inputs(batch)
-        shape = batch[RESTARTS].shape
-        rows = {name: value.flatten(0, 1) for name, value in batch[Columns.OBS].items()}
-        return super()._inputs({Columns.OBS: rows}).view(*shape, -1)
+            return super()._encode(batch)
+        seen = super()._encode({Columns.OBS: _in_a_row(batch[Columns.OBS])})
+        return Encoded(seen.vector.view(*batch[RESTARTS].shape, -1), seen.tokens)
 
-    def _pass(self, trunk: Mixture, x: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
+    def _distribution_inputs(self, features: Tensor, seen: Encoded, observation: Any) -> Tensor:
+        if features.dim() == 2:
+            return super()._distribution_inputs(features, seen, observation)
+        rows = super()._distribution_inputs(features.flatten(0, 1), seen, _in_a_row(observation))
+        return rows.view(*features.shape[:2], -1)
+
+    def gather_statistics(self, observation: Any) -> None:
+        """As in `MixtureActor`, of sequences."""
+        super().gather_statistics(_in_a_row(observation))
+
+    def _pass(self, trunk: Mixture, seen: Encoded, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
         """What the heads see: the memory after each slot, and the input; and how the trunk was routed."""
-        state = batch[Columns.STATE_IN][MEMORY]
+        x, state = seen.vector, batch[Columns.STATE_IN][MEMORY]
         if not _is_sequence(batch):
             mixed, routing = trunk(x, self._open_branches(batch[Columns.OBS]))
             return torch.cat([self.unit(mixed, state), x], dim=-1), routing
-        rows = {name: value.flatten(0, 1) for name, value in batch[Columns.OBS].items()}
-        mixed, routing = trunk(x.flatten(0, 1), self._open_branches(rows))
+        mixed, routing = trunk(x.flatten(0, 1), self._open_branches(_in_a_row(batch[Columns.OBS])))
         mixed = mixed.view(*x.shape[:2], -1)
         restarts, memories = batch[RESTARTS].to(x.dtype), []
         for t in range(x.shape[1]):
             state = self.unit(mixed[:, t], state * (1.0 - restarts[:, t : t + 1]))
             memories.append(state)
         return torch.cat([torch.stack(memories, dim=1), x], dim=-1), routing
+
+
+def _in_a_row(observation: Any) -> dict[str, Tensor]:
+    """Observations of sequences, (batch, slots, ...), as rows."""
+    return {name: value.flatten(0, 1) for name, value in observation.items()}
 
 
 def _is_sequence(batch: dict[str, Any]) -> bool:

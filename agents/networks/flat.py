@@ -1,0 +1,62 @@
+"""Networks over the whole observation as one vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import torch
+from torch import Tensor, nn
+
+from .entities import Encoded
+from .running_norm import RunningNorm
+
+
+class FlatEncoder(nn.Module):
+    """Nested observations as one normalised vector a row, in the order of the space; integers as one-hot.
+
+    Args:
+        space: Any that flattens.
+    """
+
+    def __init__(self, space: gymnasium.Space[Any]) -> None:
+        super().__init__()
+        self.space, self.size = space, gymnasium.spaces.utils.flatdim(space)
+        self.running_norm = RunningNorm(self.size)
+
+    def gather_statistics(self, observation: Any) -> None:
+        """Take these observations into the statistics that inputs are normalised by."""
+        self.running_norm.gather(_flatten(self.space, observation))
+
+    def forward(self, observation: Any) -> Encoded:
+        """Read a batch of observations; there are no tokens."""
+        return Encoded(self.running_norm(_flatten(self.space, observation)), None)
+
+
+class FlatHead(nn.Module):
+    """Linear in what the trunk makes of the observation.
+
+    Args:
+        features: Size of that.
+        outputs: Of the distribution.
+    """
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(features, outputs)
+        nn.init.orthogonal_(self.layer.weight, 0.01)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, features: Tensor, tokens: None) -> Tensor:
+        """(batch, features) to (batch, outputs)."""
+        return self.layer(features)  # type: ignore[no-any-return]
+
+
+def _flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:
+    if isinstance(space, gymnasium.spaces.Dict):
+        return torch.cat([_flatten(inner, value[key]) for key, inner in space.spaces.items()], dim=-1)
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return torch.cat([_flatten(inner, value[i]) for i, inner in enumerate(space.spaces)], dim=-1)
+    if isinstance(space, gymnasium.spaces.Discrete) and value.dim() == 1:
+        return nn.functional.one_hot(value.long() - int(space.start), int(space.n)).float()
+    return value.reshape(len(value), -1).float()  # type: ignore[no-any-return]
