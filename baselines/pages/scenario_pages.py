@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_experts.envs import World, heldout_ids
+from edge_experts.envs import World, heldout_ids, shipped_ids
 from edge_experts.envs.heldout import changes_of, shifts
 from edge_experts.envs.sim.spec import ROLES, describe
 from edge_experts.envs.sim.state import PROVIDER_TERMS, USER_TERMS
@@ -17,7 +17,7 @@ REWARDS = {
     "provider": "payments (`revenue`), less `electricity`, `loading_cost` and `late_cost`",
 }
 TERMS = {"user": USER_TERMS, "provider": PROVIDER_TERMS}
-HISTORY = {"v0": "first version"}
+HISTORY = {"v1": "every part of a request is a task of its own; tastes; a gate as good as a second judge"}
 
 
 def page(world: World, scenario_text: bool = True) -> str:
@@ -45,7 +45,8 @@ def page(world: World, scenario_text: bool = True) -> str:
     lines += ["`latency_s`, `hallucination`; of providers `served` and `late`.", ""]
     lines += _twins(s.id)
     version = s.id.rpartition("-")[2]
-    lines += [f"**Version history:** {version}: {HISTORY.get(version, 'yours')}.", "", f"Scenario hash `{s.hash()}`."]
+    history = HISTORY[version] if s.id in shipped_ids() else "yours"
+    lines += [f"**Version history:** {version}: {history}.", "", f"Scenario hash `{s.hash()}`."]
     if scenario_text:
         lines += ["", "## scenario", "", f"```yaml\n{s.to_yaml()}```"]
     return "\n".join(lines)
