@@ -97,6 +97,7 @@ def train(job: Job) -> Run:
     criteria = check_stop(job.stop if job.stop is not None else stop)
     if not criteria:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
+    _stretch(config, stop.get("env_steps"), criteria.get("env_steps"))
     overrides = dict(job.overrides)
     if job.reward is not None:
         overrides[FIELD] = _team_share(config, job)
@@ -138,6 +139,22 @@ def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
     update_config(config, job.config)
     return config, stop, name, policies
+
+
+def _stretch(config: Any, planned: float | None, steps: float | None) -> None:
+    """Let what a file's configuration changes over the run, as learning rates, do so over the run as it is to be.
+
+    Args:
+        config: Schedules in it are lists of (environment steps, value).
+        planned: Environment steps that the file itself would run for.
+        steps: Those that it will.
+    """
+    if not planned or not steps or planned == steps:
+        return
+    for name, value in vars(config).items():
+        if isinstance(value, list) and value and all(isinstance(point, list | tuple) for point in value):
+            if len(value[-1]) == 2 and value[-1][0] == planned:
+                setattr(config, name, [[at * steps / planned, *rest] for at, *rest in value])
 
 
 def _team_share(config: Any, job: Job) -> float:

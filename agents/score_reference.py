@@ -29,9 +29,12 @@ def stored_score(scenario: Scenario, score: float) -> float | None:
 
     References belong to a scenario's hash: a scenario with a changed field has none.
     """
-    entry = stored_references().get(
-        scenario.replace({"rewards.team": 0.0}).hash()
-    )  # mixing rewards does not change their sum
+    # mixing rewards does not change their sum; credit for the others' outcome multiplies it
+    rewards = scenario.rewards
+    entry = stored_references().get(scenario.replace({"rewards.team": 0.0, "rewards.others": 0.0}).hash())
     if entry is None:
         return None
+    agents = (scenario.devices.count if scenario.devices.act else 0) + scenario.providers.count * scenario.providers.act
+    if rewards.others:
+        score /= 1.0 + rewards.others * (agents - 1)
     return float(normalised_score(score, entry["random"], entry["reference"]))

@@ -279,6 +279,9 @@ class Rewards:
     """Credits per second of a request's mean part latency."""
     team: Share = 0.0
     """0: private rewards; 1: everybody gets the mean."""
+    others: Share = 0.0
+    """Above 0, an agent is paid its own outcome and so much of everybody else's; payments between agents are left out,
+    as they only move from one to another. Goes with `team` 0."""
 
 
 @strict

@@ -396,6 +396,20 @@ class Reference:
         providers = [
             sum(out[name][p] for name in ("revenue", "electricity", "loading_cost", "late_cost")) for p in range(self.P)
         ]
+        others = self.s.rewards.others
+        if others > 0:
+            free = ("revenue", "payment") if self.s.providers.act else ()
+            kept = [n for n in ("earned", "payment", "energy", "latency") if n not in free]
+            users = [sum(out[name][u] for name in kept) for u in range(self.U)]
+            acting = self.s.providers.act
+            costs = ("electricity", "loading_cost", "late_cost") if acting else ()
+            providers = [sum(out[name][p] for name in costs) for p in range(self.P)]
+            total = sum(users) + sum(providers)
+            out["user_reward"] = [
+                r + others * (total - r) if here else 0.0 for r, here in zip(users, acted, strict=True)
+            ]
+            out["provider_reward"] = [r + others * (total - r) for r in providers]
+            return
         mean = (sum(users) + sum(providers)) / (sum(acted) + self.P)
         team = self.s.rewards.team
         out["user_reward"] = [

@@ -32,6 +32,12 @@ def electricity(energy_j: float, usd_per_kwh: float) -> float:
 
 
 @formula
+def credit(own: float, total: float, others: float) -> float:
+    """Reward of an agent whose own outcome counts in full, and that of all others by a share."""
+    return own + others * (total - own)
+
+
+@formula
 def mix(private: float, mean: float, team: float) -> float:
     """Reward between private (team = 0) and shared (team = 1)."""
     return (1.0 - team) * private + team * mean

@@ -24,7 +24,7 @@ COPIED = {
     "devices": "churn battery_j may_wait at_home scripted local_budget_units",
     "providers": "default_price default_speed default_bandwidth default_views default_power view_angle_deg period "
     "memory_gb load_gb_per_s load_cost_per_gb usd_per_kwh idle_power_w late_penalty",
-    "rewards": "energy_weight latency_weight team",
+    "rewards": "energy_weight latency_weight team others",
     "events": "outage_slot price_factor",
 }
 """By section of the scenario: the fields that the kernel reads as they are, under the same names."""

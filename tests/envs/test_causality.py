@@ -380,6 +380,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "rewards.energy_weight": (0.1, {}),
     "rewards.latency_weight": (0.5, {}),
     "rewards.team": (0.5, {}),
+    "rewards.others": (0.5, {}),
     "events.outage_expert": ("reka-flash", {}),
     "events.outage_slot": (10, OUTAGE),
     "events.outage_slots": (3, OUTAGE),

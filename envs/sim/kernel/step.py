@@ -179,6 +179,9 @@ def begin_slot(w: Worlds, c: Any) -> None:
 @jit
 def pay_rewards(w: Worlds, c: Any) -> None:
     """Sum every agent's terms and mix private with shared reward."""
+    if c.others > 0.0:
+        pay_outcomes(w, c)
+        return
     total, agents = 0.0, c.P
     for p in range(c.P):
         provider = w.providers[p]
@@ -195,6 +198,29 @@ def pay_rewards(w: Worlds, c: Any) -> None:
     for u in range(c.U):
         if w.users[u].acted:
             w.users[u].reward = economics.mix(w.users[u].reward, mean, c.team)
+
+
+@jit
+def pay_outcomes(w: Worlds, c: Any) -> None:
+    """Pay every agent its own outcome and a share of all others'; what users pay to agents is left out."""
+    total = 0.0
+    for p in range(c.P):
+        provider = w.providers[p]
+        provider.reward = 0.0
+        if c.providers_act:
+            provider.reward = provider.electricity + provider.loading_cost + provider.late_cost
+        total += provider.reward
+    for u in range(c.U):
+        user = w.users[u]
+        user.reward = user.earned + user.energy + user.latency
+        if not c.providers_act:
+            user.reward += user.payment
+        total += user.reward
+    for p in range(c.P):
+        w.providers[p].reward = economics.credit(w.providers[p].reward, total, c.others)
+    for u in range(c.U):
+        if w.users[u].acted:
+            w.users[u].reward = economics.credit(w.users[u].reward, total, c.others)
 
 
 @jit
