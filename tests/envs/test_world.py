@@ -345,7 +345,7 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 GOLDEN = {
     "edge_experts/compact-v1": "83d349b4df52f907",
     "edge_experts/mixed-v1": "ff0abb7f08c46814",
-    "edge_experts/netmoe-v1": "83ca06d321299c3d",
+    "edge_experts/netmoe-v1": "773a55b2aff28b0d",
     "edge_experts/networked-v1": "961412a39f08179f",
     "edge_experts/object3d-v1": "32f817726f3bcc40",
     "edge_experts/text-v1": "4445b49667b5744d",
