@@ -152,9 +152,9 @@ def _stretch(config: Any, planned: float | None, steps: float | None) -> None:
     if not planned or not steps or planned == steps:
         return
     for name, value in vars(config).items():
-        if isinstance(value, list) and value and all(isinstance(point, list | tuple) for point in value):
-            if len(value[-1]) == 2 and value[-1][0] == planned:
-                setattr(config, name, [[at * steps / planned, *rest] for at, *rest in value])
+        is_schedule = isinstance(value, list) and value and all(isinstance(point, list | tuple) for point in value)
+        if is_schedule and len(value[-1]) == 2 and value[-1][0] == planned:
+            setattr(config, name, [[at * steps / planned, *rest] for at, *rest in value])
 
 
 def _team_share(config: Any, job: Job) -> float:

@@ -162,11 +162,11 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
         return self._minibatches(Minibatches(training_data.batch, kwargs["num_epochs"], kwargs["minibatch_size"]))
 
     def _look_over(self, module: Any, columns: Any) -> None:
-        """Let a network take the statistics of a whole batch, once, before it learns from it in several passes."""
-        if hasattr(module, "gather_statistics"):
+        """Let an entity network take the statistics of a whole batch, once, before it learns in several passes."""
+        if getattr(module, "is_entities", False):
             module.gather_statistics(columns[Columns.OBS])
-        if hasattr(module, "scale_values"):
-            module.scale_values(columns[Postprocessing.VALUE_TARGETS])
+            if hasattr(module, "scale_values"):
+                module.scale_values(columns[Postprocessing.VALUE_TARGETS])
 
     def _minibatches(self, minibatches: Minibatches) -> Iterator[MultiAgentBatch]:
         for i, minibatch in enumerate(minibatches, start=1):

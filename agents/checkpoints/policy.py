@@ -18,6 +18,7 @@ from edge_experts.envs.api.spaces import RoleSpaces, role_spaces
 from edge_experts.envs.sim.spec import ROLES
 
 from ..errors import CheckpointError
+from ..mixture.observation_layout import layout_of
 from ..networks.recurrent import MEMORY
 from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
 from ..sampling.rollout_buffer import Group, group_agents
@@ -39,6 +40,8 @@ class CheckpointPolicy:
 
     Raises:
         CheckpointError: if it cannot be read, or was trained on observations of another kind.
+
+    Entity networks play any market; a flat network only what has the observations it was trained on.
     """
 
     def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0) -> None:
@@ -52,6 +55,7 @@ class CheckpointPolicy:
                 f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
             ) from None
         self._mapping = PolicyMapping(self.description["policies"] or DEFAULT_SCHEME)
+        self._fitting: dict[tuple[str, str], Any] = {}
         self._memories: dict[tuple[str, str], torch.Tensor] = {}
 
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
@@ -86,6 +90,8 @@ class CheckpointPolicy:
                 f"{', '.join(self.modules.keys())}"
             )
         module = self.modules[group.module].unwrapped()
+        if getattr(module, "is_entities", False):
+            return self._fitted(group, module, world)
         shown = world.views.of(group.role)[0].shape[-1]
         expected = self._size_of(module, role_spaces(group.role, world.sizes))
         if expected != shown:
@@ -94,6 +100,30 @@ class CheckpointPolicy:
                 f"{world.scenario.id} shows {shown}: evaluate it on the scenario it was trained on"
             )
         return module
+
+    def _fitted(self, group: Group, module: Any, world: World) -> Any:
+        """An entity network as it reads this market, with the weights that were trained; made once."""
+        key = (group.module, world.scenario.hash())
+        if key not in self._fitting:
+            spaces = role_spaces(group.role, world.sizes)
+            settings = {**module.model_config, "layout": layout_of(group.role, world)}
+            if module.layout["role"] != group.role:
+                raise CheckpointError(
+                    f"checkpoint: '{self.folder}' plays a {module.layout['role']} as '{group.module}', and "
+                    f"{world.scenario.id} asks it for a {group.role}"
+                )
+            fitted = type(module)(
+                observation_space=spaces.observation, action_space=spaces.action, model_config=settings
+            )
+            try:
+                fitted.load_state_dict(module.state_dict())
+            except RuntimeError:
+                raise CheckpointError(
+                    f"checkpoint: '{self.folder}' has weights for every single expert of its own market (identities), "
+                    f"which {world.scenario.id} does not have: evaluate it on the scenario it was trained on"
+                ) from None
+            self._fitting[key] = fitted.eval()
+        return self._fitting[key]
 
     def _size_of(self, module: Any, spaces: RoleSpaces) -> int:
         """Entries of the observation, without the mask."""

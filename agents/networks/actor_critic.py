@@ -174,12 +174,15 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
     def setup(self) -> None:
         """Build the network for the module's spaces."""
         super().setup()
-        shared = self.mixture_config.placement == "trunk" and not self.is_entities
-        self.value_trunk = None if shared else self._trunk("value")
+        self.value_trunk = None if self._shares_trunk() else self._trunk("value")
         self.value = nn.Linear(self._features_of(self.value_trunk or self.mixture), 1)
         self.register_buffer("value_scale", torch.ones(()))
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.value.bias)
+
+    def _shares_trunk(self) -> bool:
+        """Whether policy and value have one trunk; entity networks share what reads the market, and no more."""
+        return self.mixture_config.placement == "trunk" and not self.is_entities
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if self.value_trunk is None:

@@ -38,6 +38,9 @@ class RecurrentActorCritic(MixtureActorCritic):
         """What an agent remembers at the start of its life: nothing."""
         return {MEMORY: torch.zeros(self.model_config["memory"])}
 
+    def _shares_trunk(self) -> bool:
+        return True  # there is one memory
+
     def _features_of(self, trunk: Mixture) -> int:
         return int(self.model_config["memory"]) + self.inputs
 

@@ -1,0 +1,149 @@
+"""Entity networks: what they read, that order and number of places do not matter, and that weights fit any market."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edge_experts.agents.mixture.observation_layout import layout_of
+from edge_experts.agents.networks.actor_critic import MixtureActorCritic
+from edge_experts.agents.networks.entity_layout import NOWHERE, OF_HOST, OF_PLACE
+from edge_experts.agents.networks.recurrent import MEMORY, RESTARTS, RecurrentActorCritic
+from edge_experts.envs import World, shipped_ids
+from edge_experts.envs.api.spaces import role_spaces
+from edge_experts.envs.sim.spec import ROLES, slices
+
+ENTITIES = {"network": "entities"}
+
+
+def module_for(role: str, world: World, kind: Any = MixtureActorCritic, **settings: Any) -> Any:
+    spaces = role_spaces(role, world.sizes)
+    config = {**ENTITIES, "layout": layout_of(role, world), **settings}
+    torch.manual_seed(0)
+    module = kind(observation_space=spaces.observation, action_space=spaces.action, model_config=config)
+    for name, weight in module.named_parameters():  # heads begin near zero; here they must say something
+        if (weight.dim() == 2 and weight.shape[0] == 1) or "policy" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    return module
+
+
+def seen(role: str, world: World) -> dict[str, Any]:
+    observation, mask = world.views.of(role)
+    shown = role_spaces(role, world.sizes).shown_mask(mask)
+    return {
+        "obs": {
+            "observation": torch.from_numpy(observation.reshape(-1, observation.shape[-1]).copy()),
+            "action_mask": torch.from_numpy(shown.reshape(-1, shown.shape[-1]).copy()),
+        }
+    }
+
+
+def played(name: str, n_worlds: int = 4, slots: int = 6, **overrides: Any) -> World:
+    world = World(name, n_worlds, 3, overrides)
+    world.reset()
+    rng = np.random.default_rng(0)
+    for _ in range(slots):
+        world.step(*world.sample_actions(rng))
+    return world
+
+
+@pytest.mark.parametrize("name", shipped_ids())
+def test_weights_of_one_market_play_every_other_one(name: str) -> None:
+    text, other = World("text-v1"), played(name, slots=2)
+    for role in ROLES:
+        if not other.scenario.acts(role):
+            continue
+        trained, fitted = module_for(role, text), module_for(role, other)
+        fitted.load_state_dict(trained.state_dict())
+        batch = seen(role, other)
+        out = fitted.forward_train(batch)
+        logits = out["action_dist_inputs"]
+        assert logits.shape == batch["obs"]["action_mask"].shape and torch.isfinite(logits).all()
+        assert (logits[batch["obs"]["action_mask"] == 0] < -1e8).all()
+        assert fitted.compute_values(batch, out["embeddings"]).shape == logits.shape[:1]
+
+
+def test_the_layout_is_of_fields_not_of_places_in_the_vector() -> None:
+    world = World("text-v1")
+    layout, field = layout_of("user", world)["entities"], slices("user", world.sizes)
+    for x, columns in enumerate(layout["gather"]):
+        for name, column in zip(OF_PLACE, columns, strict=False):
+            size = field[name].stop - field[name].start
+            assert column == (field[name].start + x if x < size else NOWHERE), name
+        for name, column in zip(OF_HOST, columns[len(OF_PLACE) :], strict=False):
+            there = x < world.sizes.E and field[name].stop > field[name].start
+            assert column == (field[name].start + world.hosts[x] if there else NOWHERE), name
+
+
+def test_experts_in_another_order_get_the_same_scores() -> None:
+    """Swap two experts of one host, their columns and what is known of them: their scores are swapped, nothing else."""
+    experts = list(World("text-v1").scenario.experts)
+    a, b = 0, 4  # both of provider 0
+    swapped = [*experts]
+    swapped[a], swapped[b] = experts[b], experts[a]
+    one, two = played("text-v1"), World("text-v1", overrides={"experts": swapped})
+    batch, field = seen("user", one), slices("user", one.sizes)
+    turned = {"obs": {key: value.clone() for key, value in batch["obs"].items()}}
+    for name in ("last_expert", "gate", "compute", "quote", "backlog", "available"):
+        at = field[name].start
+        turned["obs"]["observation"][:, [at + a, at + b]] = batch["obs"]["observation"][:, [at + b, at + a]]
+    turned["obs"]["action_mask"][:, [a, b]] = batch["obs"]["action_mask"][:, [b, a]]
+    first, second = module_for("user", one), module_for("user", two)
+    second.load_state_dict(first.state_dict())
+    x, y = first.forward_train(batch), second.forward_train(turned)
+    order = list(range(x["action_dist_inputs"].shape[-1]))
+    order[a], order[b] = b, a
+    assert torch.allclose(x["action_dist_inputs"], y["action_dist_inputs"][:, order], atol=1e-4)
+    assert torch.allclose(x["embeddings"], y["embeddings"], atol=1e-4)
+    assert (x["action_dist_inputs"][:, a] - x["action_dist_inputs"][:, b]).abs().max() > 0.01, "they are told apart"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everything_that_is_observed_moves_what_is_chosen(role: str) -> None:
+    world = played(
+        "mixed-v1",
+        slots=8,
+        **{"devices.taste": 1.0, "radio.access": "serving", "providers.period": 2, "arrivals.process": "saturated"},
+    )
+    module, batch = module_for(role, world), seen(role, world)
+    batch["obs"]["action_mask"] = torch.ones_like(batch["obs"]["action_mask"])
+    module.gather_statistics(batch["obs"])
+    batch["obs"]["observation"].requires_grad_(True)
+    module.forward_train(batch)["action_dist_inputs"].square().sum().backward()
+    moved = batch["obs"]["observation"].grad.abs().sum(dim=0) > 0
+    blind = [
+        name for name, where in slices(role, world.sizes).items() if where.stop > where.start and not moved[where].any()
+    ]
+    assert not blind
+
+
+def test_identities_tie_a_network_to_its_market() -> None:
+    text, other = World("text-v1"), World("video-v1")
+    trained = module_for("user", text, identities=True)
+    with pytest.raises(RuntimeError, match="identities"):
+        module_for("user", other, identities=True).load_state_dict(trained.state_dict())
+
+
+def test_a_memory_reads_sequences_as_it_reads_steps() -> None:
+    world = World("text-v1", 2, 5)
+    world.reset()
+    module = module_for("user", world, RecurrentActorCritic, memory=8)
+    module.gathers = False
+    rng, steps = np.random.default_rng(1), []
+    for _ in range(3):
+        steps.append(seen("user", world)["obs"])
+        world.step(*world.sample_actions(rng))
+    rows = len(steps[0]["observation"])
+    state, single = {MEMORY: torch.zeros(rows, 8)}, []
+    for step in steps:
+        out = module.forward_train({"obs": step, "state_in": state})
+        state = out["state_out"]
+        single.append(out["action_dist_inputs"])
+    sequence = {key: torch.stack([step[key] for step in steps], dim=1) for key in steps[0]}
+    out = module.forward_train(
+        {"obs": sequence, "state_in": {MEMORY: torch.zeros(rows, 8)}, RESTARTS: torch.zeros(rows, 3)}
+    )
+    assert torch.allclose(out["action_dist_inputs"], torch.stack(single, dim=1), atol=1e-4)
