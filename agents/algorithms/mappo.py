@@ -7,7 +7,9 @@ see only what their agents see; the critic sees all observations and has one out
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium
@@ -57,15 +59,12 @@ class MAPPOConfig(MaskedPPOConfig):
 
     def prepare(self, env: Any) -> None:
         """Add the critic, unless it is there."""
-        if self.wants_layout:
-            self.layouts = self._layouts(env)
         if CRITIC not in self.policies:
-            self.add_critic(env.env.world.sizes)
+            self.add_critic(env.env.world.sizes, self._layouts(env) if self.wants_layout else {})
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MAPPO)
         self.critic_hidden = (128, 128)
-        self.layouts: dict[str, Any] | None = None
         self.vf_clip_param = float("inf")
         self.use_kl_loss = False
 
@@ -87,13 +86,12 @@ class MAPPOConfig(MaskedPPOConfig):
                 f"memory: {self.memory!r} is not for MAPPO, whose networks keep none: leave it 0, or take PPO"
             )
 
-    def add_critic(self, sizes: Sizes) -> None:
+    def add_critic(self, sizes: Sizes, layouts: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Add the critic to the policies, for worlds of given sizes."""
         width = sizes.P * observation_size("provider", sizes) + sizes.U * observation_size("user", sizes)
         seen = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
         values = gymnasium.spaces.Box(-np.inf, np.inf, (sizes.P + sizes.U,), np.float32)
         policies = list(self.policies)
-        layouts = self.layouts or {}
         specs = {
             name: RLModuleSpec(module_class=MixtureActor, model_config={"layout": layouts.get(name)})
             for name in policies

@@ -56,6 +56,11 @@ class ReplayConfig(NetworkConfig):
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
+        if self.network != "flat":
+            name = self.algo_class.__name__.removeprefix("Masked")  # type: ignore[attr-defined]
+            raise ValueError(
+                f"network: {self.network!r} is for algorithms with a policy for each part; {name} takes 'flat'"
+            )
         if self.n_step != 1:
             raise ValueError(f"n_step: {self.n_step!r} must be 1: the batched runner's transitions are single steps")
 

@@ -38,6 +38,7 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         plain_width: Width of the plain network that takes the place of the mixture; by default as `dense_equal` says.
     """
 
+    encoder: FlatEncoder | EntityEncoder
     gathers = True  # statistics of its inputs whenever it learns
 
     def setup(self) -> None:
@@ -58,7 +59,7 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         self.mixture = self._trunk("policy")
         self.policy = self._head(outputs)
 
-    def _encoder(self) -> tuple[nn.Module, int]:
+    def _encoder(self) -> tuple[FlatEncoder | EntityEncoder, int]:
         """What reads an observation, and the size of what it makes of it."""
         if not self.is_entities:
             encoder = FlatEncoder(self.observation_space)

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from .running_norm import RunningNorm
 
+BANDWIDTHS = 3  # policies of sharing it, which are no levels of anything
 LEVEL_FEATURES = 2  # of a level: its value and its square
+PLAIN: dict[str, dict[str, int]] = {"user": {}, "provider": {"bandwidth": BANDWIDTHS}}
 LEVELS = {"user": ("power",), "provider": ("price", "speed", "views", "power")}
 
 
@@ -35,6 +37,10 @@ class EntityEncoder(nn.Module):
         width: Of a token.
         identities: Whether every token also has weights of its own, which ties the network to one market.
     """
+
+    gather: Tensor
+    own: Tensor
+    constants: Tensor
 
     def __init__(self, layout: Mapping[str, Any], width: int, identities: bool = False) -> None:
         super().__init__()
@@ -78,8 +84,8 @@ class EntityEncoder(nn.Module):
             tokens = torch.cat([tokens, torch.stack(mixed, dim=-1)], dim=-1)
         parts = [row.index_select(1, torch.where(self.own < 0, last, self.own))]
         parts += [seen[:, columns] @ getattr(self, name) for columns, name in self.sums]
-        for columns in self.spreads:
-            values = seen[:, columns]
+        for spread in self.spreads:
+            values = seen[:, spread]
             parts.append(torch.stack([values.mean(-1), values.amin(-1), values.amax(-1)], dim=-1))
         return tokens, torch.cat(parts, dim=-1)
 
@@ -120,12 +126,13 @@ class EntityHead(nn.Module):
         self.score, self.rest = nn.Linear(width, 1), nn.Linear(features, 1)
         # all of a role's levels, so that weights are the same where a market offers no choice of some
         self.of_levels = nn.ModuleDict({name: LevelHead(features, width) for name in LEVELS[role]})
-        self.plain = nn.Linear(features, 3) if role == "provider" else None
+        self.plain = nn.ModuleDict({name: nn.Linear(features, n) for name, n in PLAIN[role].items()})
         for layer in (self.of_token, self.of_features):
             nn.init.orthogonal_(layer.weight, math.sqrt(2.0))
-        for layer in (self.score, self.rest, *([self.plain] if self.plain else [])):
-            nn.init.orthogonal_(layer.weight, 0.01)
-            nn.init.zeros_(layer.bias)
+        for head in (self.score, self.rest, *self.plain.values()):
+            assert isinstance(head, nn.Linear)
+            nn.init.orthogonal_(head.weight, 0.01)
+            nn.init.zeros_(head.bias)
         for i, part in enumerate(self.parts):
             if part["kind"] == "levels":
                 values = torch.tensor(part["values"], dtype=torch.float32)
@@ -143,7 +150,7 @@ class EntityHead(nn.Module):
             elif part["kind"] == "levels":
                 logits.append(self.of_levels[part["name"]](features, getattr(self, f"levels_{i}")))
             else:
-                logits.append(self.plain(features))
+                logits.append(self.plain[part["name"]](features))
         return torch.cat(logits, dim=-1)
 
 

@@ -13,6 +13,8 @@ from edge_experts.envs import World
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import slices
 
+from .entities import BANDWIDTHS
+
 NOWHERE = -1  # a column that a market does not have reads as zero
 MODALITIES = ("text", "video", "object3d")
 
@@ -26,7 +28,6 @@ OF_USER = (
 )
 OF_CATALOGUE = ("backlog", "loaded", "loading", "quality", "margin")
 OF_PROVIDER = ("until_decision", "speed", "power", "served", "late", "views", "radio")
-BANDWIDTHS = 3
 
 
 def entity_layout(role: str, world: World) -> dict[str, Any]:

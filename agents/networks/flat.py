@@ -26,11 +26,11 @@ class FlatEncoder(nn.Module):
 
     def gather_statistics(self, observation: Any) -> None:
         """Take these observations into the statistics that inputs are normalised by."""
-        self.running_norm.gather(_flatten(self.space, observation))
+        self.running_norm.gather(flatten(self.space, observation))
 
     def forward(self, observation: Any) -> Encoded:
         """Read a batch of observations; there are no tokens."""
-        return Encoded(self.running_norm(_flatten(self.space, observation)), None)
+        return Encoded(self.running_norm(flatten(self.space, observation)), None)
 
 
 class FlatHead(nn.Module):
@@ -52,11 +52,12 @@ class FlatHead(nn.Module):
         return self.layer(features)  # type: ignore[no-any-return]
 
 
-def _flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:
+def flatten(space: gymnasium.Space[Any], value: Any) -> Tensor:
+    """Nested observations as one vector a row, in the order of the space; integers as one-hot."""
     if isinstance(space, gymnasium.spaces.Dict):
-        return torch.cat([_flatten(inner, value[key]) for key, inner in space.spaces.items()], dim=-1)
+        return torch.cat([flatten(inner, value[key]) for key, inner in space.spaces.items()], dim=-1)
     if isinstance(space, gymnasium.spaces.Tuple):
-        return torch.cat([_flatten(inner, value[i]) for i, inner in enumerate(space.spaces)], dim=-1)
+        return torch.cat([flatten(inner, value[i]) for i, inner in enumerate(space.spaces)], dim=-1)
     if isinstance(space, gymnasium.spaces.Discrete) and value.dim() == 1:
         return nn.functional.one_hot(value.long() - int(space.start), int(space.n)).float()
     return value.reshape(len(value), -1).float()  # type: ignore[no-any-return]

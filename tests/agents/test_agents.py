@@ -17,6 +17,7 @@ from edge_experts.agents.mixture.config import MixtureConfig
 from edge_experts.agents.mixture.routers import Router, balance_loss, entropy, load
 from edge_experts.agents.networks.actor_critic import ROUTING, MixtureActorCritic
 from edge_experts.agents.networks.distributions import MASKED, MaskedDiagGaussian, distribution_for, mask_logits
+from edge_experts.agents.networks.flat import flatten
 from edge_experts.agents.networks.running_norm import RunningNorm
 from edge_experts.agents.policy_mapping import PolicyMapping
 from edge_experts.agents.sampling.gae import generalised_advantages
@@ -100,9 +101,9 @@ def test_input_statistics_are_gathered_by_the_learner_only_and_then_stay() -> No
     net = module(spaces.Discrete(2))
     with torch.inference_mode():
         net.forward_train({Columns.OBS: observe(None)})
-    assert net.running_norm.count == 0
+    assert net.encoder.running_norm.count == 0
     net.forward_train({Columns.OBS: observe(None)})
-    assert net.running_norm.count == 64
+    assert net.encoder.running_norm.count == 64
 
 
 MASKS = [
@@ -115,7 +116,7 @@ MASKS = [
 def test_masked_actions_have_probability_zero_everywhere(space: Any, mask: np.ndarray) -> None:
     net = module(space, len(mask))
     with torch.no_grad():
-        net.policy.bias[torch.from_numpy(mask == 0)] = 50.0  # the network wants what is forbidden
+        net.policy.layer.bias[torch.from_numpy(mask == 0)] = 50.0  # the network wants what is forbidden
     out = net.forward_train({Columns.OBS: observe(mask)})
     distribution = net.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
     parts = np.split(mask, np.cumsum(getattr(space, "nvec", [len(mask)]))[:-1])
@@ -131,7 +132,7 @@ def test_masked_actions_have_probability_zero_everywhere(space: Any, mask: np.nd
     assert torch.isfinite(distribution.kl(distribution)).all()
     # gradients never reach a masked output
     (distribution.logp(distribution.sample()) + distribution.entropy()).sum().backward()
-    grad = net.policy.bias.grad
+    grad = net.policy.layer.bias.grad
     assert (grad[torch.from_numpy(mask == 0)] == 0).all() and (grad != 0).any() and torch.isfinite(grad).all()
 
 
@@ -202,7 +203,7 @@ def test_any_observation_that_flattens_is_taken(observation: Any) -> None:
 
     seen = batch(samples)
     flat = torch.as_tensor(np.stack([spaces.flatten(observation, sample) for sample in samples])).float()
-    assert torch.equal(net._flatten(seen), flat)
+    assert torch.equal(flatten(observation, seen), flat)
     assert net.forward_train({Columns.OBS: seen})[ROUTING].weights.shape == (5, 2)
     assert net.compute_values({Columns.OBS: seen}).shape == (5,)
 

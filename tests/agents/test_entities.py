@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from edge_experts.agents.checkpoints.metadata import checkpoints_of
+from edge_experts.agents.checkpoints.policy import CheckpointPolicy
+from edge_experts.agents.errors import CheckpointError, SetupError
+from edge_experts.agents.job import Job, train
 from edge_experts.agents.mixture.observation_layout import layout_of
 from edge_experts.agents.networks.actor_critic import MixtureActorCritic
+from edge_experts.agents.networks.entities import EntityEncoder
 from edge_experts.agents.networks.entity_layout import NOWHERE, OF_HOST, OF_PLACE
 from edge_experts.agents.networks.recurrent import MEMORY, RESTARTS, RecurrentActorCritic
+from edge_experts.agents.setup import new_config, set_up, update_config
 from edge_experts.envs import World, shipped_ids
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import ROLES, slices
@@ -147,3 +154,83 @@ def test_a_memory_reads_sequences_as_it_reads_steps() -> None:
         {"obs": sequence, "state_in": {MEMORY: torch.zeros(rows, 8)}, RESTARTS: torch.zeros(rows, 3)}
     )
     assert torch.allclose(out["action_dist_inputs"], torch.stack(single, dim=1), atol=1e-4)
+
+
+ENV = "edge_experts/text-v1"
+SMALL = {"train_batch_size_per_learner": 96, "minibatch_size": 48, "num_epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("algo", "settings", "runner"),
+    [
+        ("PPO", SMALL, "auto"),
+        ("PPO", {**SMALL, "memory": 8}, "auto"),
+        ("MoEPPO", SMALL, "stock"),
+        ("MoEPPO", SMALL, "auto"),
+        ("MAPPO", SMALL, "auto"),
+        ("APPO", {"train_batch_size_per_learner": 64}, "auto"),
+        ("IMPALA", {"train_batch_size_per_learner": 64}, "auto"),
+    ],
+)
+def test_every_algorithm_with_a_policy_trains_entity_networks(
+    algo: str, settings: dict[str, Any], runner: str, ray_here: Any
+) -> None:
+    config = new_config(algo, ENV, runner).environment(ENV, env_config={"overrides": {"episode.slots": 8}})
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=4).debugging(seed=0)
+    if algo in ("APPO", "IMPALA"):
+        config.learners(num_learners=0)
+        config.reporting(min_time_s_per_iteration=None, min_sample_timesteps_per_iteration=64)
+    update_config(config, {"network": "entities", "hidden": [8, 8], **settings})
+    algorithm = set_up(config, runner=runner).build_algo()
+    try:
+        before = {name: value.clone() for name, value in algorithm.get_module("user").state_dict().items()}
+        algorithm.train()
+        module = algorithm.get_module("user").unwrapped()
+        assert module.is_entities and isinstance(module.encoder, EntityEncoder)
+        after = algorithm.learner_group._learner.module["user"].state_dict()
+        moved = [name for name, value in after.items() if name in before and not torch.equal(value, before[name])]
+        assert any("of_token" in name for name in moved) and any("encoder.token_norm" in name for name in moved)
+    finally:
+        algorithm.stop()
+
+
+def test_a_checkpoint_of_one_market_plays_another(tmp_path: Path, ray_here: Any) -> None:
+    """More users, other experts, another scenario: the same weights, read anew; a flat one says what it cannot."""
+    for network in ("entities", "flat"):
+        run = train(
+            Job(
+                algo="PPO",
+                env=ENV,
+                config={**SMALL, "network": network, "hidden": [8, 8], "num_envs_per_env_runner": 4},
+                overrides={"episode.slots": 6},
+                stop={"training_iteration": 1},
+                name=network,
+                local_dir=tmp_path,
+            )
+        )
+        policy = CheckpointPolicy(checkpoints_of(run.folder)[-1])
+        for name in ("text-v1", "video-v1", "networked-v1"):
+            world = World(name, 2, 1)
+            world.reset()
+            if network == "flat" and name != "text-v1":
+                with pytest.raises(CheckpointError, match="was trained on observations of 73 entries"):
+                    policy.act(world)
+                continue
+            for _ in range(3):
+                world.step(*policy.act(world))
+            assert not world.state.users.invalid.any()
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "settings", "said"),
+    [
+        ("PPO", ENV, {"network": "tokens"}, "network: 'tokens' is not one of flat, entities"),
+        ("PPO", "CartPole-v1", {"network": "entities"}, "network: 'entities' reads the markets of this package"),
+        ("DQN", ENV, {"network": "entities"}, "network: 'entities' is for algorithms with a policy"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused(algo: str, env: str, settings: dict[str, Any], said: str) -> None:
+    config = new_config("MoEPPO" if env != ENV else algo, env).environment(env)
+    update_config(config, settings)
+    with pytest.raises((SetupError, ValueError), match=said):
+        set_up(config).validate()
