@@ -9,8 +9,10 @@ REWARDS = {"private": 0.0, "team": 1.0}  # and the scenario's `rewards.team` tha
 
 
 def reward_of(scenario: Scenario | None) -> str | None:
-    """A name of `REWARDS`, or the share of the mean reward of all where it is mixed; `None` without a scenario."""
+    """A name of `REWARDS`, or the share of the others' outcome, or of the mean of all; `None` without a scenario."""
     if scenario is None:
         return None
+    if scenario.rewards.others:
+        return f"own outcome and {scenario.rewards.others:g} of the others'"
     share = scenario.rewards.team
     return next((name for name, team in REWARDS.items() if team == share), f"{share:g} team")

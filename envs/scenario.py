@@ -86,6 +86,8 @@ class Scenario:
             False,
             "somebody must act: set one of the roles to true",
         )
+        others = self.rewards.others
+        _check(not (others and self.rewards.team), "rewards.others", others, "goes with rewards.team 0: set that to 0")
         failing = self.events.outage_expert
         _check(not failing or failing in self.experts, "events.outage_expert", failing, f"is not one of {self.experts}")
         return self

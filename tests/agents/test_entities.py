@@ -12,14 +12,16 @@ import torch
 from edge_experts.agents.checkpoints.metadata import checkpoints_of
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 from edge_experts.agents.errors import CheckpointError, SetupError
-from edge_experts.agents.job import Job, train
+from edge_experts.agents.job import Job, _stretch, train
 from edge_experts.agents.mixture.observation_layout import layout_of
 from edge_experts.agents.networks.actor_critic import MixtureActorCritic
 from edge_experts.agents.networks.entities import EntityEncoder
 from edge_experts.agents.networks.entity_layout import NOWHERE, OF_HOST, OF_PLACE
 from edge_experts.agents.networks.recurrent import MEMORY, RESTARTS, RecurrentActorCritic
+from edge_experts.agents.reward import reward_of
+from edge_experts.agents.score_reference import stored_score
 from edge_experts.agents.setup import new_config, set_up, update_config
-from edge_experts.envs import World, shipped_ids
+from edge_experts.envs import ScenarioError, World, load_scenario, shipped_ids
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import ROLES, slices
 
@@ -234,3 +236,19 @@ def test_networks_that_cannot_be_are_refused(algo: str, env: str, settings: dict
     update_config(config, settings)
     with pytest.raises((SetupError, ValueError), match=said):
         set_up(config).validate()
+
+
+def test_schedules_of_a_preset_last_as_long_as_the_run() -> None:
+    config = new_config("PPO", ENV).training(lr=[[0, 1e-3], [1000, 1e-4]], gamma=0.9)
+    _stretch(config, 1000, 4000)
+    assert config.lr == [[0, 1e-3], [4000, 1e-4]] and config.gamma == 0.9
+    _stretch(config, 1000, 8000)
+    assert config.lr == [[0, 1e-3], [4000, 1e-4]], "what ends elsewhere is meant so"
+
+
+def test_credit_for_others_is_said_and_normalised(tmp_path: Path) -> None:
+    scenario = load_scenario(ENV, {"rewards.others": 0.5})
+    assert reward_of(scenario) == "own outcome and 0.5 of the others'"
+    assert stored_score(scenario, 600.0 * (1 + 0.5 * 19)) == pytest.approx(stored_score(load_scenario(ENV), 600.0))
+    with pytest.raises(ScenarioError, match=r"rewards.others: 0.5 goes with rewards.team 0: set that to 0"):
+        load_scenario(ENV, {"rewards.others": 0.5, "rewards.team": 1.0})
