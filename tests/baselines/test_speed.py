@@ -91,10 +91,10 @@ def test_the_bare_loop_learns_what_it_is_compared_with() -> None:
     world = World(config.env, 8, seed=1, overrides=config.env_config["overrides"])
     torch.manual_seed(0)
     trainees, iterate = cases.bare_loop(world, config)
-    before = [trainee.module.policy.weight.detach().clone() for trainee in trainees]
+    before = [trainee.module.policy.layer.weight.detach().clone() for trainee in trainees]
     rewards = [iterate() for _ in range(12)]
     assert np.mean(rewards[-3:]) > np.mean(rewards[:3])
-    assert all(not torch.equal(old, t.module.policy.weight) for old, t in zip(before, trainees, strict=True))
+    assert all(not torch.equal(old, t.module.policy.layer.weight) for old, t in zip(before, trainees, strict=True))
     assert [trainee.role for trainee in trainees] == ["user", "provider"]
     through_rllib = sum(weight.numel() for weight in trainees[0].module.parameters())
     assert through_rllib > 30_000  # the mixture, not a small stand-in
