@@ -5,13 +5,14 @@ What depends on a market's size stands here, as plain data; the network's weight
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edge_experts.envs import World
 from edge_experts.envs.api.spaces import role_spaces
-from edge_experts.envs.sim.spec import slices
+from edge_experts.envs.sim.spec import observation_size, slices
 
 from .entities import BANDWIDTHS
 
@@ -44,20 +45,16 @@ def entity_layout(role: str, world: World) -> dict[str, Any]:
 
 def _of_user(world: World) -> dict[str, Any]:
     sizes, params = world.sizes, world.params
-    field, hosts = slices("user", sizes), world.hosts
+    field, hosts, at = slices("user", sizes), world.hosts, partial(column, slices("user", sizes))
+    mask = observation_size("user", sizes)
     places = range(sizes.X)
 
-    def at(name: str, i: int) -> int:
-        found = field[name]
-        return found.start + i if i < found.stop - found.start else NOWHERE
-
-    first = field_end(field)
     gather = [
         [
             *(at(name, x) for name in OF_PLACE),
             *(at(name, int(hosts[x])) if x < sizes.E else NOWHERE for name in OF_HOST),
             at("in_memory", x - sizes.E) if x >= sizes.E else NOWHERE,
-            first + x,  # whether it is legal
+            mask + x,  # whether it is legal
         ]
         for x in places
     ]
@@ -96,14 +93,10 @@ def _of_user(world: World) -> dict[str, Any]:
 
 def _of_provider(world: World) -> dict[str, Any]:
     sizes, params = world.sizes, world.params
-    field = slices("provider", sizes)
+    field, at = slices("provider", sizes), partial(column, slices("provider", sizes))
+    mask = observation_size("provider", sizes)
     spaces = role_spaces("provider", sizes)
 
-    def at(name: str, i: int) -> int:
-        found = field[name]
-        return found.start + i if i < found.stop - found.start else NOWHERE
-
-    mask = field_end(field)
     starts = dict(zip(spaces.parts, np.concatenate([[0], np.cumsum(spaces.nvec)]).tolist(), strict=False))
     gather = [
         [
@@ -138,9 +131,10 @@ def _of_provider(world: World) -> dict[str, Any]:
     }
 
 
-def field_end(field: dict[str, slice]) -> int:
-    """Length of the observation: where the mask begins."""
-    return max(item.stop for item in field.values())
+def column(field: dict[str, slice], name: str, i: int) -> int:
+    """Where entry i of a field stands; `NOWHERE`, if the market does not have it."""
+    found = field[name]
+    return found.start + i if i < found.stop - found.start else NOWHERE
 
 
 def span(columns: slice) -> list[int]:

@@ -18,6 +18,7 @@ from edge_experts.envs.sim.kernel.rules import (
     compose,
     expected_bits,
     expected_work,
+    is_among,
     loading_s,
     may_place,
     price_of,
@@ -52,7 +53,7 @@ def plan_myopic(worlds: Worlds, c: Any, f: Params, plans: Ints, scratch: Scratch
             for j in range(c.J):
                 best, plans[b, u, j] = least_worth(j, c), c.X
                 for e in range(c.X):
-                    if may_place(u, e, w, c, f) and not is_planned(plans[b, u], j, e):
+                    if may_place(u, e, w, c, f) and not is_among(e, plans[b, u], j):
                         backlog = w.experts[min(e, c.E - 1)].backlog
                         worth = expected_worth(u, e, j, backlog, share, False, scratch.trial, w, c, f)
                         if e < c.E and congestion > 0.0:
@@ -90,7 +91,7 @@ def plan_coordinated(
                 for e in range(c.X):
                     if bound_to >= 0 and e != bound_to:
                         continue
-                    if may_place(u, e, w, c, f) and not is_planned(plans[b, u], j, e):
+                    if may_place(u, e, w, c, f) and not is_among(e, plans[b, u], j):
                         share = 1.0 / (1.0 + on_air[access_of(u, e, w, c)])
                         queued = backlog[min(e, c.E - 1)]
                         worth = expected_worth(u, e, j, queued, share, single, scratch.trial, w, c, f)
@@ -110,15 +111,6 @@ def plan_coordinated(
 def least_worth(j: int, c: Any) -> float:
     """What a part must be worth to be placed: something, unless waiting is not legal and it is the only one."""
     return 0.0 if c.may_wait or j > 0 else -np.inf
-
-
-@jit
-def is_planned(plan: Ints, n: int, e: int) -> bool:
-    """Whether an expert is among the first `n` places of a user's plan."""
-    for j in range(n):
-        if plan[j] == e:
-            return True
-    return False
 
 
 @jit

@@ -21,10 +21,15 @@ SWEEPS = 4  # of local improvement; more changed the mean welfare of text by les
 # prices of backlog, in terms of `time_price`, and eagerness to finish what has been begun
 GRID = tuple(product((0.05, 0.2, 0.5), (1.0, 1.5)))
 HEARING = (0.1, 0.25, 0.5)  # prices of backlog of users that choose in turn and know no more than agents
-PERIODS = 1
-SETTINGS = (("speed", 1, "speed_levels"), ("views", 4, "view_levels"), ("power", 5, "power_factors"))
+SETTINGS = ((1, "speed_levels"), (4, "view_levels"), (5, "power_factors"))
 """What providers set that is worth something to all: its part of their action, and its levels."""
 BANDWIDTH = 2  # part of the action; three policies
+
+
+def searched(world: World) -> list[tuple[int, int]]:
+    """Parts of a provider's action that are worth a search, and how many choices each has."""
+    levels = [(part, len(getattr(world.params, name))) for part, name in SETTINGS]
+    return [(BANDWIDTH, 3), *((part, count) for part, count in levels if count > 1)]
 
 
 def score_of(world: World) -> NDArray[np.float64]:
@@ -75,22 +80,21 @@ class Reference:
 
     A way says how users are assigned (`GRID`: together, knowing recorded quality, work and channels; `HEARING`: one
     after another, knowing what agents know) and what all providers set. Ways are compared by rollouts to the end of
-    the episode, first at its start and again `PERIODS - 1` times in its middle, where the incumbent is among those
-    compared, so that a search never loses. It is not proven that no policy can exceed it; what was measured has not.
+    the episode, at its start; each part of what providers set is searched with the incumbent among those compared, so
+    that a search never loses. It is not proven that no policy can exceed it; what was measured has not.
     """
 
     def __init__(self, world: World) -> None:
         self._unit = time_price(world)
-        self._slots = {round(i * world.scenario.episode.slots / PERIODS) for i in range(PERIODS)}
         self._way: Way | None = None
 
     def act(self, world: World) -> Actions:
-        """Search at the start of every period, then play what was found."""
+        """Search at the start of every episode, then play what was found."""
         slot = int(world.state.clock.slot[0])
         if self._way is None or slot == 0:
             B = world.n_worlds
             self._way = Way(np.zeros(B, np.int64), world.default_actions("provider"))
-        if slot in self._slots:
+        if slot == 0:
             self._way = self._search(world, self._way)
         return self._way.act(world, self._unit)
 
@@ -100,12 +104,8 @@ class Reference:
         way = self._best(world, [way, *(Way(choice, way.settings) for choice in users)])
         if not world.scenario.providers.act:
             return way
-        options: list[tuple[int, int]] = [(BANDWIDTH, level) for level in range(3)]
-        way = self._best(world, [way, *(_with(way, part, level) for part, level in options)])
-        for _, part, levels in SETTINGS:
-            count = len(getattr(world.params, levels))
-            if count > 1:
-                way = self._best(world, [way, *(_with(way, part, level) for level in range(count))])
+        for part, count in searched(world):
+            way = self._best(world, [way, *(_with(way, part, level) for level in range(count))])
         return way
 
     def _best(self, world: World, ways: list[Way]) -> Way:
@@ -119,10 +119,10 @@ class Reference:
         return Way(users[best], settings[best])
 
 
-def _with(way: Way, part: int, level: int, provider: int | slice = slice(None)) -> Way:
-    """A way with one setting of all providers, or of one, changed."""
+def _with(way: Way, part: int, level: int) -> Way:
+    """A way with one setting of all providers changed."""
     settings = way.settings.copy()
-    settings[:, provider, part] = level
+    settings[:, :, part] = level
     return Way(way.users, settings)
 
 

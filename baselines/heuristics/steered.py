@@ -11,7 +11,7 @@ from edge_experts.envs.api.policy import Actions, Policy
 from edge_experts.envs.seeds import TEACHER, TRAINING
 
 from .plan_policy import Ints
-from .reference import BANDWIDTH, SETTINGS, welfare_to_end
+from .reference import searched, welfare_to_end
 
 EPISODES = 32  # that settings are compared on
 
@@ -44,7 +44,7 @@ class Steered:
             return float(welfare_to_end(episodes, lambda copies: (users.act(copies)[0], actions)).mean())
 
         best = welfare(self.settings)
-        for part, count in [(BANDWIDTH, 3), *((part, len(getattr(world.params, name))) for _, part, name in SETTINGS)]:
+        for part, count in searched(world):
             for level in range(count):
                 settings = self.settings.copy()
                 settings[:, part] = level

@@ -61,18 +61,14 @@ def suits(u: int, place: int, w: Worlds, c: Any, f: Params) -> bool:
         return False
     if user.strict and f.machines[place].hallucination > c.max_hallucination:
         return False
-    if c.distinct:
-        for i in range(user.done):
-            if w.parts.expert[u, i] == place:
-                return False
-    return True
+    return not (c.distinct and is_among(place, w.parts.expert[u], user.done))
 
 
 @jit
-def is_asked(u: int, place: int, n: int, w: Worlds) -> bool:
-    """Whether an expert is among the first `n` that a user asks in this slot."""
-    for j in range(n):
-        if w.asked[u, j] == place:
+def is_among(place: int, places: Any, n: int) -> bool:
+    """Whether a place is one of the first `n` of some places."""
+    for i in range(n):
+        if places[i] == place:
             return True
     return False
 

@@ -178,49 +178,40 @@ def begin_slot(w: Worlds, c: Any) -> None:
 
 @jit
 def pay_rewards(w: Worlds, c: Any) -> None:
-    """Sum every agent's terms and mix private with shared reward."""
-    if c.others > 0.0:
-        pay_outcomes(w, c)
-        return
+    """Sum every agent's terms, and mix what is its own with what is everybody's.
+
+    With credit for the others' outcome (`rewards.others`), what users pay to providers that are agents is left out: it
+    only moves from one to another.
+    """
+    credited = c.others > 0.0
     total, agents = 0.0, c.P
     for p in range(c.P):
         provider = w.providers[p]
-        provider.reward = provider.revenue + provider.electricity + provider.loading_cost + provider.late_cost
+        revenue = 0.0 if credited else provider.revenue
+        provider.reward = revenue + provider.electricity + provider.loading_cost + provider.late_cost
+        if credited and not c.providers_act:
+            provider.reward = 0.0
         total += provider.reward
     for u in range(c.U):
         user = w.users[u]
-        user.reward = user.earned + user.payment + user.energy + user.latency
+        payment = 0.0 if credited and c.providers_act else user.payment
+        user.reward = user.earned + payment + user.energy + user.latency
         total += user.reward
         agents += user.acted
     mean = total / agents
     for p in range(c.P):
-        w.providers[p].reward = economics.mix(w.providers[p].reward, mean, c.team)
+        w.providers[p].reward = mixed(w.providers[p].reward, total, mean, c)
     for u in range(c.U):
         if w.users[u].acted:
-            w.users[u].reward = economics.mix(w.users[u].reward, mean, c.team)
+            w.users[u].reward = mixed(w.users[u].reward, total, mean, c)
 
 
 @jit
-def pay_outcomes(w: Worlds, c: Any) -> None:
-    """Pay every agent its own outcome and a share of all others'; what users pay to agents is left out."""
-    total = 0.0
-    for p in range(c.P):
-        provider = w.providers[p]
-        provider.reward = 0.0
-        if c.providers_act:
-            provider.reward = provider.electricity + provider.loading_cost + provider.late_cost
-        total += provider.reward
-    for u in range(c.U):
-        user = w.users[u]
-        user.reward = user.earned + user.energy + user.latency
-        if not c.providers_act:
-            user.reward += user.payment
-        total += user.reward
-    for p in range(c.P):
-        w.providers[p].reward = economics.credit(w.providers[p].reward, total, c.others)
-    for u in range(c.U):
-        if w.users[u].acted:
-            w.users[u].reward = economics.credit(w.users[u].reward, total, c.others)
+def mixed(own: float, total: float, mean: float, c: Any) -> float:
+    """What an agent is paid, given its own outcome, that of all, and the mean."""
+    if c.others > 0.0:
+        return economics.credit(own, total, c.others)  # type: ignore[no-any-return]
+    return economics.mix(own, mean, c.team)  # type: ignore[no-any-return]
 
 
 @jit

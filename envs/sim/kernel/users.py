@@ -8,7 +8,7 @@ from ...physics import quality, radio
 from ...physics.jit import jit
 from ..state import PRESENT, Ints, Params, Worlds
 from .requests import compose_request, record_part
-from .rules import access_of, can_place, is_asked, is_home, loading_s, may_place, price_of, provider_of, seconds_of
+from .rules import access_of, can_place, is_among, is_home, loading_s, may_place, price_of, provider_of, seconds_of
 
 
 @jit
@@ -32,7 +32,7 @@ def choose_experts(actions: Ints, w: Worlds, c: Any, f: Params) -> None:
                 waits = False
                 if not may_place(u, expert, w, c, f):
                     user.invalid = True
-                elif not is_asked(u, expert, j, w):
+                elif not is_among(expert, w.asked[u], j):
                     w.asked[u, j] = expert
         if waits and ((actions[u, c.J] > 0 and not user.open) or (not c.may_wait and can_place(u, w, c, f))):
             user.invalid = True
@@ -51,12 +51,8 @@ def best_readings(u: int, choice: Any, w: Worlds, c: Any, f: Params) -> None:
     for j in range(c.J):
         best, choice[j] = -1.0, c.X
         for place in range(c.X):
-            if w.gate[u, place] > best and may_place(u, place, w, c, f):
-                taken = False
-                for i in range(j):
-                    taken = taken or choice[i] == place
-                if not taken:
-                    best, choice[j] = w.gate[u, place], place
+            if w.gate[u, place] > best and may_place(u, place, w, c, f) and not is_among(place, choice, j):
+                best, choice[j] = w.gate[u, place], place
 
 
 @jit
