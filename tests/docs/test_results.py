@@ -34,6 +34,16 @@ def test_what_is_said_of_the_worth_of_a_mixture_is_what_was_measured() -> None:
             assert f"{split['single']:.3f}" in text and f"{split['mixture']:.3f}" in text, name
 
 
+def test_what_is_said_of_hearing_and_of_settings_is_what_was_measured() -> None:
+    text = said("results.md")
+    scores = {name.rpartition("/")[2]: REFERENCES[load_scenario(name).hash()]["normalised"] for name in shipped_ids()}
+    for name, found in scores.items():
+        assert name == "netmoe-v1" or found["priced"] <= found["coordinated"] - 0.1, name
+    gain = {name: found["coordinated_steered"] - found["coordinated"] for name, found in scores.items()}
+    assert f"{gain['mixed-v1']:.2f} on mixed and {gain['vehicles-v1']:.2f} on vehicles" in text
+    assert gain["text-v1"] == 0.0
+
+
 def test_results_are_of_the_scenarios_and_presets_as_they_are_now(board: Leaderboard) -> None:
     benchmark = load_benchmark()
     for env, by_name in board.cells.items():
