@@ -133,7 +133,7 @@ def _train(arguments: argparse.Namespace) -> None:
     folder = run.folder
     print(f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}")
     if run.reward is not None:
-        print(f"reward      {run.reward}")
+        print(f"reward      {run.reward}" + ("; credit: difference" if run.credit == "difference" else ""))
     print(f"TensorBoard tensorboard --logdir {folder}")
     if (folder / CURVE).exists():
         print(f"curve       {folder / CURVE}")

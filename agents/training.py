@@ -27,6 +27,8 @@ from .errors import SetupError
 from .mixture.report import report_routers
 from .plotting import draw_curve
 from .reward import reward_of
+from .sampling.batched_runner import BatchedEnvRunner
+from .sampling.credit import resolved
 from .score_reference import stored_score
 
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
@@ -85,6 +87,7 @@ class Run:
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.scenario = _scenario_of(config)
         self.reward = reward_of(self.scenario)  # what agents are paid
+        self.credit = _credit_in_force(config, self.scenario)
         self.rows: list[dict[str, Any]] = []
 
     def train(self) -> dict[str, Any]:
@@ -196,7 +199,7 @@ class Run:
             return
         with replacing(final) as part:
             algorithm.save_to_path(str(part.resolve()))
-            describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None, self.reward)
+            describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None, self.reward, self.credit)
         for older in checkpoints_of(self.folder)[:-1]:
             shutil.rmtree(older / REPLAY, ignore_errors=True)
 
@@ -272,6 +275,12 @@ def _scalars(value: Any, prefix: str = "") -> Any:
             number = float(value)
             if math.isfinite(number) and not isinstance(value, str | bool):
                 yield prefix, number
+
+
+def _credit_in_force(config: AlgorithmConfig, scenario: Scenario | None) -> str | None:
+    """What agents learn from, one of `sampling.credit.CREDITS`, where the batched runner samples; else `None`."""
+    is_batched = issubclass(config.env_runner_cls or object, BatchedEnvRunner)
+    return resolved(config.credit, scenario) if is_batched and scenario is not None else None
 
 
 def _scenario_of(config: AlgorithmConfig) -> Scenario | None:

@@ -102,6 +102,8 @@ class MaskedMARWILConfig(NetworkConfig, MARWILConfig):  # type: ignore[misc]
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
+        if self.credit == "difference":
+            raise ValueError(f"credit: {self.credit!r} is not for what learns from demonstrations: leave it 'reward'")
         if not isinstance(self.updates, int) or self.updates < 1:
             raise ValueError(f"updates: {self.updates!r} must be 1 or more")
 

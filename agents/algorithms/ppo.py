@@ -65,7 +65,7 @@ class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
     def needs_worlds(self) -> str:
         """A memory is kept by the batched runner only."""
         if not self.memory:
-            return ""
+            return super().needs_worlds
         return (
             f"memory: {self.memory} needs the batched runner, on our environments; elsewhere take RLlib's own PPO with "
             "rl_module(model_config=DefaultModelConfig(use_lstm=True))"

@@ -17,7 +17,11 @@ MODULE = Path("learner_group") / "learner" / "rl_module"
 
 
 def describe_checkpoint(
-    folder: Path, config: AlgorithmConfig, row: Mapping[str, Any] | None = None, reward: str | None = None
+    folder: Path,
+    config: AlgorithmConfig,
+    row: Mapping[str, Any] | None = None,
+    reward: str | None = None,
+    credit: str | None = None,
 ) -> None:
     """Write what must be known to evaluate a checkpoint: algorithm, environment, policies, and how far it got.
 
@@ -26,6 +30,7 @@ def describe_checkpoint(
         config: Of the run.
         row: The newest row of its results.
         reward: What its agents are paid, see `reward.reward_of`.
+        credit: What they learn from, see `sampling.credit`.
     """
     mapping = config.policy_mapping_fn if config.is_multi_agent else None
     text = {
@@ -34,6 +39,7 @@ def describe_checkpoint(
         "env_config": dict(config.env_config),
         "policies": getattr(mapping, "scheme", None),
         "reward": reward,
+        "credit": credit,
         "seed": config.seed,
         **{name: (row or {}).get(name) for name in ("env_steps", "time_total_s", "cpu_time_s")},
     }

@@ -10,6 +10,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from ..mixture.observation_layout import layout_of
+from ..sampling.credit import CREDITS, check_credit
 
 NETWORKS = ("flat", "entities")
 
@@ -21,6 +22,8 @@ class NetworkConfig:
         network: `flat`, over the whole observation, or `entities`, which reads it place by place.
         identities: Whether an entity network also has weights for every single place.
         hidden: Width of each layer; of an entity network, of a token and of the layers behind the pool.
+        credit: What agents learn from: `reward`, what the environment pays them; `difference`, what each is worth to
+            all (see `sampling.credit`); `auto`, the latter where the batched runner samples agents that share rewards.
 
     Attributes:
         runner_class: What samples worlds for the algorithm.
@@ -31,7 +34,7 @@ class NetworkConfig:
     @property
     def needs_worlds(self) -> str:
         """Why only its `runner_class` can sample it, on our environments; empty where RLlib's stock runner can."""
-        return ""
+        return "credit: 'difference' is for the batched runner: take 'auto'" if self.credit == "difference" else ""
 
     def _only_on_worlds(self) -> str:
         """What `needs_worlds` says of an algorithm that is sampled by worlds whatever its settings."""
@@ -52,8 +55,12 @@ class NetworkConfig:
         Raises:
             ValueError: if the settings do not fit it.
         """
+        self._check_credit(env)
         if self.wants_layout and not self.brings_network:
             self.describe_policies(self._layouts(env))
+
+    def _check_credit(self, env: Any) -> None:
+        check_credit(self.credit, getattr(getattr(env, "env", None), "scenario", None))
 
     @property
     def wants_layout(self) -> bool:
@@ -100,7 +107,7 @@ class NetworkConfig:
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
-        self.network, self.identities = "flat", False
+        self.network, self.identities, self.credit = "flat", False, "reward"
         self.hidden = (64, 64)
 
     def training(
@@ -109,11 +116,12 @@ class NetworkConfig:
         network: Any = NotProvided,
         identities: Any = NotProvided,
         hidden: Any = NotProvided,
+        credit: Any = NotProvided,
         **kwargs: Any,
     ) -> Any:
-        """Set the network and any of the algorithm's settings."""
+        """Set the network, the credit and any of the algorithm's settings."""
         super().training(**kwargs)  # type: ignore[misc]
-        self._take(network=network, identities=identities, hidden=hidden)
+        self._take(network=network, identities=identities, hidden=hidden, credit=credit)
         return self
 
     def _take(self, **settings: Any) -> None:
@@ -131,6 +139,8 @@ class NetworkConfig:
         super().validate()  # type: ignore[misc]
         if self.network not in NETWORKS:
             raise ValueError(f"network: {self.network!r} is not one of {', '.join(NETWORKS)}")
+        if self.credit not in CREDITS:
+            raise ValueError(f"credit: {self.credit!r} is not one of {', '.join(CREDITS)}")
         if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
             raise ValueError(f"hidden: {self.hidden!r} must be one or more widths, as [64, 64]")
 

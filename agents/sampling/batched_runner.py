@@ -34,6 +34,7 @@ from edge_experts.envs.sim.world import Views, World
 
 from ..networks.recurrent import MEMORY, RecurrentActorCritic
 from .batches import as_sequences, nested, thinned
+from .credit import credit_of
 from .gae import generalised_advantages
 from .rollout_buffer import Group, Rollout, group_agents
 
@@ -61,6 +62,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self.world = World(env.scenario, wanted, stream.key(seed), first_world=(self.worker_index or 0) * wanted)
         self.role_spaces = env.role_spaces
         self.groups = group_agents(env.possible_agents, config.policy_mapping_fn)
+        self._credit = credit_of("reward" if config.in_evaluation else config.credit, self.world)
         self._live: dict[str, Array] | None = None
         self._thinning = np.random.default_rng(seed)
 
@@ -143,6 +145,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             rollout.append(group, {**chosen, **seen, "live": self._live[group.role][:, group.agents].copy()})
             played = picked.reshape(self.num_envs, len(group.agents), *picked.shape[1:])
             actions[group.role][:, group.agents] = self.role_spaces[group.role].to_world(played)
+        self._credit.watch(actions)
         self.world.step(actions["user"], actions["provider"])
         over: Array = self.world.state.clock.over.copy()
         self._record(rollout, over)
@@ -192,6 +195,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     def _record(self, rollout: Rollout, over: Array) -> None:
         """Rewards and ends of the slot just played."""
         self._lengths += 1
+        paid = self._credit.paid()
         for group in self.groups:
             record = self.world.records(group.role)
             reward, terminated = record.reward[:, group.agents], record.terminated[:, group.agents].copy()
@@ -199,7 +203,12 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             if truncated.any():
                 rollout.cut(group, np.flatnonzero(over), self._observe(group, self.world.final_views, over))
             rollout.append(
-                group, {"reward": reward.astype(np.float32), "terminated": terminated, "truncated": truncated}
+                group,
+                {
+                    "reward": paid[group.role][:, group.agents].astype(np.float32),
+                    "terminated": terminated,
+                    "truncated": truncated,
+                },
             )
             self._agent_returns[group.key] += reward
             if group.key in self._memories:  # who leaves, or is not there, remembers nothing

@@ -42,8 +42,15 @@ def discount(env: str) -> float:
     return 1.0 if scenario is not None and scenario.episode.slots <= SHORT else 0.85
 
 
+def read_market(config: Any, env: str) -> Any:
+    """On markets, networks that read them place by place; where agents share rewards, credit for what each is worth."""
+    config.training(credit="auto")
+    return config if _scenario(env) is None else config.training(network="entities", hidden=(32, 64))
+
+
 def on_policy(config: Any, env: str) -> Any:
     """Settings of the algorithms that learn from what they have just played: 4,096 steps an iteration, three passes."""
+    read_market(config, env)
     slots = 32 if discount(env) < 1 else 4
     place(config, env, 4096 // slots)
     return config.training(
@@ -63,6 +70,7 @@ def ppo(config: Any, env: str) -> Any:
 
 def asynchronous(config: Any, env: str) -> Any:
     """Settings of APPO and IMPALA: they learn from 4 worlds for 16 slots, or from 32 short episodes."""
+    read_market(config, env)
     slots, worlds = (16, 4) if discount(env) < 1 else (4, 32)
     place(config, env, worlds)
     config.learners(num_learners=0)  # a thread of this process

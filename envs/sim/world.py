@@ -17,6 +17,7 @@ from ..physics.jit import bind
 from ..scenario import Scenario
 from ..scenarios import load_scenario
 from .constants import build_constants
+from .kernel.counterfactual import weigh_choices
 from .kernel.observations import Board, new_board
 from .kernel.step import first_wrong, observe_worlds, reset_worlds, step_worlds
 from .params import load_params
@@ -130,9 +131,14 @@ class World:
         self._step = bind(step_worlds, 0, 1, *shared, users, providers, board, self.views, self.final_views)
         self._reset = bind(reset_worlds, 0, 1, *shared, board, self.views)
         self._first_wrong = bind(first_wrong, users, self._limits["user"])
+        self._weigh: Any = None  # compiled when first asked for
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in ("_step", "_reset", "_first_wrong")}
+        kept = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_step", "_reset", "_first_wrong", "_weigh")
+        }
         return {**kept, "params": self.params._replace(models=None)}  # machine code does not travel
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -211,6 +217,40 @@ class World:
         for other in others:
             other.result()
         return self.views
+
+    def externalities(
+        self, user_actions: ArrayLike | None = None, provider_actions: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """What every user's choice would do to all other agents in this slot, in credits: (B, U).
+
+        Their outcome less what it would be if the user waited, everything else being equal. Payments between agents are
+        left out, as they only move from one to another. The state stays as it is: ask before `step`.
+
+        Args:
+            user_actions: As `step` takes them.
+            provider_actions: As `step` takes them.
+        """
+        users, providers = self._checked("user", user_actions), self._checked("provider", provider_actions)
+        trial = allocate(np.zeros(1, np.int64), self.constants, self.params)
+        found = np.zeros(users.shape[:2])
+        arguments = (self.state, trial, self.constants, self.params, users, providers, users[0].copy(), found)
+        if self._weigh is None:
+            self._weigh = bind(weigh_choices, *arguments)
+        self._weigh(*arguments)
+        return found
+
+    def outcomes(self, role: str) -> NDArray[np.float64]:
+        """What each agent of a role got in the last slot, payments between agents left out: (B, n), credits.
+
+        Those of all agents sum to the welfare that scores are made of.
+        """
+        records, acts = self.records(role), self.scenario.providers.act
+        if role == "provider":
+            costs: NDArray[np.float64] = records.electricity + records.loading_cost + records.late_cost
+            return costs if acts else np.zeros_like(costs)
+        got: NDArray[np.float64] = records.earned + records.energy + records.latency
+        got = got if acts else got + records.payment
+        return np.where(np.arange(self.sizes.U) < self.sizes.agents("user"), got, 0.0)
 
     def observe(self) -> Views:
         """Observe the present state anew: call it after changing `state` by hand."""

@@ -498,7 +498,9 @@ def test_reward_decides_what_agents_are_paid(
     about = json.loads((tmp_path / "job" / "checkpoint_000001" / "edge_experts.json").read_text())
     assert about["reward"] == (reward or "team")
     assert about["env_config"]["overrides"]["rewards.team"] == {"private": 0.0, "team": 1.0}[reward or "team"]
-    assert f"reward      {reward or 'team'}\n" in capsys.readouterr().out
+    said = "reward      private\n" if reward == "private" else "reward      team; credit: difference\n"
+    assert said in capsys.readouterr().out
+    assert about["credit"] == ("reward" if reward == "private" else "difference")
 
 
 @pytest.mark.parametrize("preset", sorted(p.stem for p in PRESETS.glob("*.py") if p.stem not in ("common", "__init__")))

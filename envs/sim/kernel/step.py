@@ -133,14 +133,7 @@ def step_world(user_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f:
     Providers decide together with the users, but what they decide holds from the next slot on: what users were shown is
     what they get and what they pay.
     """
-    begin_slot(w, c)
-    choose_experts(user_actions, w, c, f)
-    share_bands(user_actions, w, c, f)
-    serve_parts(user_actions, w, c, f)
-    expire_requests(w, c, f)
-    drain_queues(w, c, f)
-    finish_loading(w, c)
-    steer_providers(provider_actions, w, c, f)
+    settle_slot(user_actions, provider_actions, w, c, f)
     pay_rewards(w, c)
 
     w.clock.slot += 1
@@ -152,6 +145,19 @@ def step_world(user_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f:
     receive_requests(key, w, c, f)
     read_gates(key, w, c, f)
     shuffle_order(key, w, c)
+
+
+@jit
+def settle_slot(user_actions: Ints, provider_actions: Ints, w: Worlds, c: Any, f: Params) -> None:
+    """What follows from what everybody chose: all of a slot that is worth something. It draws no random number."""
+    begin_slot(w, c)
+    choose_experts(user_actions, w, c, f)
+    share_bands(user_actions, w, c, f)
+    serve_parts(user_actions, w, c, f)
+    expire_requests(w, c, f)
+    drain_queues(w, c, f)
+    finish_loading(w, c)
+    steer_providers(provider_actions, w, c, f)
 
 
 @jit
