@@ -23,6 +23,7 @@ COMMANDS = (
     "validate",
     "speed",
     "bench",
+    "tune",
     "report",
     "exploit",
     "crossplay",
