@@ -14,6 +14,7 @@ from edge_experts.envs.scenarios import parse_overrides
 from . import ray_logging
 from .policy_mapping import SCHEMES
 from .reward import REWARDS
+from .sampling.turns import ORDERS
 
 RUNNERS = ("auto", "stock", "batched")
 
@@ -52,6 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--policies", choices=SCHEMES, help="which agents share a policy (per_role, if the file says nothing)"
+    )
+    train.add_argument(
+        "--order",
+        choices=ORDERS,
+        help="how users choose in a slot: all at once, each by its own view, or in turn, hearing the choices before",
     )
     train.add_argument("--runner", default="auto", choices=RUNNERS, help="how environments are sampled")
     train.add_argument(

@@ -48,6 +48,8 @@ class Job:
     """What agents are paid: one of `reward.REWARDS`; as the file and the scenario say by default."""
     policies: str | None = None
     """Which agents share a policy: one of `policy_mapping.SCHEMES`; as the file says by default."""
+    order: str | None = None
+    """How users choose in a slot: one of `sampling.turns.ORDERS`; as the file says by default."""
     runner: str = "auto"
     """How environments are sampled: `auto`, `stock` or `batched`."""
     num_env_runners: int | None = None
@@ -137,7 +139,7 @@ def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
         name = f"{_file_name(job.algo)}_{_file_name(job.env)}"
     else:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
-    update_config(config, job.config)
+    update_config(config, job.config if job.order is None else {**job.config, "order": job.order})
     return config, stop, name, policies
 
 

@@ -104,6 +104,8 @@ class MaskedMARWILConfig(NetworkConfig, MARWILConfig):  # type: ignore[misc]
         super().validate()
         if self.credit == "difference":
             raise ValueError(f"credit: {self.credit!r} is not for what learns from demonstrations: leave it 'reward'")
+        if self.order != "together":
+            raise ValueError(f"order: {self.order!r} is not in what demonstrations show: leave it 'together'")
         if not isinstance(self.updates, int) or self.updates < 1:
             raise ValueError(f"updates: {self.updates!r} must be 1 or more")
 

@@ -59,7 +59,7 @@ class MAPPOConfig(MaskedPPOConfig):
 
     def prepare(self, env: Any) -> None:
         """Add the critic, unless it is there."""
-        self._check_credit(env)
+        self._check_game(env)
         if CRITIC not in self.policies:
             self.add_critic(env.env.world.sizes, self._layouts(env) if self.wants_layout else {})
 

@@ -61,6 +61,8 @@ class ReplayConfig(NetworkConfig):
             raise ValueError(
                 f"network: {self.network!r} is for algorithms with a policy for each part; {name} takes 'flat'"
             )
+        if self.order != "together":
+            raise ValueError(f"order: {self.order!r} is for algorithms that learn from what they just played: take PPO")
         if self.n_step != 1:
             raise ValueError(f"n_step: {self.n_step!r} must be 1: the batched runner's transitions are single steps")
 

@@ -41,6 +41,10 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
     env = find_env(about["env"])(EnvContext(config, worker_index=0))
     modules = MultiRLModule.from_checkpoint(str((folder / MODULE).resolve()))
     single = not isinstance(env, PettingZooEnv)
+    if any((module.model_config or {}).get("order") == "sequential" for _, module in modules.items()):
+        raise CheckpointError(
+            f"checkpoint: in '{folder}' users choose in turn, which this plays at once: take edge-experts evaluate"
+        )
     mapping = PolicyMapping(about["policies"] or DEFAULT_SCHEME)
     returns = []
     for episode in tqdm(range(episodes), desc="episodes", disable=None):

@@ -21,7 +21,9 @@ from ..errors import CheckpointError
 from ..mixture.observation_layout import layout_of
 from ..networks.recurrent import MEMORY
 from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
+from ..sampling.batches import nested
 from ..sampling.rollout_buffer import Group, group_agents
+from ..sampling.turns import choose_in_turn
 from .inference import decide
 from .metadata import MODULE, read_description
 from .randomness import OwnRandomness
@@ -165,10 +167,28 @@ class CheckpointPolicy:
         module = self.module_of(group, world)
         batch = self.batch(group, module, spaces, world)
         with self._randomness.use():
-            chosen, state = decide(module, batch, self.explore)
+            chosen, state = self._decide(group, module, batch, world)
         if state is not None:
-            self._memories[group.key] = state[MEMORY].reshape(self._memories[group.key].shape)
+            self._memories[group.key] = state.reshape(self._memories[group.key].shape)
         if not isinstance(batch[Columns.OBS], dict):
             masks = spaces.shown_mask(world.views.of(group.role)[1][:, group.agents]).reshape(len(chosen), -1)
             chosen = self._flat(spaces).actions(chosen, masks)
         return spaces.to_world(np.asarray(chosen).reshape(world.n_worlds, len(group.agents), *chosen.shape[1:]))
+
+    def _decide(self, group: Group, module: Any, batch: dict[str, Any], world: World) -> tuple[Any, Any]:
+        """What a group chooses, all at once or in turn, and what it remembers of it."""
+        if module.model_config.get("order") != "sequential" or group.role != "user":
+            chosen, state = decide(module, batch, self.explore)
+            return chosen, None if state is None else state[MEMORY]
+
+        def choose(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            tensors = {name: torch.from_numpy(value) for name, value in rows.items()}
+            chosen, state = decide(module, nested(tensors), self.explore)
+            found = {Columns.ACTIONS: chosen}
+            return found if state is None else {**found, MEMORY: state[MEMORY].numpy()}
+
+        seen = {name: value.numpy() for name, value in batch[Columns.OBS].items()}
+        seen |= {name: value.numpy() for name, value in batch.get(Columns.STATE_IN, {}).items()}
+        found = choose_in_turn(world, group.agents, seen, choose)
+        memory = found.get(MEMORY)
+        return found[Columns.ACTIONS], None if memory is None else torch.from_numpy(memory)

@@ -11,6 +11,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from ..mixture.observation_layout import layout_of
 from ..sampling.credit import CREDITS, check_credit
+from ..sampling.turns import ORDERS
 
 NETWORKS = ("flat", "entities")
 
@@ -24,6 +25,7 @@ class NetworkConfig:
         hidden: Width of each layer; of an entity network, of a token and of the layers behind the pool.
         credit: What agents learn from: `reward`, what the environment pays them; `difference`, what each is worth to
             all (see `sampling.credit`); `auto`, the latter where the batched runner samples agents that share rewards.
+        order: How users choose in a slot: `together`, or `sequential`, in the order of service (see `sampling.turns`).
 
     Attributes:
         runner_class: What samples worlds for the algorithm.
@@ -34,6 +36,8 @@ class NetworkConfig:
     @property
     def needs_worlds(self) -> str:
         """Why only its `runner_class` can sample it, on our environments; empty where RLlib's stock runner can."""
+        if self.order == "sequential":
+            return "order: 'sequential' is for the batched runner on our environments: take 'together'"
         return "credit: 'difference' is for the batched runner: take 'auto'" if self.credit == "difference" else ""
 
     def _only_on_worlds(self) -> str:
@@ -55,11 +59,20 @@ class NetworkConfig:
         Raises:
             ValueError: if the settings do not fit it.
         """
-        self._check_credit(env)
+        self._check_game(env)
         if self.wants_layout and not self.brings_network:
             self.describe_policies(self._layouts(env))
 
-    def _check_credit(self, env: Any) -> None:
+    def _check_game(self, env: Any) -> None:
+        """See that credit and order can be had of the environment.
+
+        Raises:
+            ValueError: if not.
+        """
+        if self.order == "sequential":
+            users = {self.policy_mapping_fn(a, None) for a in env.possible_agents if a.startswith("user_")}  # type: ignore[attr-defined]
+            if len(users) > 1:
+                raise ValueError("order: 'sequential' needs one policy for all users: train with --policies per_role")
         check_credit(self.credit, getattr(getattr(env, "env", None), "scenario", None))
 
     @property
@@ -108,6 +121,7 @@ class NetworkConfig:
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
         self.network, self.identities, self.credit = "flat", False, "reward"
+        self.order = "together"
         self.hidden = (64, 64)
 
     def training(
@@ -117,11 +131,12 @@ class NetworkConfig:
         identities: Any = NotProvided,
         hidden: Any = NotProvided,
         credit: Any = NotProvided,
+        order: Any = NotProvided,
         **kwargs: Any,
     ) -> Any:
-        """Set the network, the credit and any of the algorithm's settings."""
+        """Set the network, credit, order and any of the algorithm's settings."""
         super().training(**kwargs)  # type: ignore[misc]
-        self._take(network=network, identities=identities, hidden=hidden, credit=credit)
+        self._take(network=network, identities=identities, hidden=hidden, credit=credit, order=order)
         return self
 
     def _take(self, **settings: Any) -> None:
@@ -141,12 +156,16 @@ class NetworkConfig:
             raise ValueError(f"network: {self.network!r} is not one of {', '.join(NETWORKS)}")
         if self.credit not in CREDITS:
             raise ValueError(f"credit: {self.credit!r} is not one of {', '.join(CREDITS)}")
+        if self.order not in ORDERS:
+            raise ValueError(f"order: {self.order!r} is not one of {', '.join(ORDERS)}")
         if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
             raise ValueError(f"hidden: {self.hidden!r} must be one or more widths, as [64, 64]")
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
         own = {"network": self.network, "identities": self.identities, "hidden": tuple(self.hidden)}
+        if self.order != "together":
+            own["order"] = self.order
         return {**super()._model_config_auto_includes, **own}  # type: ignore[misc]
 
 

@@ -37,6 +37,7 @@ from .batches import as_sequences, nested, thinned
 from .credit import credit_of
 from .gae import generalised_advantages
 from .rollout_buffer import Group, Rollout, group_agents
+from .turns import choose_in_turn
 
 Array = NDArray[Any]
 
@@ -137,7 +138,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         for group in self.groups:
             seen = self._observe(group, self.world.views)
             with torch.inference_mode():
-                chosen = self._choose(group, seen, explore, random_actions)
+                chosen = self._act(group, seen, explore, random_actions)
             after = chosen.pop(Columns.STATE_OUT, None)
             if after is not None:
                 self._memories[group.key] = after.reshape(self._memories[group.key].shape)
@@ -165,6 +166,16 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
             memory = self._memories[group.key][worlds]
             seen[MEMORY] = memory.reshape(-1, memory.shape[-1])
         return seen
+
+    def _act(self, group: Group, seen: dict[str, Array], explore: bool, random_actions: bool) -> dict[str, Array]:
+        """What a group chooses, all at once or in turn."""
+        if self.config.order != "sequential" or group.role != "user":
+            return self._choose(group, seen, explore, random_actions)
+
+        def choose(rows: dict[str, Array]) -> dict[str, Array]:
+            return self._choose(group, rows, explore, random_actions)
+
+        return choose_in_turn(self.world, group.agents, seen, choose)
 
     def _choose(self, group: Group, seen: dict[str, Array], explore: bool, random_actions: bool) -> dict[str, Array]:
         module, batch = self.module[group.module], _as_batch(seen)
