@@ -12,30 +12,18 @@ from typing import Any
 from edge_experts.envs import ScenarioError, TableError
 from edge_experts.envs.io.command_line import Parser, parse
 
-COMMANDS = (
-    "evaluate",
-    "list",
-    "describe",
-    "play",
-    "dashboard",
-    "calibrate",
-    "worth",
-    "validate",
-    "speed",
-    "bench",
-    "tune",
-    "report",
-    "exploit",
-    "crossplay",
-    "demonstrate",
-)
+COMMANDS = {
+    "show": ("evaluate", "list", "describe", "play", "dashboard"),
+    "measure": ("calibrate", "worth", "validate", "speed"),
+    "compare": ("bench", "tune", "report", "exploit", "crossplay", "demonstrate"),
+}  # by the folder of `commands` that they stand in
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(prog="edge-experts", description="Markets of edge experts: evaluate, look at, describe.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in COMMANDS:
+    for name in (name for names in COMMANDS.values() for name in names):
         module = _module(name)
         module.add_arguments(commands.add_parser(name, help=module.HELP))
     return parser
@@ -61,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _module(name: str) -> Any:
-    return import_module(f".commands.{name}", __package__)
+    folder = next(folder for folder, names in COMMANDS.items() if name in names)
+    return import_module(f".commands.{folder}.{name}", __package__)
 
 
 if __name__ == "__main__":

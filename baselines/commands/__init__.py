@@ -1,1 +1,1 @@
-"""The commands of `edge-experts`, one file each."""
+"""The commands of `edge-experts`, one file each, by what they are for."""

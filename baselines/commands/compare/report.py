@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.io.command_line import existing_file, existing_folder
 
-from ..bench.protocol import FOLDER
+from ...bench.protocol import FOLDER
 
 HELP = "make leaderboard and figures of the results of bench"
 
@@ -31,10 +31,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the leaderboard, its figures, and what else is asked for."""
     from edge_experts.agents.score_reference import stored_references
 
-    from ..leaderboard import page
-    from ..leaderboard.data import Leaderboard
-    from ..leaderboard.figures import draw_all
-    from ..leaderboard.tables import overall_table, short_table
+    from ...leaderboard import page
+    from ...leaderboard.data import Leaderboard
+    from ...leaderboard.figures import draw_all
+    from ...leaderboard.tables import overall_table, short_table
 
     board = Leaderboard.load(arguments.results, stored_references())
     texts = {}

@@ -8,7 +8,7 @@ from edge_experts.envs import load_scenario, shipped_ids
 from edge_experts.envs.io.atomic import replacing
 from edge_experts.envs.io.command_line import at_least, new_file
 
-from ..arguments import write_json
+from ...arguments import write_json
 
 HELP = "measure what a mixture of experts is worth"
 
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure all scenarios, print both tables, write what was asked for."""
     from tqdm import tqdm
 
-    from ..evaluation.worth import market_table, plot_coherence, tables_table, worth
+    from ...evaluation.worth import market_table, plot_coherence, tables_table, worth
 
     scenarios = [load_scenario(env) for env in arguments.envs or shipped_ids()]
     results = [worth(scenario, arguments.episodes) for scenario in tqdm(scenarios, unit="env", disable=None)]

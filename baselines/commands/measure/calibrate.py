@@ -7,7 +7,7 @@ import argparse
 from edge_experts.envs import heldout_ids, shipped_ids
 from edge_experts.envs.io.command_line import at_least, new_file
 
-from ..arguments import write_json
+from ...arguments import write_json
 
 HELP = "measure the floor, the reference and all heuristics of scenarios"
 
@@ -32,8 +32,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure scenario after scenario, and store their references if asked to."""
-    from ..evaluation.calibration import calibrate, is_stored, read_references, reference_of
-    from ..evaluation.score_table import score_table
+    from ...evaluation.calibration import calibrate, is_stored, read_references, reference_of
+    from ...evaluation.score_table import score_table
 
     references = read_references(arguments.references)
     envs = arguments.envs or shipped_ids()

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_experts.envs.io.command_line import at_least
 from edge_experts.envs.seeds import TEACHER
 
-from ..arguments import add_env, scenario_of
+from ...arguments import add_env, scenario_of
 
 HELP = "record episodes of a policy as demonstrations, for BC and MARWIL"
 
@@ -30,7 +30,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Play and record."""
-    from ..heuristics.demonstrate import demonstrate
+    from ...heuristics.demonstrate import demonstrate
 
     scenario = scenario_of(arguments)
     print(f"wrote {demonstrate(arguments.policy, scenario, arguments.episodes, arguments.seed, arguments.save)}")

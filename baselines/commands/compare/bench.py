@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_experts.envs.io.command_line import at_least, existing_file
 
-from ..bench.protocol import FOLDER, load_benchmark, select_cells
+from ...bench.protocol import FOLDER, load_benchmark, select_cells
 
 HELP = "train and evaluate algorithms on environments, as far as results are missing"
 
@@ -41,7 +41,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fill missing cells; 1 if some failed."""
-    from ..bench.scheduler import fill
+    from ...bench.scheduler import fill
 
     benchmark = load_benchmark(arguments.benchmark)
     if arguments.steps:

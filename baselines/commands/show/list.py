@@ -9,7 +9,7 @@ from edge_experts.envs.heldout import shifts
 from edge_experts.envs.registry import known_ids
 from edge_experts.envs.scenarios import heldout_ids
 
-from ..heuristics.policies import POLICIES
+from ...heuristics.policies import POLICIES
 
 HELP = "list environments and policies"
 

@@ -24,7 +24,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the page, or serve it until Ctrl-C."""
-    from ..pages.dashboard import build_page, serve
+    from ...pages.dashboard import build_page, serve
 
     page = build_page(arguments.folder)
     if arguments.html:

@@ -10,7 +10,7 @@ from edge_experts.envs.io.command_line import at_least, new_file
 from edge_experts.envs.registry import Source, find
 from edge_experts.envs.scenarios import parse_overrides
 
-from ..arguments import add_env, add_policies, policies_of, refuse_for_others, scenario_of, write_json
+from ...arguments import add_env, add_policies, policies_of, refuse_for_others, scenario_of, write_json
 
 HELP = "measure a policy or a checkpoint, with its floor and reference"
 
@@ -33,8 +33,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print a table, write what is asked for."""
-    from ..evaluation.evaluate import evaluate
-    from ..evaluation.score_table import across_checkpoints, score_table
+    from ...evaluation.evaluate import evaluate
+    from ...evaluation.score_table import across_checkpoints, score_table
 
     changes = parse_overrides(arguments.set)
     if (source := find(arguments.env)).market is None:
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _evaluate_other(source: Source, arguments: argparse.Namespace) -> None:
     """The same for an environment that is no market."""
-    from ..evaluation.generic_env import evaluate_generic, results_table
+    from ...evaluation.generic_env import evaluate_generic, results_table
 
     refuse_for_others(arguments, "set", "split", "explore")
     results = evaluate_generic(source, arguments.policies, arguments.episodes, arguments.seed)

@@ -13,8 +13,8 @@ from typing import Any
 from edge_experts.envs.io.command_line import at_least, existing_file
 from edge_experts.envs.registry import is_market
 
-from ..bench.tune import load_search, search_settings, try_settings
-from ..markdown import table
+from ...bench.tune import load_search, search_settings, try_settings
+from ...markdown import table
 
 HELP = "search an algorithm's settings, and keep a record of every trial"
 

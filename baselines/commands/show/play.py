@@ -9,8 +9,8 @@ from edge_experts.envs import Recorder, World, play_episodes
 from edge_experts.envs.io.command_line import at_least, new_file
 from edge_experts.envs.registry import find
 
-from ..arguments import add_changes, refuse_for_others, scenario_of
-from ..heuristics.policy_spec import PolicySpec
+from ...arguments import add_changes, refuse_for_others, scenario_of
+from ...heuristics.policy_spec import PolicySpec
 
 HELP = "watch a policy for one episode"
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     from edge_experts.envs.recording.render import draw, save_frames, write
 
     if (source := find(arguments.env)).market is None:
-        from ..evaluation.generic_env import play_generic
+        from ...evaluation.generic_env import play_generic
 
         refuse_for_others(arguments, "set", "save", "record")
         play_generic(source, arguments.policy or "random", arguments.seed, arguments.slots, print)

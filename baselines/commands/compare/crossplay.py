@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..arguments import add_game, policies_of, scenario_of, write_game
-from ..markdown import table
+from ...arguments import add_game, policies_of, scenario_of, write_game
+from ...markdown import table
 
 HELP = "how policies do among agents that play another one: a matrix"
 
@@ -17,7 +17,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Play every policy with every other."""
-    from ..evaluation.crossplay import crossplay
+    from ...evaluation.crossplay import crossplay
 
     scenario = scenario_of(arguments)
     makers = policies_of(arguments, scenario)

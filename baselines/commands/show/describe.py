@@ -7,7 +7,7 @@ import argparse
 from edge_experts.envs import World
 from edge_experts.envs.registry import find
 
-from ..arguments import add_changes, refuse_for_others, scenario_of
+from ...arguments import add_changes, refuse_for_others, scenario_of
 
 HELP = "print a scenario's page: fields, observations, actions"
 
@@ -21,11 +21,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the page."""
     if (source := find(arguments.env)).market is None:
-        from ..evaluation.generic_env import describe_generic
+        from ...evaluation.generic_env import describe_generic
 
         refuse_for_others(arguments, "set")
         print(describe_generic(source))
         return
-    from ..pages.scenario_pages import page
+    from ...pages.scenario_pages import page
 
     print(page(World(scenario_of(arguments))))

@@ -6,8 +6,8 @@ import argparse
 
 from edge_experts.envs.io.command_line import at_least, new_file, positive
 
-from ..arguments import write_json
-from ..provenance import where_from
+from ...arguments import write_json
+from ...provenance import where_from
 
 GROUPS = ("world", "agents", "experts", "view", "peer", "training")
 
@@ -39,8 +39,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print a table, write what is asked for."""
-    from ..speed.cases import engine_cases, peer_cases, training_cases
-    from ..speed.measure import as_json, draw_speed, machine, measure, speed_table
+    from ...speed.cases import engine_cases, peer_cases, training_cases
+    from ...speed.measure import as_json, draw_speed, machine, measure, speed_table
 
     cases = [*engine_cases(), *peer_cases(), *training_cases(arguments.grid)]
     wanted = [case for case in cases if case.group in arguments.only]

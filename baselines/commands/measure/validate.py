@@ -17,7 +17,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 if there are faults."""
-    from ..validation.runner import FAULT, findings_table, validate
+    from ...validation.runner import FAULT, findings_table, validate
 
     findings = validate(arguments.env, arguments.seed, progress=True)
     print(findings_table(findings))

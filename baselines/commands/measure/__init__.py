@@ -1,0 +1,1 @@
+"""What scenarios, tables and this machine are worth."""
