@@ -11,7 +11,7 @@ from edge_experts.envs.physics.jit import bind, entry, jit
 from edge_experts.envs.sim.kernel.rules import compose
 from edge_experts.envs.sim.state import Floats, Ints, Params, Parts
 
-from .plan_kernels import fill
+from .expected_worth import fill
 from .plan_policy import scratch_of
 
 

@@ -14,7 +14,8 @@ from edge_experts.envs import World
 from edge_experts.envs.api.policy import Actions
 from edge_experts.envs.sim.spec import ROLES
 
-from .plan_kernels import plan_clairvoyant, plan_coordinated
+from .hindsight import plan_clairvoyant
+from .plan_kernels import plan_coordinated
 from .plan_policy import Ints, Planner, time_price
 
 SWEEPS = 4  # of local improvement; more changed the mean welfare of text by less than its standard error
