@@ -157,9 +157,10 @@ def training_cases(grid: bool) -> list[SpeedCase]:
 
 
 def _training_config() -> Any:
+    """MoE-PPO with flat networks and plain rewards: what is compared is what runs them."""
     from edge_experts.configs.train import moe_ppo
 
-    return moe_ppo.config()
+    return moe_ppo.config().training(network="flat", hidden=(64, 64), credit="reward")
 
 
 def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: int | None = None) -> Step:
