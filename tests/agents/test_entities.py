@@ -203,7 +203,13 @@ def test_a_checkpoint_of_one_market_plays_another(tmp_path: Path, ray_here: Any)
             Job(
                 algo="PPO",
                 env=ENV,
-                config={**SMALL, "network": network, "hidden": [8, 8], "num_envs_per_env_runner": 4},
+                config={
+                    **SMALL,
+                    "network": network,
+                    "hidden": [8, 8],
+                    "num_env_runners": 0,
+                    "num_envs_per_env_runner": 4,
+                },
                 overrides={"episode.slots": 6},
                 stop={"training_iteration": 1},
                 name=network,

@@ -22,7 +22,13 @@ from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import slices
 
 ENV = "edge_experts/text-v1"
-SMALL = {"train_batch_size_per_learner": 96, "minibatch_size": 48, "num_epochs": 1, "hidden": [8, 8]}
+SMALL = {
+    "train_batch_size_per_learner": 96,
+    "minibatch_size": 48,
+    "num_epochs": 1,
+    "hidden": [8, 8],
+    "num_env_runners": 0,
+}
 
 
 def _world(env: str, slots: int) -> World:
