@@ -34,7 +34,6 @@ def stored_score(scenario: Scenario, score: float) -> float | None:
     entry = stored_references().get(scenario.replace({"rewards.team": 0.0, "rewards.others": 0.0}).hash())
     if entry is None:
         return None
-    agents = (scenario.devices.count if scenario.devices.act else 0) + scenario.providers.count * scenario.providers.act
     if rewards.others:
-        score /= 1.0 + rewards.others * (agents - 1)
+        score /= 1.0 + rewards.others * (scenario.acting - 1)
     return float(normalised_score(score, entry["random"], entry["reference"]))

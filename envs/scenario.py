@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, get_type_hints
 
 import yaml
@@ -196,6 +196,11 @@ class Scenario:
         """Whether the agents of a role (`user`, `provider`) decide for themselves."""
         return self.devices.act if role == "user" else self.providers.act
 
+    @property
+    def acting(self) -> int:
+        """How many users and providers there are, of the roles that decide for themselves."""
+        return self.devices.count * self.devices.act + self.providers.count * self.providers.act
+
     def replace(self, overrides: Mapping[str, Any]) -> Scenario:
         """A copy with some fields changed.
 
@@ -223,6 +228,10 @@ class Scenario:
 
         So a field that a later version adds does not change it.
         """
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         data = {name: value for name, value in self._departures() if name not in FOR_PEOPLE}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 

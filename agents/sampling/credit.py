@@ -62,7 +62,7 @@ def resolved(name: str, scenario: Scenario | None) -> str:
     """What `auto` stands for: `difference` where several agents are all paid the mean, else `reward`."""
     if name != "auto":
         return name
-    return "difference" if scenario is not None and _several(scenario) and scenario.rewards.team == 1.0 else "reward"
+    return "difference" if scenario is not None and scenario.acting > 1 and scenario.rewards.team == 1.0 else "reward"
 
 
 def check_credit(name: str, scenario: Scenario | None) -> None:
@@ -75,13 +75,8 @@ def check_credit(name: str, scenario: Scenario | None) -> None:
         return
     if scenario is None:
         raise ValueError("credit: 'difference' is known of the markets of this package only: take 'auto' or 'reward'")
-    if _several(scenario) and scenario.rewards.team < 1.0:
+    if scenario.acting > 1 and scenario.rewards.team < 1.0:
         raise ValueError(
             f"credit: 'difference' works for the good of all, but rewards.team is {scenario.rewards.team:g}: "
             "train with --reward team, or take 'auto' or 'reward'"
         )
-
-
-def _several(scenario: Scenario) -> bool:
-    users = scenario.devices.count if scenario.devices.act else 0
-    return users + (scenario.providers.count if scenario.providers.act else 0) > 1

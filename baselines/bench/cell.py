@@ -17,7 +17,7 @@ from edge_experts.agents.mixture.report import diagnose
 from edge_experts.agents.networks.actor_critic import parameter_count
 from edge_experts.agents.score_reference import normalised_score
 from edge_experts.configs.train.common import budget
-from edge_experts.envs import heldout_ids, load_scenario
+from edge_experts.envs import Scenario, heldout_ids, load_scenario
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.seeds import REPORTED, VALIDATION
 
@@ -144,6 +144,16 @@ def _train(job: Job, folder: Path, steps: int) -> None:
         raise InterruptedError(f"stopped after {reached:,} of {steps:,} steps: the next call goes on from there")
 
 
+def policies_of(checkpoint: Path) -> dict[str, Any]:
+    """A checkpoint in each of its modes of play."""
+    return {mode: CheckpointPolicy(checkpoint, explore=mode == DRAWN) for mode in MODES}
+
+
+def validated(policies: dict[str, Any], scenario: Scenario, episodes: int = VALIDATION_EPISODES) -> dict[str, float]:
+    """Mean score of each mode of play on validation episodes."""
+    return {mode: float(play(p, scenario, episodes, VALIDATION).score.mean()) for mode, p in policies.items()}
+
+
 def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dict[str, Any], str, dict[str, Any]]:
     """The trained policy by mode, the mode that validation chose, and what is known of its training.
 
@@ -153,8 +163,8 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dic
     ends = references[curve_key(scenario)]
     curve = []
     checkpoints = checkpoints_of(folder)
-    policies = {mode: CheckpointPolicy(checkpoints[-1], explore=mode == DRAWN) for mode in MODES}
-    tried = {m: float(play(p, scenario, VALIDATION_EPISODES, VALIDATION).score.mean()) for m, p in policies.items()}
+    policies = policies_of(checkpoints[-1])
+    tried = validated(policies, scenario)
     mode = max(MODES, key=lambda m: tried[m])
     for checkpoint in checkpoints:
         about = read_description(checkpoint)

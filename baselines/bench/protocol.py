@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,6 +21,7 @@ FOLDER = Path("results") / "bench"
 # how a trained policy plays, which is chosen for each run on episodes of their own
 MODES = MOST_LIKELY, DRAWN = "most likely", "drawn"
 STRICT = ConfigDict(extra="forbid")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -116,14 +117,22 @@ def load_benchmark(path: Path | None = None) -> Benchmark:
     Raises:
         ValueError: naming the file, the field and what is wrong with it.
     """
-    source = path or "configs/benchmark.yaml"
     if path is not None and not path.is_file():
         raise ValueError(f"--benchmark: there is no file '{path}'")
-    data = read_yaml(path) if path else read_config("benchmark.yaml")
+    return read_protocol(Benchmark, "benchmark.yaml", path)
+
+
+def read_protocol(kind: type[T], shipped: str, path: Path | None) -> T:
+    """A protocol out of a file of `configs`, or of the user's own.
+
+    Raises:
+        ValueError: naming the file, the field and what is wrong with it.
+    """
+    data = read_yaml(path) if path else read_config(shipped)
     try:
-        return TypeAdapter(Benchmark).validate_python(data)
+        return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        raise ValueError(f"{source}: {explain(error)}") from None
+        raise ValueError(f"{path or f'configs/{shipped}'}: {explain(error)}") from None
 
 
 def select_cells(

@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from edge_experts.envs import load_scenario
 from edge_experts.envs.io.atomic import write_text
-from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.schema import Count
-from edge_experts.envs.seeds import VALIDATION
 
-STRICT = ConfigDict(extra="forbid")
+from .protocol import STRICT, read_protocol
+
 RATES = ("lr", "actor_lr", "critic_lr")
 LAST_RATE = 0.1  # of the first one, at the end of a run
 
@@ -75,11 +73,7 @@ def load_search(path: Path | None = None) -> Search:
     Raises:
         ValueError: naming the file, the field and what is wrong with it.
     """
-    data = read_yaml(path) if path else read_config("tune.yaml")
-    try:
-        return TypeAdapter(Search).validate_python(data)
-    except ValidationError as error:
-        raise ValueError(f"{path or 'configs/tune.yaml'}: {explain(error)}") from None
+    return read_protocol(Search, "tune.yaml", path)
 
 
 def read_trials(file: Path) -> list[dict[str, Any]]:
@@ -174,13 +168,10 @@ def try_settings(algo: str, search: Search, runs: Path, drawn: Mapping[str, Any]
         InterruptedError: if training was stopped.
     """
     from edge_experts.agents.checkpoints.metadata import checkpoints_of
-    from edge_experts.agents.checkpoints.policy import CheckpointPolicy
     from edge_experts.agents.job import Job, train
     from edge_experts.agents.score_reference import stored_score
 
-    from ..evaluation.evaluate import play
-    from .cell import PRESETS
-    from .protocol import DRAWN, MODES
+    from .cell import PRESETS, policies_of, validated
 
     scores, steps, cpu_time_s = {}, 0, 0.0
     for env in search.envs:
@@ -200,12 +191,8 @@ def try_settings(algo: str, search: Search, runs: Path, drawn: Mapping[str, Any]
         last, scenario = run.rows[-1], load_scenario(env)
         if last["env_steps"] < search.steps:
             raise InterruptedError(f"stopped after {last['env_steps']:,} of {search.steps:,} steps: this trial is lost")
-        checkpoint = checkpoints_of(run.folder)[-1]
-        returns = [
-            play(CheckpointPolicy(checkpoint, mode == DRAWN), scenario, search.episodes, VALIDATION).score.mean()
-            for mode in MODES
-        ]
-        found = stored_score(scenario, float(max(returns)))
+        returns = validated(policies_of(checkpoints_of(run.folder)[-1]), scenario, search.episodes)
+        found = stored_score(scenario, max(returns.values()))
         if found is None:
             raise ValueError(f"envs: {env} has no stored floor and reference: see edge-experts calibrate")
         scores[env] = round(found, 4)

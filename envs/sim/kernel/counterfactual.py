@@ -10,7 +10,7 @@ from typing import Any
 
 from ...physics.jit import entry, inline, jit
 from ..state import Floats, Ints, Params, Parts, Worlds
-from .step import row, settle_slot
+from .step import provider_outcome, row, settle_slot, user_outcome
 
 
 @entry
@@ -116,20 +116,3 @@ def asks(action: Ints, c: Any) -> bool:
         if action[j] < c.X:
             return True
     return False
-
-
-@jit
-def user_outcome(u: int, w: Worlds, c: Any) -> float:
-    """What a user got in the slot; payments to providers that are agents only move from one to another."""
-    user = w.users[u]
-    payment = 0.0 if c.providers_act else user.payment
-    return user.earned + payment + user.energy + user.latency  # type: ignore[no-any-return]
-
-
-@jit
-def provider_outcome(p: int, w: Worlds, c: Any) -> float:
-    """What a provider's service cost it in the slot; nothing where providers are no agents."""
-    provider = w.providers[p]
-    if not c.providers_act:
-        return 0.0
-    return provider.electricity + provider.loading_cost + provider.late_cost  # type: ignore[no-any-return]

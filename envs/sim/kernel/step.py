@@ -193,15 +193,17 @@ def pay_rewards(w: Worlds, c: Any) -> None:
     total, agents = 0.0, c.P
     for p in range(c.P):
         provider = w.providers[p]
-        revenue = 0.0 if credited else provider.revenue
-        provider.reward = revenue + provider.electricity + provider.loading_cost + provider.late_cost
-        if credited and not c.providers_act:
-            provider.reward = 0.0
+        if credited:
+            provider.reward = provider_outcome(p, w, c)
+        else:
+            provider.reward = provider.revenue + provider.electricity + provider.loading_cost + provider.late_cost
         total += provider.reward
     for u in range(c.U):
         user = w.users[u]
-        payment = 0.0 if credited and c.providers_act else user.payment
-        user.reward = user.earned + payment + user.energy + user.latency
+        if credited:
+            user.reward = user_outcome(u, w, c)
+        else:
+            user.reward = user.earned + user.payment + user.energy + user.latency
         total += user.reward
         agents += user.acted
     mean = total / agents
@@ -210,6 +212,23 @@ def pay_rewards(w: Worlds, c: Any) -> None:
     for u in range(c.U):
         if w.users[u].acted:
             w.users[u].reward = mixed(w.users[u].reward, total, mean, c)
+
+
+@jit
+def user_outcome(u: int, w: Worlds, c: Any) -> float:
+    """What a user got in the slot; payments to providers that are agents only move from one to another."""
+    user = w.users[u]
+    payment = 0.0 if c.providers_act else user.payment
+    return user.earned + payment + user.energy + user.latency  # type: ignore[no-any-return]
+
+
+@jit
+def provider_outcome(p: int, w: Worlds, c: Any) -> float:
+    """What a provider's service cost it in the slot; nothing where providers are no agents."""
+    provider = w.providers[p]
+    if not c.providers_act:
+        return 0.0
+    return provider.electricity + provider.loading_cost + provider.late_cost  # type: ignore[no-any-return]
 
 
 @jit
