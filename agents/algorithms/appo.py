@@ -69,7 +69,7 @@ class TargetActorCritic(MixtureActorCritic, TargetNetworkAPI):  # type: ignore[m
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The older policy's distribution inputs."""
         with torch.no_grad():
-            seen = self._old_encoder(batch[Columns.OBS])
+            seen = self._old_encoder(self.reader(batch[Columns.OBS]))
             features = torch.cat([self._old_mixture(seen.vector)[0], seen.vector], dim=-1)
             outputs = self._old_policy(features, seen.tokens)
         return {TARGET_NETWORK_ACTION_DIST_INPUTS: self._masked(outputs, batch[Columns.OBS])}

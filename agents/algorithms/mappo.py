@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from edge_experts.envs.sim.spec import Sizes, observation_size
 
 from ..networks.actor_critic import MixtureActor
-from ..networks.running_norm import RunningNorm
+from ..networks.running_norm import GathersStatistics, RunningNorm
 from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.rollout_buffer import Group, Rollout
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
@@ -109,7 +109,7 @@ class MAPPOConfig(MaskedPPOConfig):
         return MAPPOLearner
 
 
-class CentralCritic(TorchRLModule):  # type: ignore[misc]
+class CentralCritic(TorchRLModule, GathersStatistics):  # type: ignore[misc]
     """From all observations of a world to a value for each of its agents, providers first.
 
     Model config:
@@ -123,11 +123,13 @@ class CentralCritic(TorchRLModule):  # type: ignore[misc]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.values = nn.Linear(sizes[-1], self.action_space.shape[0])
 
+    def gather_statistics(self, observation: Tensor) -> None:
+        """Take states that are learned from into the statistics that inputs are normalised by."""
+        self.running_norm.gather(observation)
+
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        x = batch[Columns.OBS]
-        if torch.is_grad_enabled():
-            self.running_norm.gather(x)
-        x = self.running_norm(x)
+        self.look_at(batch[Columns.OBS])
+        x = self.running_norm(batch[Columns.OBS])
         for layer in self.layers:
             x = torch.relu(layer(x))
         return {Columns.VF_PREDS: self.values(x)}

@@ -56,11 +56,6 @@ class ReplayConfig(NetworkConfig):
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
-        if self.network != "flat":
-            name = self.algo_class.__name__.removeprefix("Masked")  # type: ignore[attr-defined]
-            raise ValueError(
-                f"network: {self.network!r} is for algorithms with a policy for each part; {name} takes 'flat'"
-            )
         if self.order != "together":
             raise ValueError(f"order: {self.order!r} is for algorithms that learn from what they just played: take PPO")
         if self.n_step != 1:

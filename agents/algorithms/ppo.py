@@ -37,6 +37,7 @@ from torch import Tensor
 from ..networks.actor_critic import MixtureActorCritic
 from ..networks.config import NetworkConfig
 from ..networks.recurrent import RecurrentActorCritic
+from ..networks.running_norm import GathersStatistics
 from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.batches import collect
 from ..sampling.minibatches import Minibatches
@@ -132,7 +133,7 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
         if isinstance(module, ValueFunctionAPI):
             values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))[rows]
             targets = batch[Postprocessing.VALUE_TARGETS][rows]
-            scale = getattr(module, "value_scale", 1.0)
+            scale = getattr(module, "value_scale", 1.0)  # a user's own network may have none
             report[VF_LOSS_KEY] = value_loss(values / scale, targets / scale, config.vf_clip_param)
             loss = loss + config.vf_loss_coeff * report[VF_LOSS_KEY]
         entropy_coeff = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
@@ -158,15 +159,10 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
             self._is_last = True
             return super()._create_iterator_if_necessary(training_data=training_data, **kwargs)  # type: ignore[no-any-return]
         for module_id, columns in training_data.batch.policy_batches.items():
-            self._look_over(self.module[module_id].unwrapped(), columns)
+            module = self.module[module_id].unwrapped()
+            if isinstance(module, GathersStatistics):
+                module.look_over(columns)
         return self._minibatches(Minibatches(training_data.batch, kwargs["num_epochs"], kwargs["minibatch_size"]))
-
-    def _look_over(self, module: Any, columns: Any) -> None:
-        """Let an entity network take the statistics of a whole batch, once, before it learns in several passes."""
-        if getattr(module, "is_entities", False):
-            module.gather_statistics(columns[Columns.OBS])
-            if hasattr(module, "scale_values"):
-                module.scale_values(columns[Postprocessing.VALUE_TARGETS])
 
     def _minibatches(self, minibatches: Minibatches) -> Iterator[MultiAgentBatch]:
         for i, minibatch in enumerate(minibatches, start=1):

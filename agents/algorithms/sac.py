@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from ..networks.actor_critic import LOG_STD_RANGE
 from ..networks.diffusion import DiffusionActor
 from ..networks.distributions import mask_logits
-from ..networks.joint_actions import JointActionModule, network
+from ..networks.flat import FlatHead, FlatReader
+from ..networks.joint_actions import JointActionModule, added_up
+from ..networks.market_reader import Seen
 from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining
 
 ACTORS = ("categorical", "box", "diffusion")
@@ -81,6 +83,11 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
             ValueError: naming the setting, its value and the fix.
         """
         super().validate()
+        if self.network != "flat" and self.actor != "categorical":
+            raise ValueError(
+                f"network: {self.network!r} scores choices one by one, and actor '{self.actor}' makes the numbers of "
+                "all at once: take 'flat', or actor 'categorical'"
+            )
         if self.actor not in ACTORS:
             raise ValueError(f"actor: {self.actor!r} is not one of {', '.join(ACTORS)}")
         if not isinstance(self.denoising_steps, int) or self.denoising_steps < 1:
@@ -109,9 +116,17 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
 class SACModule(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
     """Two critics with older copies of themselves; the names of the parts are those that RLlib's learner looks for."""
 
-    def _build_critics(self, inputs: int, outputs: int) -> None:
-        self.qf_encoder, self.qf = network(inputs, self.hidden), nn.Linear(self.hidden[-1], outputs)
-        self.qf_twin_encoder, self.qf_twin = network(inputs, self.hidden), nn.Linear(self.hidden[-1], outputs)
+    def _build_critics(self, more: int = 0) -> None:
+        """Build both.
+
+        Args:
+            more: Size of what they judge beside the observation; 0: they judge all joint choices at once.
+        """
+        self.qf_encoder, self.qf_twin_encoder = self.torso(more), self.torso(more)
+        self.qf, self.qf_twin = (
+            FlatHead(torso.size, 1) if more else self.joint_head(torso.size)
+            for torso in (self.qf_encoder, self.qf_twin_encoder)
+        )
 
     def make_target_networks(self) -> None:
         """Copy the critics."""
@@ -128,12 +143,17 @@ class SACModule(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[m
         names = ("qf_encoder", "qf", "qf_twin_encoder", "qf_twin")
         return [*names, *(f"target_{name}" for name in names)]
 
-    def critics(self, x: Tensor, prefix: str = "") -> tuple[Tensor, Tensor]:
+    def critics(self, judged: Seen, prefix: str = "") -> tuple[Tensor, Tensor]:
         """Values by both critics, or by their older copies: (batch, outputs) each."""
         first, second = (
-            getattr(self, f"{prefix}{name}")(getattr(self, f"{prefix}{name}_encoder")(x)) for name in ("qf", "qf_twin")
+            self._scores(getattr(self, f"{prefix}{name}"), getattr(self, f"{prefix}{name}_encoder")(judged))
+            for name in ("qf", "qf_twin")
         )
         return first, second
+
+    def _scores(self, head: nn.Module, seen: Seen) -> Tensor:
+        """What a critic's head says."""
+        return self.joint_scores(head, seen)
 
     def compute_q_values(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The lower of both critics' values."""
@@ -144,7 +164,7 @@ class SACModule(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[m
         with torch.no_grad():
             return {QF_PREDS: torch.min(*self.critics(self._judged(batch), "target_"))}
 
-    def _judged(self, batch: dict[str, Any]) -> Tensor:
+    def _judged(self, batch: dict[str, Any]) -> Seen:
         return self.seen(batch[Columns.OBS])
 
 
@@ -154,29 +174,28 @@ class ChoiceSACModule(SACModule):
     def setup(self) -> None:
         """Build the networks for the module's spaces."""
         super().setup()
-        self._build_critics(self.inputs, self.choices)
+        self._build_critics()
         if self.model_config["actor"] == "diffusion":
             self.pi_encoder: nn.Module = nn.Identity()
+            assert isinstance(self.reader, FlatReader)
             self.pi: nn.Module = DiffusionActor(
-                self.inputs, self.hidden, sum(self.counts), self.model_config["denoising_steps"]
+                self.reader.size, self.hidden, sum(self.counts), self.model_config["denoising_steps"]
             )
         else:
-            self.pi_encoder, self.pi = network(self.inputs, self.hidden), nn.Linear(self.hidden[-1], sum(self.counts))
+            self.pi_encoder = self.torso()
+            self.pi = self.part_head(self.pi_encoder.size)
 
     def preferences(self, observation: dict[str, Tensor], is_random: bool) -> Tensor:
         """Masked preferences of all parts side by side: (batch, sum of counts)."""
         features = self.pi_encoder(self.seen(observation))
         is_diffusion = isinstance(self.pi, DiffusionActor)
-        outputs = self.pi(features, is_random=is_random) if is_diffusion else self.pi(features)
+        outputs = self.pi(features.vector, is_random=is_random) if is_diffusion else self.pi(*features)
         return mask_logits(outputs, observation["action_mask"])
 
     def log_probabilities(self, observation: dict[str, Tensor], is_random: bool = True) -> Tensor:
         """Of all joint choices: (batch, choices); at most `LOWEST_LOG` for illegal ones, whose probability is zero."""
         parts = self.preferences(observation, is_random).split(self.counts, dim=-1)
-        joint = torch.log_softmax(parts[0], dim=-1)
-        for part in parts[1:]:
-            joint = (joint[:, :, None] + torch.log_softmax(part, dim=-1)[:, None, :]).flatten(1)
-        return joint
+        return added_up([torch.log_softmax(part, dim=-1) for part in parts])
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         now, later = batch[Columns.OBS], batch[Columns.NEXT_OBS]
@@ -215,11 +234,16 @@ class BoxSACModule(SACModule):
         """Build the networks for the module's spaces."""
         super().setup()
         size = sum(self.counts)
-        self._build_critics(self.inputs + size, 1)
-        self.pi_encoder, self.pi = network(self.inputs, self.hidden), nn.Linear(self.hidden[-1], 2 * size)
+        self._build_critics(size)
+        self.pi_encoder = self.torso()
+        self.pi = FlatHead(self.pi_encoder.size, 2 * size)
 
-    def _judged(self, batch: dict[str, Any]) -> Tensor:
-        return torch.cat([self.seen(batch[Columns.OBS]), batch[Columns.ACTIONS]], dim=-1)
+    def _judged(self, batch: dict[str, Any]) -> Seen:
+        seen = self.seen(batch[Columns.OBS])
+        return Seen(torch.cat([seen.vector, batch[Columns.ACTIONS]], dim=-1), None)
+
+    def _scores(self, head: nn.Module, seen: Seen) -> Tensor:
+        return head(*seen)  # type: ignore[no-any-return]
 
     def drawn(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Reparametrised draw (batch, numbers) and its log-likelihood (batch,)."""
@@ -231,7 +255,7 @@ class BoxSACModule(SACModule):
         return numbers * mask, (log * mask).sum(dim=-1)
 
     def _normal(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.pi(self.pi_encoder(self.seen(observation))).chunk(2, dim=-1)
+        mean, log_std = self.pi(*self.pi_encoder(self.seen(observation))).chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -9,14 +10,18 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor, nn
 
 from ..mixture.branches import Mixture
 from ..mixture.config import MixtureConfig
 from ..mixture.routers import Router, Routing
 from .distributions import distribution_for, mask_logits
-from .entities import Encoded, EntityEncoder, EntityHead
-from .flat import FlatEncoder, FlatHead
+from .entities import EntityEncoder
+from .entity_head import EntityHead
+from .flat import FlatHead, FlatReader
+from .market_reader import MarketReader, Seen
+from .running_norm import GathersStatistics
 
 ROUTING = "routing"  # in what a training pass returns: the `Routing` of the batch
 LOG_STD_RANGE = (-5.0, 2.0)
@@ -24,7 +29,7 @@ PLAIN = MixtureConfig()
 SLOWLY = 0.9  # how much of the value scale stays at an update
 
 
-class MixtureActor(TorchRLModule):  # type: ignore[misc]
+class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
     """Mixture of branches with a policy head on top.
 
     Observations may be any space that flattens; of a `Dict` with an `action_mask` the mask also enters the network.
@@ -38,8 +43,8 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         plain_width: Width of the plain network that takes the place of the mixture; by default as `dense_equal` says.
     """
 
-    encoder: FlatEncoder | EntityEncoder
-    gathers = True  # statistics of its inputs whenever it learns
+    reader: FlatReader | MarketReader
+    encoder: nn.Module
 
     def setup(self) -> None:
         """Build the network for the module's spaces."""
@@ -55,18 +60,17 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         self.action_dist_cls, outputs = distribution_for(self.action_space)
         self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
         self.is_entities = self.model_config.get("network", "flat") == "entities"
-        self.encoder, self.inputs = self._encoder()
+        if self.is_entities:
+            assert self.layout is not None, "network: 'entities' needs a layout"
+            entities, identities = self.layout["entities"], self.model_config.get("identities", False)
+            self.reader = MarketReader(entities)
+            encoder = EntityEncoder(self.reader, entities, self.hidden[0], identities)
+            self.encoder, self.inputs = encoder, encoder.size
+        else:
+            self.reader, self.encoder = FlatReader(self.observation_space), nn.Identity()
+            self.inputs = self.reader.size
         self.mixture = self._trunk("policy")
         self.policy = self._head(outputs)
-
-    def _encoder(self) -> tuple[FlatEncoder | EntityEncoder, int]:
-        """What reads an observation, and the size of what it makes of it."""
-        if not self.is_entities:
-            encoder = FlatEncoder(self.observation_space)
-            return encoder, encoder.size
-        assert self.layout is not None, "network: 'entities' needs a layout"
-        entities = EntityEncoder(self.layout["entities"], self.hidden[0], self.model_config.get("identities", False))
-        return entities, entities.size
 
     def _head(self, outputs: int) -> nn.Module:
         features = self._features_of(self.mixture)
@@ -125,20 +129,15 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         return self.mixture.router
 
     def gather_statistics(self, observation: Any) -> None:
-        """Take observations that are learned from into the statistics that inputs are normalised by.
+        """Take observations that are learned from into the statistics that inputs are normalised by."""
+        self.reader.gather_statistics(observation)
 
-        Learners that pass several times over a batch call it once before.
-        """
-        self.gathers = False
-        self.encoder.gather_statistics(observation)
-
-    def _encode(self, batch: dict[str, Any]) -> Encoded:
+    def _encode(self, batch: dict[str, Any]) -> Seen:
         """What is read of the observations."""
-        if self.gathers and torch.is_grad_enabled():  # in the learner; runners only play
-            self.encoder.gather_statistics(batch[Columns.OBS])
-        return self.encoder(batch[Columns.OBS])  # type: ignore[no-any-return]
+        self.look_at(batch[Columns.OBS])
+        return self.encoder(self.reader(batch[Columns.OBS]))  # type: ignore[no-any-return]
 
-    def _pass(self, trunk: Mixture, seen: Encoded, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
+    def _pass(self, trunk: Mixture, seen: Seen, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
         """What the heads on a trunk see, and how the trunk was routed."""
         is_open = self._open_branches(batch[Columns.OBS]) if trunk.router is not None else None
         mixed, routing = trunk(seen.vector, is_open)
@@ -155,7 +154,7 @@ class MixtureActor(TorchRLModule):  # type: ignore[misc]
         owner = [b % len(modalities) for b in range(self.mixture_config.branches)]
         return held[..., owner]
 
-    def _distribution_inputs(self, features: Tensor, seen: Encoded, observation: Any) -> Tensor:
+    def _distribution_inputs(self, features: Tensor, seen: Seen, observation: Any) -> Tensor:
         return self._masked(self.policy(features, seen.tokens), observation)
 
     def _masked(self, outputs: Tensor, observation: Any) -> Tensor:
@@ -210,9 +209,10 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
         return self.value_scale * self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def scale_values(self, targets: Tensor) -> None:
-        """Follow the deviation of what values are to be, so that the network's own numbers stay near one."""
-        deviation = targets.std().clamp(min=1e-3)
+    def look_over(self, columns: Mapping[str, Any]) -> None:
+        """Take the statistics of a batch, of its value targets too, so that the network's own numbers stay near one."""
+        super().look_over(columns)
+        deviation = columns[Postprocessing.VALUE_TARGETS].std().clamp(min=1e-3)
         kept = SLOWLY if self.value_scale != 1.0 else 0.0
         self.value_scale.copy_(kept * self.value_scale + (1.0 - kept) * deviation)
 

@@ -14,8 +14,7 @@ from edge_experts.envs import World
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import observation_size, slices
 
-from .entities import BANDWIDTHS
-
+BANDWIDTHS = 3  # policies of sharing it, which are no levels of anything
 NOWHERE = -1  # a column that a market does not have reads as zero
 MODALITIES = ("text", "video", "object3d")
 

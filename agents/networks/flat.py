@@ -8,11 +8,11 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
-from .entities import Encoded
+from .market_reader import Seen
 from .running_norm import RunningNorm
 
 
-class FlatEncoder(nn.Module):
+class FlatReader(nn.Module):
     """Nested observations as one normalised vector a row, in the order of the space; integers as one-hot.
 
     Args:
@@ -28,9 +28,9 @@ class FlatEncoder(nn.Module):
         """Take these observations into the statistics that inputs are normalised by."""
         self.running_norm.gather(flatten(self.space, observation))
 
-    def forward(self, observation: Any) -> Encoded:
+    def forward(self, observation: Any) -> Seen:
         """Read a batch of observations; there are no tokens."""
-        return Encoded(self.running_norm(flatten(self.space, observation)), None)
+        return Seen(self.running_norm(flatten(self.space, observation)), None)
 
 
 class FlatHead(nn.Module):

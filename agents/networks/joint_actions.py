@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
@@ -15,24 +15,80 @@ from torch import Tensor, nn
 from edge_experts.envs.api.flat_form import joint_mask
 
 from .distributions import sizes_of
-from .running_norm import RunningNorm
+from .entities import EntityEncoder
+from .entity_head import EntityHead
+from .flat import FlatHead, FlatReader
+from .market_reader import MarketReader, Seen
+from .running_norm import GathersStatistics
 
 
-def network(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
-    """A multi-layer perceptron."""
+class Torso(nn.Module):
+    """What a head on joint choices sees: of a flat network its last layer, of an entity network the pool too.
+
+    Args:
+        reader: Of the observations.
+        hidden: Width of each layer; of an entity network, of a token and of the layers behind the pool.
+        layout: See `entity_layout.entity_layout`; none for a flat network.
+        identities: As `EntityEncoder` takes it.
+        more: Size of what comes in beside the observation, for a flat network only.
+
+    Attributes:
+        size: Of the features that come out.
+    """
+
+    def __init__(
+        self,
+        reader: FlatReader | MarketReader,
+        hidden: tuple[int, ...],
+        layout: Mapping[str, Any] | None,
+        identities: bool = False,
+        more: int = 0,
+    ) -> None:
+        super().__init__()
+        if isinstance(reader, MarketReader):
+            assert layout is not None, "network: 'entities' needs a layout"
+            self.encoder: EntityEncoder | None = EntityEncoder(reader, layout, hidden[0], identities)
+            self.perceptron = perceptron(self.encoder.size, hidden[1:] or hidden)
+            self.size = hidden[-1] + self.encoder.size
+        else:
+            self.encoder, self.perceptron, self.size = None, perceptron(reader.size + more, hidden), hidden[-1]
+
+    def forward(self, seen: Seen) -> Seen:
+        """Features (batch, size), and tokens if there are any."""
+        if self.encoder is None:
+            return Seen(self.perceptron(seen.vector), None)
+        seen = self.encoder(seen)
+        return Seen(torch.cat([self.perceptron(seen.vector), seen.vector], dim=-1), seen.tokens)
+
+
+def perceptron(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    """Layers of given widths, each rectified."""
     layers: list[nn.Module] = []
     for a, b in pairwise((inputs, *hidden)):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
-class JointActionModule(TorchRLModule):  # type: ignore[misc]
+def added_up(parts: Sequence[Tensor]) -> Tensor:
+    """Scores of the choices of every part, (batch, choices of the part) each, as those of all joint choices.
+
+    What parts are worth adds up, as in Tavakoli, Pardo and Kormushev, "Action branching architectures for deep
+    reinforcement learning", AAAI 2018, though here in one value.
+    """
+    joint = parts[0]
+    for part in parts[1:]:
+        joint = (joint[:, :, None] + part[:, None, :]).flatten(1)
+    return joint
+
+
+class JointActionModule(TorchRLModule, GathersStatistics):  # type: ignore[misc]
     """Base of the networks that learn from transitions, on observations with an `action_mask`.
 
     A joint choice is one combination of the parts of an action, numbered with the last part running fastest.
 
     Model config:
-        hidden: Width of each layer.
+        network: `flat` or `entities`, as `MixtureActor` takes it, with `identities` and `layout`.
+        hidden: Width of each layer; of an entity network, of a token and of the layers behind the pool.
     """
 
     def setup(self) -> None:
@@ -40,15 +96,40 @@ class JointActionModule(TorchRLModule):  # type: ignore[misc]
         self.hidden = tuple(self.model_config["hidden"])
         self.counts = list(sizes_of(self.action_space))
         self.choices = int(np.prod(self.counts))
-        self.inputs = gymnasium.spaces.utils.flatdim(self.observation_space)
-        self.running_norm = RunningNorm(self.inputs)
+        self.layout = self.model_config.get("layout")
+        self.is_entities = self.model_config.get("network", "flat") == "entities"
+        self.reader: FlatReader | MarketReader = (
+            MarketReader(self.layout["entities"]) if self.is_entities else FlatReader(self.observation_space)
+        )
 
-    def seen(self, observation: dict[str, Tensor]) -> Tensor:
-        """Normalised observation and mask as a vector: (batch, inputs)."""
-        x = torch.cat([observation["action_mask"].float(), observation["observation"]], dim=-1)
-        if torch.is_grad_enabled():
-            self.running_norm.gather(x)
-        return self.running_norm(x)  # type: ignore[no-any-return]
+    def torso(self, more: int = 0) -> Torso:
+        """A new one."""
+        layout = self.layout["entities"] if self.is_entities else None
+        return Torso(self.reader, self.hidden, layout, self.model_config.get("identities", False), more)
+
+    def part_head(self, features: int) -> nn.Module:
+        """A new head that scores the choices of every part."""
+        if self.is_entities:
+            return EntityHead(self.layout["role"], self.layout["entities"], self.hidden[0], features)
+        return FlatHead(features, sum(self.counts))
+
+    def joint_head(self, features: int) -> nn.Module:
+        """A new head that scores all joint choices: each for itself, or the sum of its parts for an entity network."""
+        return self.part_head(features) if self.is_entities else FlatHead(features, self.choices)
+
+    def joint_scores(self, head: nn.Module, seen: Seen) -> Tensor:
+        """What a `joint_head` says: (batch, choices)."""
+        scores: Tensor = head(*seen)
+        return added_up(scores.split(self.counts, dim=-1)) if self.is_entities else scores
+
+    def gather_statistics(self, observation: dict[str, Tensor]) -> None:
+        """Take observations that are learned from into the statistics that inputs are normalised by."""
+        self.reader.gather_statistics(observation)
+
+    def seen(self, observation: dict[str, Tensor]) -> Seen:
+        """What is read of observations and masks."""
+        self.look_at(observation)
+        return self.reader(observation)  # type: ignore[no-any-return]
 
     def legal(self, observation: dict[str, Tensor]) -> Tensor:
         """Which joint choices are legal: (batch, choices) bool."""

@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.apis import QNetAPI, TargetNetworkAPI
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
-from .joint_actions import JointActionModule, network
+from .joint_actions import JointActionModule
 
 
 class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
@@ -31,9 +31,9 @@ class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[mi
     def setup(self) -> None:
         """Build the network for the module's spaces."""
         super().setup()
-        self.trunk = network(self.inputs, self.hidden)
-        self.advantages = nn.Linear(self.hidden[-1], self.choices)
-        self.value = nn.Linear(self.hidden[-1], 1) if self.model_config["dueling"] else None
+        self.trunk = self.torso()
+        self.advantages = self.joint_head(self.trunk.size)
+        self.value = nn.Linear(self.trunk.size, 1) if self.model_config["dueling"] else None
         self.epsilon = Scheduler(fixed_value_or_schedule=self.model_config["epsilon"])
 
     def make_target_networks(self) -> None:
@@ -61,10 +61,10 @@ class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[mi
 
     def _values(self, trunk: Any, advantages: Any, value: Any, observation: dict[str, Tensor]) -> Tensor:
         features, legal = trunk(self.seen(observation)), self.legal(observation)
-        q = advantages(features)
+        q = self.joint_scores(advantages, features)
         if value is not None:
             mean = (q * legal).sum(dim=-1, keepdim=True) / legal.sum(dim=-1, keepdim=True)
-            q = value(features) + q - mean
+            q = value(features.vector) + q - mean
         return torch.where(legal, q, -torch.inf)
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from ..mixture.branches import Mixture
 from ..mixture.routers import Routing
 from .actor_critic import MixtureActorCritic
-from .entities import Encoded
+from .market_reader import Seen
 
 RESTARTS = "restarts"  # (batch, slots): an agent's life begins anew before this slot
 MEMORY = "h"  # name of the state
@@ -59,24 +60,24 @@ class RecurrentActorCritic(MixtureActorCritic):
         last = features if features.dim() == 2 else features[:, -1]
         return {MEMORY: last[..., :size]}
 
-    def _encode(self, batch: dict[str, Any]) -> Encoded:
+    def _encode(self, batch: dict[str, Any]) -> Seen:
         """What is read of single steps, or of sequences: their vectors (batch, slots, size), their tokens in a row."""
         if not _is_sequence(batch):
             return super()._encode(batch)
         seen = super()._encode({Columns.OBS: _in_a_row(batch[Columns.OBS])})
-        return Encoded(seen.vector.view(*batch[RESTARTS].shape, -1), seen.tokens)
+        return Seen(seen.vector.view(*batch[RESTARTS].shape, -1), seen.tokens)
 
-    def _distribution_inputs(self, features: Tensor, seen: Encoded, observation: Any) -> Tensor:
+    def _distribution_inputs(self, features: Tensor, seen: Seen, observation: Any) -> Tensor:
         if features.dim() == 2:
             return super()._distribution_inputs(features, seen, observation)
         rows = super()._distribution_inputs(features.flatten(0, 1), seen, _in_a_row(observation))
         return rows.view(*features.shape[:2], -1)
 
-    def gather_statistics(self, observation: Any) -> None:
-        """As in `MixtureActor`, of sequences."""
-        super().gather_statistics(_in_a_row(observation))
+    def look_over(self, columns: Mapping[str, Any]) -> None:
+        """As in `MixtureActorCritic`, of sequences."""
+        super().look_over({**columns, Columns.OBS: _in_a_row(columns[Columns.OBS])})
 
-    def _pass(self, trunk: Mixture, seen: Encoded, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
+    def _pass(self, trunk: Mixture, seen: Seen, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
         """What the heads see: the memory after each slot, and the input; and how the trunk was routed."""
         x, state = seen.vector, batch[Columns.STATE_IN][MEMORY]
         if not _is_sequence(batch):

@@ -89,6 +89,7 @@ def from_replay(config: Any, env: str) -> Any:
     place(config, env, 64)
     config.env_runners(rollout_fragment_length=8)
     return config.training(
+        credit="auto",
         train_batch_size_per_learner=32,
         training_intensity=2.0,
         num_steps_sampled_before_learning_starts=4096,

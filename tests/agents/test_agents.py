@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from edge_experts.agents.checkpoints.randomness import OwnRandomness
@@ -101,9 +102,16 @@ def test_input_statistics_are_gathered_by_the_learner_only_and_then_stay() -> No
     net = module(spaces.Discrete(2))
     with torch.inference_mode():
         net.forward_train({Columns.OBS: observe(None)})
-    assert net.encoder.running_norm.count == 0
+    assert net.reader.running_norm.count == 0
     net.forward_train({Columns.OBS: observe(None)})
-    assert net.encoder.running_norm.count == 64
+    assert net.reader.running_norm.count == 64
+    net.look_over({Columns.OBS: observe(None), Postprocessing.VALUE_TARGETS: 7.0 * torch.randn(64)})
+    net.forward_train({Columns.OBS: observe(None)})  # further passes over what was looked over count no more
+    assert net.reader.running_norm.count == 128 and net.value_scale > 3.0
+    tokens = RunningNorm(3)
+    tokens.gather(x[:300].view(100, 3, 3))
+    assert tokens.count == 100, "rows, however many tokens they have"
+    assert torch.allclose(tokens.variance, x[:300].var(dim=0, correction=0), rtol=1e-3)
 
 
 MASKS = [

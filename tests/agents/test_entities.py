@@ -15,7 +15,7 @@ from edge_experts.agents.errors import CheckpointError, SetupError
 from edge_experts.agents.job import Job, _stretch, train
 from edge_experts.agents.mixture.observation_layout import layout_of
 from edge_experts.agents.networks.actor_critic import MixtureActorCritic
-from edge_experts.agents.networks.entities import EntityEncoder
+from edge_experts.agents.networks.entities import Pool, Rectified
 from edge_experts.agents.networks.entity_layout import NOWHERE, OF_HOST, OF_PLACE
 from edge_experts.agents.networks.recurrent import MEMORY, RESTARTS, RecurrentActorCritic
 from edge_experts.agents.reward import reward_of
@@ -159,6 +159,7 @@ def test_a_memory_reads_sequences_as_it_reads_steps() -> None:
 
 
 ENV = "edge_experts/text-v1"
+REPLAYED = {"train_batch_size_per_learner": 8, "num_steps_sampled_before_learning_starts": 16}
 SMALL = {"train_batch_size_per_learner": 96, "minibatch_size": 48, "num_epochs": 1}
 
 
@@ -172,6 +173,8 @@ SMALL = {"train_batch_size_per_learner": 96, "minibatch_size": 48, "num_epochs":
         ("MAPPO", SMALL, "auto"),
         ("APPO", {"train_batch_size_per_learner": 64}, "auto"),
         ("IMPALA", {"train_batch_size_per_learner": 64}, "auto"),
+        ("DQN", REPLAYED, "auto"),
+        ("SAC", REPLAYED, "auto"),
     ],
 )
 def test_every_algorithm_with_a_policy_trains_entity_networks(
@@ -188,10 +191,10 @@ def test_every_algorithm_with_a_policy_trains_entity_networks(
         before = {name: value.clone() for name, value in algorithm.get_module("user").state_dict().items()}
         algorithm.train()
         module = algorithm.get_module("user").unwrapped()
-        assert module.is_entities and isinstance(module.encoder, EntityEncoder)
+        assert module.is_entities
         after = algorithm.learner_group._learner.module["user"].state_dict()
         moved = [name for name, value in after.items() if name in before and not torch.equal(value, before[name])]
-        assert any("of_token" in name for name in moved) and any("encoder.token_norm" in name for name in moved)
+        assert any("of_token" in name for name in moved) and any("reader.token_norm" in name for name in moved)
     finally:
         algorithm.stop()
 
@@ -234,7 +237,7 @@ def test_a_checkpoint_of_one_market_plays_another(tmp_path: Path, ray_here: Any)
     [
         ("PPO", ENV, {"network": "tokens"}, "network: 'tokens' is not one of flat, entities"),
         ("PPO", "CartPole-v1", {"network": "entities"}, "network: 'entities' reads the markets of this package"),
-        ("DQN", ENV, {"network": "entities"}, "network: 'entities' is for algorithms with a policy"),
+        ("D2SAC", ENV, {"network": "entities"}, "network: 'entities' scores choices one by one, and actor 'diffusion'"),
     ],
 )
 def test_networks_that_cannot_be_are_refused(algo: str, env: str, settings: dict[str, Any], said: str) -> None:
@@ -258,3 +261,25 @@ def test_credit_for_others_is_said_and_normalised(tmp_path: Path) -> None:
     assert stored_score(scenario, 600.0 * (1 + 0.5 * 19)) == pytest.approx(stored_score(load_scenario(ENV), 600.0))
     with pytest.raises(ScenarioError, match=r"rewards.others: 0.5 goes with rewards.team 0: set that to 0"):
         load_scenario(ENV, {"rewards.others": 0.5, "rewards.team": 1.0})
+
+
+def test_fused_layers_have_the_gradients_of_plain_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(5, 3, 4), (5, 4), (3, 4)]
+    parts = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    weights = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
+
+    def gradients(fused: bool) -> list[torch.Tensor]:
+        tokens, rows, places = parts
+        if fused:
+            h = Rectified.apply(tokens, rows, places)
+            pooled = Pool.apply(h)
+        else:
+            h = torch.relu(tokens + rows[:, None] + places)
+            pooled = h.mean(dim=1), h.amax(dim=1)
+        total = sum((w * p).sum() for w, p in zip(weights, pooled, strict=True)) + h.square().sum()
+        return list(torch.autograd.grad(total, parts))
+
+    for one, other in zip(gradients(True), gradients(False), strict=True):
+        assert torch.allclose(one, other)
+    assert Rectified.apply(parts[0], parts[1], None).shape == shapes[0]

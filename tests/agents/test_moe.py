@@ -352,9 +352,9 @@ def test_a_sequence_is_what_its_steps_are() -> None:
             "restarts": restarts,
         }
     )
-    net.encoder.running_norm.count.fill_(1e9)  # statistics stay as they are now
+    net.reader.running_norm.count.fill_(1e9)  # statistics stay as they are now
     with torch.no_grad():
-        net.encoder.running_norm.mean.zero_(), net.encoder.running_norm.variance.fill_(1.0)
+        net.reader.running_norm.mean.zero_(), net.reader.running_norm.variance.fill_(1.0)
         whole = net.forward_train(
             {
                 Columns.OBS: {"observation": observation, "action_mask": mask},

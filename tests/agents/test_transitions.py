@@ -140,7 +140,7 @@ def test_values_of_illegal_choices_are_never_bootstrapped(name: str) -> None:
         q = out[QF_PREDS].detach()
         legal_now = joint_mask(now["action_mask"], [3, 4]).bool()
         with torch.no_grad():
-            value = net.value(net.trunk(net.seen(now))).squeeze(-1)
+            value = net.value(net.trunk(net.seen(now)).vector).squeeze(-1)
         mean = torch.where(legal_now, q, 0.0).sum(-1) / legal_now.sum(-1)
         assert torch.allclose(mean, value, atol=1e-4)
 
@@ -186,7 +186,7 @@ def test_the_actors_loss_leaves_the_critics_alone() -> None:
     net = module("box")
     batch = {Columns.OBS: observe(32), Columns.NEXT_OBS: observe(32, seed=1), Columns.ACTIONS: torch.rand(32, 7)}
     net.forward_train(batch)["q_curr"].sum().backward()
-    assert net.qf.weight.grad is None and net.pi.weight.grad.abs().sum() > 0
+    assert net.qf.layer.weight.grad is None and net.pi.layer.weight.grad.abs().sum() > 0
 
 
 def test_diffusion_takes_away_as_much_noise_as_it_says() -> None:
