@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import World
+from edge_experts.envs.api.order_of_service import PendingQueues
 from edge_experts.envs.api.spaces import role_spaces
-from edge_experts.envs.sim.spec import USER_FIELDS, slices
 
 Array = NDArray[Any]
 Rows = dict[str, Array]
@@ -44,7 +44,7 @@ def choose_in_turn(world: World, agents: Array, seen: Rows, choose: Callable[[Ro
                 found[name] = np.zeros((len(seen["observation"]), *value.shape[1:]), value.dtype)
             found[name][rows] = value
 
-    spaces, sizes, field = role_spaces("user", world.sizes), world.sizes, slices("user", world.sizes)
+    spaces, sizes = role_spaces("user", world.sizes), world.sizes
     n, observation = len(agents), seen["observation"]
     has_choice = (seen["action_mask"].sum(axis=-1) > len(spaces.nvec)).reshape(-1, n)
     idle = np.flatnonzero(~has_choice)
@@ -55,19 +55,12 @@ def choose_in_turn(world: World, agents: Array, seen: Rows, choose: Callable[[Ro
     places = at[world.state.order]  # (B, U): who comes when, as a place among the agents
     chooses = (places >= 0) & np.take_along_axis(has_choice, np.maximum(places, 0), axis=1)
     rank = np.where(chooses, chooses.cumsum(axis=1) - 1, -1)
-    # `compute` is in slots, `backlog` in shares of the longest queue
-    share = float(world.constants.slot_s / world.constants.queue_limit_s)
-    most = next(item.high for item in USER_FIELDS if item.name == "backlog")
-    queues = field["backlog"]
-    pending = np.zeros((world.n_worlds, sizes.E), np.float32)
+    queues = PendingQueues(world)
     for turn in range(int(rank.max()) + 1):
         worlds, when = np.nonzero(rank == turn)
         rows = worlds * n + places[worlds, when]
-        observation[rows, queues] = np.minimum(most, observation[rows, queues] + pending[worlds])
+        observation[rows] = queues.show(observation[rows], worlds)
         play(rows)
         asked = spaces.to_world(found[ACTIONS][rows][None])[0]
-        for j in range(sizes.J):
-            hosted = asked[:, j] < sizes.E
-            e, mine = asked[hosted, j], rows[hosted]
-            np.add.at(pending, (worlds[hosted], e), observation[mine, field["compute"].start + e] * share)
+        queues.add(observation[rows], worlds, asked[:, : sizes.J])
     return found

@@ -11,18 +11,27 @@ import numpy as np
 from pettingzoo import AECEnv
 
 from ..scenario import Scenario
+from .order_of_service import PendingQueues
 from .parallel_env import EdgeEnv, Observation
 from .spaces import AgentSpaces
 
+ORDERS = ("agents", "service")
+ONLY_WORLD = np.zeros(1, int)
+
 
 class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
-    """A market in turns: agents are asked in the order of `agents`, and the slot is played after the last of them.
+    """A market in turns: agents are asked one after another, and the slot is played after the last of them.
 
-    Spaces, rewards, episode end and info are those of `EdgeEnv`; all agents act on what they saw at the slot's
-    beginning, so that asking in turn changes nothing. Rewards come with the last turn of a slot. An agent whose
-    episode has ended is asked once more and must answer `None`.
+    Spaces, rewards, episode end and info are those of `EdgeEnv`. Rewards come with the last turn of a slot. An agent
+    whose episode has ended is asked once more and must answer `None`.
 
-    Arguments and errors as `EdgeEnv`.
+    Args:
+        order: `agents`: they are asked in the order of `agents`, and all act on what they saw at the slot's beginning,
+            so that asking in turn changes nothing. `service`: providers first, then users in the order in which the
+            slot will serve them; each sees the `backlog` that the choices before it will make, as policies do that were
+            trained with `--order sequential`.
+
+    Other arguments, and errors, as `EdgeEnv`.
 
     Version history:
         v0: first version.
@@ -37,8 +46,12 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         *,
         seed: int | None = None,
         render_mode: str | None = None,
+        order: str = "agents",
     ) -> None:
         super().__init__()
+        if order not in ORDERS:
+            raise ValueError(f"order: {order!r} is not one of {', '.join(ORDERS)}")
+        self.in_service = order == "service"
         self.env = EdgeEnv(scenario, overrides, seed=seed, render_mode=render_mode)
         self.metadata, self.render_mode = self.env.metadata, render_mode
         self.possible_agents = self.env.possible_agents
@@ -46,6 +59,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         self.agent_selection: str | None = None
         self._order: list[str] = []
         self._actions: dict[str, Any] = {}
+        self._queues: PendingQueues | None = None
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
@@ -66,14 +80,17 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         self._begin_slot()
 
     def observe(self, agent: str) -> Observation:
-        """What an agent saw at the beginning of the slot.
+        """What an agent saw at the beginning of the slot; with `order="service"`, with what was asked for since then.
 
         Raises:
             ValueError: if the agent is not there.
         """
         if agent not in self.agents:
             raise ValueError(f"agent: {agent!r} is not in the present agents {self.agents}; call reset() first")
-        return self._observations[agent]
+        seen = self._observations[agent]
+        if self._queues is None or not agent.startswith("user_"):
+            return seen
+        return {**seen, "observation": self._queues.show(seen["observation"][None], ONLY_WORLD)[0]}
 
     def step(self, action: Any) -> None:
         """Take the action of the agent in turn; play the slot if it is the last.
@@ -91,12 +108,23 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             raise ValueError(f"action: None for {agent!r}, whose episode has not ended; give one of its action space")
         if not self._actions:
             self.rewards = dict.fromkeys(self.agents, 0.0)
+        if self._queues is not None and agent.startswith("user_"):
+            self._ask(agent, action)
         self._actions[agent] = action
         self._cumulative_rewards[agent] = 0.0
         if len(self._actions) < len(self._order):
             self.agent_selection = self._order[len(self._actions)]
         else:
             self._play()
+
+    def _ask(self, agent: str, action: Any) -> None:
+        """Let later users see what one has chosen; a choice that is out of range is refused here."""
+        if not self.action_space(agent).contains(np.asarray(action)):
+            raise ValueError(f"action: {action!r} of {agent!r} is not in {self.action_space(agent)}")
+        spaces, world = self.env.role_spaces["user"], self.env.world
+        assert self._queues is not None
+        asked = spaces.to_world(np.asarray(action)[None, None])[0]
+        self._queues.add(self.observe(agent)["observation"][None], ONLY_WORLD, asked[:, : world.sizes.J])
 
     def _play(self) -> None:
         played = self._actions
@@ -111,10 +139,19 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         self._begin_slot()
 
     def _begin_slot(self) -> None:
-        self._order, self._actions = list(self.env.agents), {}
+        self._order, self._actions = self._asked(), {}
+        self._queues = PendingQueues(self.env.world) if self.in_service else None
         self.agent_selection = self._order[0] if self._order else self.agents[0]
         if len(self._order) < len(self.agents):
             self._deads_step_first()
+
+    def _asked(self) -> list[str]:
+        """Who is asked in this slot, in order."""
+        present = list(self.env.agents)
+        if not self.in_service:
+            return present
+        users = [f"user_{u}" for u in self.env.world.state.order[0].tolist()]
+        return [*(a for a in present if a not in users), *(u for u in users if u in present)]
 
     def state(self) -> np.ndarray:
         """As `EdgeEnv.state`."""

@@ -18,6 +18,7 @@ from edge_experts.agents.job import Job, train, update_config
 from edge_experts.agents.sampling.turns import choose_in_turn
 from edge_experts.agents.setup import SetupError, new_config, set_up
 from edge_experts.envs import World
+from edge_experts.envs.api.aec_env import TurnEnv
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import slices
 
@@ -145,3 +146,46 @@ def test_orders_that_cannot_be_are_refused(
     update_config(config, settings)
     with pytest.raises((SetupError, ValueError), match=said):
         set_up(config, scheme, runner).validate()
+
+
+def test_the_turn_based_api_shows_the_same_queues() -> None:
+    """Everybody picks the legal expert of the shortest queue: the AEC environment in service order, and arrays."""
+    env = TurnEnv(ENV, seed=5, order="service")
+    env.reset(seed=5)
+    world = env.env.world
+    sizes, field, spaces = world.sizes, slices("user", world.sizes), role_spaces("user", world.sizes)
+
+    def choose(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        queue = rows["observation"][:, field["backlog"]] + 1e-3 * np.arange(sizes.E)
+        queue = np.where(rows["action_mask"][:, : sizes.E] == 1, queue, np.inf)
+        places = np.where(np.isinf(queue).all(axis=1), sizes.X, queue.argmin(axis=1))
+        return {"actions": np.stack([places, np.zeros(len(places), int)], axis=1)}
+
+    raised = 0
+    for _ in range(12):
+        observation, mask = (part[0].copy() for part in world.views.of("user"))
+        rows = {"observation": observation, "action_mask": np.array(spaces.shown_mask(mask[None]))[0]}
+        seen_by_all = choose(rows)["actions"]
+        expected = choose_in_turn(world, np.arange(sizes.U), rows, choose)["actions"]
+        order, asked = world.state.order[0].tolist(), []
+        while env.agent_selection and len(asked) < len(env.agents):
+            agent = env.agent_selection
+            asked.append(agent)
+            role, _, i = agent.rpartition("_")
+            if role == "provider":
+                env.step(np.array([0, 1, 1, 1]))
+                continue
+            seen = env.observe(agent)
+            if seen["action_mask"].sum() > len(spaces.nvec):  # arrays ask those without a choice first
+                assert np.array_equal(seen["observation"], rows["observation"][int(i)])
+            env.step(expected[int(i)])
+        assert [a for a in asked if a.startswith("user")] == [f"user_{u}" for u in order]
+        raised += int((expected != seen_by_all).any())
+    assert raised > 0, "what others chose has changed somebody's mind"
+    with pytest.raises(ValueError, match="order: 'turns' is not one of agents, service"):
+        TurnEnv(ENV, order="turns")
+    with pytest.raises(ValueError, match="is not in MultiDiscrete"):
+        env.reset(seed=5)
+        while env.agent_selection.startswith("provider"):
+            env.step(np.array([0, 1, 1, 1]))
+        env.step(np.array([99, 0]))
