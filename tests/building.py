@@ -38,13 +38,13 @@ def runner(
     return config.env_runner_cls(config=config)
 
 
-def small(algo: str, env: str = "edge_experts/text-v1", worlds: int = 6, **scenario: Any) -> Any:
+def small(algo: str, env: str = "edge_experts/text-v1", worlds: int = 6, network: str = "flat", **scenario: Any) -> Any:
     """A configuration of an algorithm for the batched runner, small enough to train in a test."""
     from edge_experts.agents.setup import new_config, set_up
 
     config = new_config(algo).environment(env, env_config={"overrides": scenario}).debugging(seed=1)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds, rollout_fragment_length=10)
-    config.training(train_batch_size_per_learner=worlds * 10)
+    config.training(train_batch_size_per_learner=worlds * 10, network=network)
     if "PPO" in algo and algo != "APPO":
         config.training(minibatch_size=worlds * 5, num_epochs=2)
     config.learners(num_learners=0)

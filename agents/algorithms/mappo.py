@@ -8,29 +8,30 @@ see only what their agents see; the critic sees all observations and has one out
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+import tree
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import VF_LOSS_KEY
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
-from torch import Tensor, nn
+from torch import Tensor
 
-from edge_experts.envs.sim.spec import Sizes, observation_size
+from edge_experts.envs.api.spaces import role_spaces
+from edge_experts.envs.sim.world import Views, World
 
 from ..networks.actor_critic import MixtureActor
-from ..networks.running_norm import GathersStatistics, RunningNorm
+from ..networks.critics import CENTRAL, CentralCritic, MarketCritic
+from ..networks.entity_layout import entity_layout
 from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.rollout_buffer import Group, Rollout
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
@@ -44,7 +45,8 @@ class MAPPOConfig(MaskedPPOConfig):
     """Configuration of `MAPPO`; environments of this package only, as the critic reads their worlds.
 
     Args of `training`, beside those of `MaskedPPOConfig`:
-        critic_hidden: Width of each layer of the critic.
+        critic_hidden: Width of each layer of the critic; where `network` is `entities`, of an expert's token and of an
+            agent's.
     """
 
     @property
@@ -61,7 +63,7 @@ class MAPPOConfig(MaskedPPOConfig):
         """Add the critic, unless it is there."""
         self._check_game(env)
         if CRITIC not in self.policies:
-            self.add_critic(env.env.world.sizes, self._layouts(env) if self.wants_layout else {})
+            self.add_critic(env.env.world, self._layouts(env) if self.wants_layout else {})
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MAPPO)
@@ -87,21 +89,35 @@ class MAPPOConfig(MaskedPPOConfig):
                 f"memory: {self.memory!r} is not for MAPPO, whose networks keep none: leave it 0, or take PPO"
             )
 
-    def add_critic(self, sizes: Sizes, layouts: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Add the critic to the policies, for worlds of given sizes."""
-        width = sizes.P * observation_size("provider", sizes) + sizes.U * observation_size("user", sizes)
-        seen = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
-        values = gymnasium.spaces.Box(-np.inf, np.inf, (sizes.P + sizes.U,), np.float32)
+    def add_critic(self, world: World, layouts: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Add the critic to the policies, for worlds like one."""
+        values = world.sizes.P + world.sizes.U
+        spaces: dict[str, gymnasium.Space[Any]] = {}
+        for role in CENTRAL:
+            observation, mask = (part[0] for part in central_view(world)[role].values())
+            spaces[role] = gymnasium.spaces.Dict(
+                {
+                    "observation": gymnasium.spaces.Box(-np.inf, np.inf, observation.shape, np.float32),
+                    "action_mask": gymnasium.spaces.MultiBinary(mask.shape),
+                }
+            )
+        seen = gymnasium.spaces.Dict(spaces)
+        valued = gymnasium.spaces.Box(-np.inf, np.inf, (values,), np.float32)
         policies = list(self.policies)
         specs = {
             name: RLModuleSpec(module_class=MixtureActor, model_config={"layout": layouts.get(name)})
             for name in policies
         }
-        critic = {"hidden": tuple(self.critic_hidden)}
+        critic: dict[str, Any] = {"hidden": tuple(self.critic_hidden)}
+        if self.network == "entities":
+            critic["layouts"] = {role: entity_layout(role, world) for role in CENTRAL}
         specs[CRITIC] = RLModuleSpec(
-            module_class=CentralCritic, observation_space=seen, action_space=values, model_config=critic
+            module_class=MarketCritic if self.network == "entities" else CentralCritic,
+            observation_space=seen,
+            action_space=valued,
+            model_config=critic,
         )
-        self.multi_agent(policies={**{name: PolicySpec() for name in policies}, CRITIC: PolicySpec(None, seen, values)})
+        self.multi_agent(policies={**{name: PolicySpec() for name in policies}, CRITIC: PolicySpec(None, seen, valued)})
         self.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
 
     def get_default_learner_class(self) -> type:
@@ -109,52 +125,38 @@ class MAPPOConfig(MaskedPPOConfig):
         return MAPPOLearner
 
 
-class CentralCritic(TorchRLModule, GathersStatistics):  # type: ignore[misc]
-    """From all observations of a world to a value for each of its agents, providers first.
-
-    Model config:
-        hidden: Width of each layer.
-    """
-
-    def setup(self) -> None:
-        """Build the network."""
-        sizes = (self.observation_space.shape[0], *self.model_config["hidden"])
-        self.running_norm = RunningNorm(sizes[0])
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.values = nn.Linear(sizes[-1], self.action_space.shape[0])
-
-    def gather_statistics(self, observation: Tensor) -> None:
-        """Take states that are learned from into the statistics that inputs are normalised by."""
-        self.running_norm.gather(observation)
-
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        self.look_at(batch[Columns.OBS])
-        x = self.running_norm(batch[Columns.OBS])
-        for layer in self.layers:
-            x = torch.relu(layer(x))
-        return {Columns.VF_PREDS: self.values(x)}
+def central_view(world: World, views: Views | None = None) -> dict[str, dict[str, Array]]:
+    """What a central critic reads of every world, by role: observations (B, n, F) and masks (B, n, M); copies."""
+    seen: dict[str, dict[str, Array]] = {}
+    for role in CENTRAL:
+        observation, mask = (views or world.views).of(role)
+        shown: Array = np.array(role_spaces(role, world.sizes).shown_mask(mask))
+        seen[role] = {"observation": observation.copy(), "action_mask": shown}
+    return seen
 
 
 class CentralEnvRunner(BatchedEnvRunner):
     """The batched runner with values from the central critic, whose batch has one row for each world and slot."""
 
     def _sample(self, **kwargs: Any) -> list[MultiAgentBatch]:
-        self._states: list[Array] = []
-        self._last_states: list[tuple[int, Array, Array]] = []
+        self._states: list[Any] = []
+        self._last_states: list[tuple[int, Array, Any]] = []
+        self._judged: Array | None = None
         return super()._sample(**kwargs)
 
     def _play(self, rollout: Rollout, explore: bool, random_actions: bool) -> Array:
-        self._states.append(self.world.views.joined())
+        self._states.append(central_view(self.world))
         over = super()._play(rollout, explore, random_actions)
         if over.any():
             worlds = np.flatnonzero(over)
-            self._last_states.append((rollout.slots - 1, worlds, self.world.final_views.joined()[worlds]))
+            last = central_view(self.world, self.world.final_views)
+            self._last_states.append((rollout.slots - 1, worlds, tree.map_structure(lambda x: x[worlds], last)))
         return over
 
-    def _judge(self, states: Array) -> Array:
+    def _judge(self, states: Any) -> Array:
         """Values of all agents: (rows, P + U)."""
         with torch.inference_mode():
-            out = self.module[CRITIC].forward_inference({Columns.OBS: torch.from_numpy(states)})
+            out = self.module[CRITIC].forward_inference({Columns.OBS: tree.map_structure(torch.from_numpy, states)})
             values: Array = out[Columns.VF_PREDS].numpy()
         return values
 
@@ -163,12 +165,18 @@ class CentralEnvRunner(BatchedEnvRunner):
 
     def _value_estimates(self, group: Group, rollout: Rollout) -> tuple[Array, Array]:
         mine = self._columns_of(group)
-        states = np.concatenate([*self._states, self.world.views.joined()])
-        values = self._judge(states).reshape(rollout.slots + 1, self.num_envs, -1)[..., mine]
+        values = self._values_of_all(rollout)[..., mine]
         following = values[1:].copy()
         for t, worlds, last in self._last_states:
             following[t][worlds] = self._judge(last)[:, mine]
         return values[:-1], following
+
+    def _values_of_all(self, rollout: Rollout) -> Array:
+        """Values in every slot and after the last, (T + 1, B, P + U); worked out once for all groups."""
+        if self._judged is None:
+            states = _in_a_row([*self._states, central_view(self.world)])
+            self._judged = self._judge(states).reshape(rollout.slots + 1, self.num_envs, -1)
+        return self._judged
 
     def _finish(self, rollout: Rollout, steps: int) -> MultiAgentBatch:
         batch = super()._finish(rollout, steps)
@@ -179,11 +187,16 @@ class CentralEnvRunner(BatchedEnvRunner):
             targets[..., mine] = rollout.targets[group.key]
             live[..., mine] = rollout.stacked(group, ("live",))["live"]
         rows = {
-            Columns.OBS: np.concatenate(self._states),
+            Columns.OBS: _in_a_row(self._states),
             Postprocessing.VALUE_TARGETS: targets.reshape(-1, shape[-1]),
             LIVE: live.reshape(-1, shape[-1]),
         }
         return MultiAgentBatch({**batch.policy_batches, CRITIC: SampleBatch(rows)}, env_steps=steps)
+
+
+def _in_a_row(states: list[Any]) -> Any:
+    """States of several slots as rows of one."""
+    return tree.map_structure(lambda *parts: np.concatenate(parts), *states)
 
 
 class MAPPOLearner(MaskedPPOLearner):

@@ -60,6 +60,15 @@ class CheckpointPolicy:
         self._fitting: dict[tuple[str, str], Any] = {}
         self._memories: dict[tuple[str, str], torch.Tensor] = {}
 
+    @property
+    def knows(self) -> str:
+        """What its agents go by: `own view`, that and a `central critic` in training, or a `central controller`."""
+        from ..algorithms.mappo import CRITIC
+
+        if any(m.unwrapped().model_config.get("order") == "sequential" for _, m in self.modules.items()):
+            return "central controller"
+        return "own view, central critic" if CRITIC in self.modules else "own view"
+
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         """Actions of all agents of all worlds."""
         actions = {role: world.default_actions(role) for role in ROLES}

@@ -175,6 +175,7 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dic
         curve.append({**point, "normalised_score": _normalised(score, ends)})
     trained = {
         **{name: curve[-1][name] for name in PROGRESS},
+        "knows": policies[mode].knows,
         "parameters": {name: parameter_count(module.unwrapped()) for name, module in policies[mode].modules.items()},
         "curve": curve,
         "router": diagnose(policies[mode], scenario),

@@ -17,7 +17,8 @@ Result = dict[str, Any]
 GAMES = "games"  # folder beside that of the results
 BASELINE = "ppo"  # what the others are compared with
 MIXTURE, CONTROL = "moe_ppo", "dense_ppo"
-HEURISTICS = ("coordinated", "myopic", "shortest_queue")
+OWN_VIEW, CONTROLLER = "own view", "central controller"
+HEURISTICS = {"coordinated": CONTROLLER, "myopic": OWN_VIEW, "shortest_queue": OWN_VIEW}  # and what they know
 
 
 class Leaderboard:
@@ -73,6 +74,10 @@ class Leaderboard:
     def title(self, name: str) -> str:
         """How tables call an algorithm."""
         return next(cells[name][0]["title"] for cells in self.cells.values() if name in cells)
+
+    def knows(self, name: str) -> str:
+        """What the agents of an algorithm go by, as `CheckpointPolicy.knows` says; `-` of a policy from outside."""
+        return next((cells[name][0].get("knows", "-") for cells in self.cells.values() if name in cells), "-")
 
     def runs(self, env: str, name: str) -> NDArray[np.float64]:
         """Normalised score of every run."""

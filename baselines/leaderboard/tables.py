@@ -76,10 +76,11 @@ def scores_table(board: Leaderboard) -> str:
 
 
 def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str]) -> str:
-    head = ["algorithm", "seeds", *(bare(env) for env in board.envs), "IQM of all", "IQM on held-out twins"]
+    head = ["algorithm", "knows", "seeds", *(bare(env) for env in board.envs), "IQM of all", "IQM on held-out twins"]
     rows = [
         [
             f"**{board.title(name)}**" if name == MIXTURE else board.title(name),
+            board.knows(name),
             board.seeds(name),
             *(full(mean_interval(board.runs(env, name))) for env in board.envs),
             *(short(interval) for interval in _middle(board, name)),
@@ -88,7 +89,16 @@ def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str])
     ]
     for policy in heuristics:
         known = [board.heuristics(env).get(policy) for env in board.envs]
-        rows.append([f"*{policy}*", "", *("-" if score is None else f"{score:.2f}" for score in known), "", ""])
+        rows.append(
+            [
+                f"*{policy}*",
+                HEURISTICS[policy],
+                "",
+                *("-" if score is None else f"{score:.2f}" for score in known),
+                "",
+                "",
+            ]
+        )
     return table(head, rows)
 
 

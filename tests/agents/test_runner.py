@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import tree
 from building import runner, small
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
@@ -217,24 +218,27 @@ def test_vtrace_batches_bootstrap_from_the_true_last_observation(algo: str) -> N
     assert len(left) > 0 and rows[Columns.LOSS_MASK][np.minimum(left + 1, len(rows[Columns.LOSS_MASK]) - 1)].all()
 
 
-def test_mappo_values_come_from_the_whole_world() -> None:
+@pytest.mark.parametrize("network", ["flat", "entities"])
+def test_mappo_values_come_from_the_whole_world(network: str) -> None:
     """One row of the critic's batch for each world and slot; targets of the policies' advantages."""
     from edge_experts.agents.algorithms.mappo import CRITIC, CentralEnvRunner
 
-    config = small("MAPPO", worlds=3, **{"devices.churn": 0.1})
+    config = small("MAPPO", worlds=3, network=network, **{"devices.churn": 0.1})
     config.training(no_choice_fraction=1.0)
     sampler = CentralEnvRunner(config=config)
     batch = sampler.sample(num_timesteps=30)[0].policy_batches
     critic = batch[CRITIC]
-    assert critic[Columns.OBS].shape == (30, 4 * sampler.world.views.providers.shape[-1] + 16 * 73)
+    seen = critic[Columns.OBS]
+    assert seen["user"]["observation"].shape == (30, 16, 73)
+    assert seen["provider"]["observation"].shape == (30, 4, sampler.world.views.providers.shape[-1])
     assert critic["live"].shape == (30, 20) and critic["live"][:, :4].all() and not critic["live"].all()
     assert critic["live"][:, 4:].sum() == len(batch["user"][Columns.ACTIONS])
     targets = critic[Postprocessing.VALUE_TARGETS][:, 4:][critic["live"][:, 4:]]
     np.testing.assert_allclose(np.sort(targets), np.sort(batch["user"][Postprocessing.VALUE_TARGETS]), rtol=1e-5)
     # another user's queue changes the value of this one: its own observation need not
-    states = torch.from_numpy(critic[Columns.OBS][:1]).repeat(2, 1)
-    states[1, -73:] += 1.0
-    values = sampler._judge(states.numpy())
+    states = tree.map_structure(lambda x: np.repeat(x[:1], 2, axis=0), seen)
+    states["user"]["observation"][1, -1] += 1.0
+    values = sampler._judge(states)
     assert (values[0, :-1] != values[1, :-1]).all()
 
 
