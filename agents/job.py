@@ -19,11 +19,15 @@ from edge_experts.envs.registry import find
 from .algorithms.imitation import MaskedMARWILConfig, check_rewards
 from .checkpoints.metadata import latest_checkpoint, read_description
 from .errors import SetupError
+from .markets import markets_of
+from .networks.config import NetworkConfig
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env
 from .reward import FIELD, REWARDS
 from .setup import new_config, set_up, update_config
 from .training import Run, check_stop
+
+LONGEST = 100  # name of a folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +138,16 @@ def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
         name = job.file.stem if job.env is None else f"{job.file.stem}_{_file_name(job.env)}"
         config, stop, policies = read_file(job.file, job.env, job.runner)
     elif job.algo and job.env:
-        find_env(job.env)
-        config = new_config(job.algo, job.env, job.runner).environment(job.env)
+        home = (markets_of(job.env) or (job.env,))[0]
+        find_env(home)
+        config = new_config(job.algo, home, job.runner)
+        _settle(config, job.env)
         name = f"{_file_name(job.algo)}_{_file_name(job.env)}"
     else:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
+    if getattr(config, "markets", ()) and not config.takes_markets:
+        algo = config.algo_class.__name__.removeprefix("Masked")
+        raise SetupError(f"env: {algo} trains on one market; for several take PPO or MoEPPO")
     update_config(config, job.config if job.order is None else {**job.config, "order": job.order})
     return config, stop, name, policies
 
@@ -174,9 +183,23 @@ def _team_share(config: Any, job: Job) -> float:
     return REWARDS[job.reward]
 
 
+def _settle(config: Any, env: str) -> None:
+    """Set the environment of a configuration, or several markets.
+
+    Raises:
+        SetupError: if it cannot have several.
+    """
+    markets = markets_of(env)
+    config.environment(markets[0] if markets else env)
+    if markets and not isinstance(config, NetworkConfig):
+        raise SetupError(f"env: {config.algo_class.__name__} trains on one environment; for several take PPO or MoEPPO")
+    if markets:
+        config.training(markets=markets, network="entities")
+
+
 def _file_name(name: str) -> str:
-    """An id or a reference as a part of a folder's name."""
-    return Path(name.replace(":", "_")).name
+    """An id, a reference, or several of them as a part of a folder's name."""
+    return "_".join(Path(part.strip().replace(":", "_")).name for part in name.split(","))[:LONGEST]
 
 
 def read_file(
@@ -212,7 +235,7 @@ def _read_python(path: Path, env: str | None) -> tuple[AlgorithmConfig, Mapping[
     if callable(config) and not isinstance(config, AlgorithmConfig):
         config = config(*given)
     elif env is not None and isinstance(config, AlgorithmConfig):
-        config.environment(env)
+        _settle(config, env)
     if not isinstance(config, AlgorithmConfig):
         raise SetupError(f"{path}: must define `config`, an AlgorithmConfig; it is {type(config).__name__}")
     policies = getattr(module, "policies", DEFAULT_SCHEME)

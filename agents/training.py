@@ -24,8 +24,10 @@ from edge_experts.envs.registry import is_market
 
 from .checkpoints.metadata import REPLAY, checkpoints_of, describe_checkpoint, latest_checkpoint
 from .errors import SetupError
+from .markets import scenarios_of
 from .mixture.report import report_routers
 from .plotting import draw_curve
+from .policy_mapping import AT
 from .reward import reward_of
 from .sampling.batched_runner import BatchedEnvRunner
 from .sampling.credit import resolved
@@ -86,6 +88,7 @@ class Run:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.scenario = _scenario_of(config)
+        self.markets = scenarios_of(config)
         self.reward = reward_of(self.scenario)  # what agents are paid
         self.credit = _credit_in_force(config, self.scenario)
         self.rows: list[dict[str, Any]] = []
@@ -155,7 +158,7 @@ class Run:
         runners = result.get("env_runners", {})
         mean = runners.get("episode_return_mean")
         known = mean is not None and math.isfinite(float(mean))
-        row = {
+        row: dict[str, Any] = {
             "training_iteration": iteration,
             # algorithms that learn from demonstrations count what they replay
             "env_steps": int(result.get(STEPS, runners.get(STEPS, 0))),
@@ -165,8 +168,20 @@ class Run:
                 key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()
             },
         }
+        if self.markets:
+            return {**row, **self._scores(row["module_returns"])}
         score = stored_score(self.scenario, float(mean)) if known and self.scenario is not None else None
         return {**row, "normalised_score": score} if score is not None else row
+
+    def _scores(self, returns: Mapping[str, float]) -> dict[str, Any]:
+        """Normalised scores of several markets, and their mean where all are known."""
+        scores = {}
+        for title, scenario in self.markets.items():
+            own = [value for module, value in returns.items() if module.endswith(f"{AT}{title}")]
+            scores[title] = stored_score(scenario, sum(own)) if own else None
+        known = [score for score in scores.values() if score is not None]
+        mean = {"normalised_score": sum(known) / len(known)} if len(known) == len(scores) else {}
+        return {"normalised_scores": scores, **mean}
 
     def _count_runners(self, algorithm: Any, row: dict[str, Any]) -> None:
         """Note how many remote sampling processes are at work, and say when one was lost or came back."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..networks.shared_weights import SharedWeights
+
 
 class FusedLearner:
     """Mixin of an RLlib torch learner whose updates are small and many."""
@@ -21,7 +23,9 @@ class FusedLearner:
     register_optimizer: Any
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """Adam as RLlib sets it up, but with all weights updated by one fused call."""
+        """Adam as RLlib sets it up, but with all weights updated by one fused call; shared weights have one of it."""
+        if isinstance(self._module, SharedWeights) and self._module.home_of(module_id) != module_id:
+            return
         module = self._module[module_id]
         parameters = self.get_parameters(module)
         self.register_optimizer(

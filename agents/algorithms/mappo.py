@@ -29,9 +29,9 @@ from torch import Tensor
 from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.world import Views, World
 
+from ..entities.layout import entity_layout
 from ..networks.actor_critic import MixtureActor
 from ..networks.critics import CENTRAL, CentralCritic, MarketCritic
-from ..networks.entity_layout import entity_layout
 from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.rollout_buffer import Group, Rollout
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
@@ -48,6 +48,8 @@ class MAPPOConfig(MaskedPPOConfig):
         critic_hidden: Width of each layer of the critic; where `network` is `entities`, of an expert's token and of an
             agent's.
     """
+
+    takes_markets = False
 
     @property
     def needs_worlds(self) -> str:

@@ -40,6 +40,7 @@ from ..networks.recurrent import RecurrentActorCritic
 from ..networks.running_norm import GathersStatistics
 from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.batches import collect
+from ..sampling.markets_runner import MarketsEnvRunner
 from ..sampling.minibatches import Minibatches
 from .fused_learner import FusedLearner
 from .ppo_loss import surrogate_loss, value_loss
@@ -55,7 +56,12 @@ class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
         memory: Size of what agents remember, in a recurrent unit behind the trunk; 0: nothing. Batched runner only.
     """
 
-    runner_class = BatchedEnvRunner
+    takes_markets = True
+
+    @property
+    def runner_class(self) -> type:  # type: ignore[override]
+        """What samples worlds for it: of one market or of several."""
+        return MarketsEnvRunner if self.markets else BatchedEnvRunner
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedPPO)

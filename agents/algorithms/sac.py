@@ -24,12 +24,12 @@ from ray.rllib.core.rl_module.apis import QNetAPI, TargetNetworkAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import Tensor, nn
 
+from ..entities.reader import Seen
 from ..networks.actor_critic import LOG_STD_RANGE
 from ..networks.diffusion import DiffusionActor
 from ..networks.distributions import mask_logits
 from ..networks.flat import FlatHead, FlatReader
 from ..networks.joint_actions import JointActionModule, added_up
-from ..networks.market_reader import Seen
 from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining
 
 ACTORS = ("categorical", "box", "diffusion")

@@ -36,6 +36,7 @@ def describe_checkpoint(
     text = {
         "algo": config.algo_class.__name__,
         "env": config.env if isinstance(config.env, str) else None,
+        "markets": [*getattr(config, "markets", ())],
         "env_config": dict(config.env_config),
         "policies": getattr(mapping, "scheme", None),
         "reward": reward,

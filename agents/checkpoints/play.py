@@ -13,7 +13,8 @@ from ray.rllib.env.env_context import EnvContext
 from tqdm import tqdm
 
 from ..errors import CheckpointError
-from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
+from ..markets import title_of
+from ..policy_mapping import DEFAULT_SCHEME, MarketMapping, PolicyMapping
 from ..ray_env import PettingZooEnv, find_env
 from .inference import decide
 from .metadata import MODULE, read_description
@@ -46,6 +47,8 @@ def play_checkpoint(folder: Path, episodes: int, render: bool) -> list[float]:
             f"checkpoint: in '{folder}' users choose in turn, which this plays at once: take edge-experts evaluate"
         )
     mapping = PolicyMapping(about["policies"] or DEFAULT_SCHEME)
+    if about.get("markets"):
+        mapping = MarketMapping(title_of(about["env"]))
     returns = []
     for episode in tqdm(range(episodes), desc="episodes", disable=None):
         total = 0.0

@@ -20,7 +20,7 @@ from edge_experts.envs.sim.spec import ROLES
 from ..errors import CheckpointError
 from ..mixture.observation_layout import layout_of
 from ..networks.recurrent import MEMORY
-from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping
+from ..policy_mapping import DEFAULT_SCHEME, PolicyMapping, policy_of
 from ..sampling.batches import nested
 from ..sampling.rollout_buffer import Group, group_agents
 from ..sampling.turns import choose_in_turn
@@ -83,6 +83,9 @@ class CheckpointPolicy:
     def _policy_of(self, agent: str, episode: Any = None) -> str:
         """The policy of an agent."""
         policy = self._mapping(agent)
+        for module in self.modules.keys():  # noqa: SIM118  of several markets all have the same weights
+            if module != policy and policy_of(module) == policy:
+                return str(module)
         if policy in self.modules or self._mapping.scheme != "independent":
             return policy
         role, _, index = agent.rpartition("_")

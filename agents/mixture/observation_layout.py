@@ -9,7 +9,7 @@ import numpy as np
 from edge_experts.envs import World
 from edge_experts.envs.sim.spec import slices
 
-from ..networks.entity_layout import entity_layout
+from ..entities.layout import entity_layout
 
 
 def layout_of(role: str, world: World) -> dict[str, Any]:

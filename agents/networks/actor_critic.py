@@ -13,14 +13,14 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor, nn
 
+from ..entities.encoder import EntityEncoder
+from ..entities.head import EntityHead
+from ..entities.reader import MarketReader, Seen
 from ..mixture.branches import Mixture
 from ..mixture.config import MixtureConfig
 from ..mixture.routers import Router, Routing
 from .distributions import distribution_for, mask_logits
-from .entities import EntityEncoder
-from .entity_head import EntityHead
 from .flat import FlatHead, FlatReader
-from .market_reader import MarketReader, Seen
 from .running_norm import GathersStatistics
 
 ROUTING = "routing"  # in what a training pass returns: the `Routing` of the batch
@@ -35,7 +35,7 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
     Observations may be any space that flattens; of a `Dict` with an `action_mask` the mask also enters the network.
 
     Model config, beside the fields of `MixtureConfig`:
-        network: `flat`, a network over the whole observation, or `entities` (see `entities`).
+        network: `flat`, a network over the whole observation, or `entities` (see `entities.encoder`).
         identities: Whether an entity network also has weights for every single place.
         hidden: Width of each layer of a branch, and of a trunk without branches; (64, 64) by default. Of an entity
             network, the first is the width of a token, and the trunk over the pool has the others.

@@ -26,12 +26,15 @@ class NetworkConfig:
         credit: What agents learn from: `reward`, what the environment pays them; `difference`, what each is worth to
             all (see `sampling.credit`); `auto`, the latter where the batched runner samples agents that share rewards.
         order: How users choose in a slot: `together`, or `sequential`, in the order of service (see `sampling.turns`).
+        markets: Markets that the same weights are trained on together, the environment among them; none: on that alone.
 
     Attributes:
         runner_class: What samples worlds for the algorithm.
+        takes_markets: Whether it can be trained on several.
     """
 
     runner_class: type
+    takes_markets = False
 
     @property
     def needs_worlds(self) -> str:
@@ -60,7 +63,11 @@ class NetworkConfig:
             ValueError: if the settings do not fit it.
         """
         self._check_game(env)
-        if self.wants_layout and not self.brings_network:
+        if self.markets:
+            from ..markets import describe_markets  # which knows the networks, as they know this
+
+            describe_markets(self)
+        elif self.wants_layout and not self.brings_network:
             self.describe_policies(self._layouts(env))
 
     def _check_game(self, env: Any) -> None:
@@ -121,7 +128,7 @@ class NetworkConfig:
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
         self.network, self.identities, self.credit = "flat", False, "reward"
-        self.order = "together"
+        self.order, self.markets = "together", ()
         self.hidden = (64, 64)
 
     def training(
@@ -132,11 +139,12 @@ class NetworkConfig:
         hidden: Any = NotProvided,
         credit: Any = NotProvided,
         order: Any = NotProvided,
+        markets: Any = NotProvided,
         **kwargs: Any,
     ) -> Any:
-        """Set the network, credit, order and any of the algorithm's settings."""
+        """Set the network, credit, order, markets and any of the algorithm's settings."""
         super().training(**kwargs)  # type: ignore[misc]
-        self._take(network=network, identities=identities, hidden=hidden, credit=credit, order=order)
+        self._take(network=network, identities=identities, hidden=hidden, credit=credit, order=order, markets=markets)
         return self
 
     def _take(self, **settings: Any) -> None:

@@ -14,8 +14,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor, nn
 
-from .entities import EntityEncoder
-from .market_reader import MarketReader
+from ..entities.encoder import EntityEncoder
+from ..entities.reader import MarketReader
 from .running_norm import GathersStatistics, RunningNorm
 
 CENTRAL = ("provider", "user")  # the order of the values
@@ -55,7 +55,7 @@ class MarketCritic(TorchRLModule, GathersStatistics):  # type: ignore[misc]
 
     Model config:
         hidden: Width of an expert's token, and of an agent's.
-        layouts: For each role, see `entity_layout.entity_layout`.
+        layouts: For each role, see `entities.layout.entity_layout`.
     """
 
     def setup(self) -> None:

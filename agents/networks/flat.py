@@ -8,7 +8,7 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
-from .market_reader import Seen
+from ..entities.reader import Seen
 from .running_norm import RunningNorm
 
 

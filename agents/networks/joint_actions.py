@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from edge_experts.envs.api.flat_form import joint_mask
 
+from ..entities.encoder import EntityEncoder
+from ..entities.head import EntityHead
+from ..entities.reader import MarketReader, Seen
 from .distributions import sizes_of
-from .entities import EntityEncoder
-from .entity_head import EntityHead
 from .flat import FlatHead, FlatReader
-from .market_reader import MarketReader, Seen
 from .running_norm import GathersStatistics
 
 
@@ -28,7 +28,7 @@ class Torso(nn.Module):
     Args:
         reader: Of the observations.
         hidden: Width of each layer; of an entity network, of a token and of the layers behind the pool.
-        layout: See `entity_layout.entity_layout`; none for a flat network.
+        layout: See `entities.layout.entity_layout`; none for a flat network.
         identities: As `EntityEncoder` takes it.
         more: Size of what comes in beside the observation, for a flat network only.
 

@@ -9,10 +9,10 @@ import torch
 from ray.rllib.core.columns import Columns
 from torch import Tensor, nn
 
+from ..entities.reader import Seen
 from ..mixture.branches import Mixture
 from ..mixture.routers import Routing
 from .actor_critic import MixtureActorCritic
-from .market_reader import Seen
 
 RESTARTS = "restarts"  # (batch, slots): an agent's life begins anew before this slot
 MEMORY = "h"  # name of the state

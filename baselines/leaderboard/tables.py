@@ -72,7 +72,7 @@ def short_table(board: Leaderboard) -> str:
 
 def scores_table(board: Leaderboard) -> str:
     """One column an environment: all algorithms and heuristics."""
-    return _scores(board, board.names, HEURISTICS)
+    return _scores(board, board.names, [*HEURISTICS])
 
 
 def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_experts.agents.markets import markets_of
 from edge_experts.envs import Scenario, load_scenario
 from edge_experts.envs.registry import is_market
 
@@ -20,8 +21,8 @@ STEPS = {"edge_experts/mixed-v1": 200_000}  # elsewhere `DEFAULT_STEPS`
 
 
 def budget(env: str) -> int:
-    """Environment steps of a run."""
-    return STEPS.get(env, DEFAULT_STEPS)
+    """Environment steps of a run; on several markets, of all together."""
+    return sum(STEPS.get(market, DEFAULT_STEPS) for market in markets_of(env) or (env,))
 
 
 def stop(env: str = DEFAULT_ENV) -> dict[str, float]:
@@ -32,20 +33,23 @@ def stop(env: str = DEFAULT_ENV) -> dict[str, float]:
 def place(config: Any, env: str, worlds: int) -> Any:
     """Set environment, rewards, worlds and seed."""
     team = {"overrides": {"rewards.team": 1.0}} if _is_shared(env) else {}
-    config.environment(env, env_config=team)
+    markets = markets_of(env)
+    config.environment(markets[0] if markets else env, env_config=team)
+    if markets:
+        config.training(markets=markets)
     return config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds).debugging(seed=0)
 
 
 def discount(env: str) -> float:
     """1 in short episodes; else an agent looks a request ahead."""
-    scenario = _scenario(env)
-    return 1.0 if scenario is not None and scenario.episode.slots <= SHORT else 0.85
+    scenarios = _scenarios(env)
+    return 1.0 if scenarios and all(scenario.episode.slots <= SHORT for scenario in scenarios) else 0.85
 
 
 def read_market(config: Any, env: str) -> Any:
     """On markets, networks that read them place by place; where agents share rewards, credit for what each is worth."""
     config.training(credit="auto")
-    return config if _scenario(env) is None else config.training(network="entities", hidden=(32, 64))
+    return config.training(network="entities", hidden=(32, 64)) if _scenarios(env) else config
 
 
 def on_policy(config: Any, env: str) -> Any:
@@ -125,11 +129,11 @@ def from_demonstrations(config: Any, env: str) -> Any:
     )
 
 
-def _scenario(env: str) -> Scenario | None:
-    return load_scenario(env) if is_market(env) else None
+def _scenarios(env: str) -> list[Scenario]:
+    """Of a market, or of several; of none elsewhere."""
+    return [load_scenario(market) for market in markets_of(env) or (env,) if is_market(market)]
 
 
 def _is_shared(env: str) -> bool:
     """Whether there is anybody to share rewards with."""
-    scenario = _scenario(env)
-    return scenario is not None and (scenario.devices.count > 1 or scenario.providers.act)
+    return any(scenario.acting > 1 for scenario in _scenarios(env))

@@ -11,12 +11,12 @@ import torch
 
 from edge_experts.agents.checkpoints.metadata import checkpoints_of
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
+from edge_experts.agents.entities.encoder import Pool, Rectified
+from edge_experts.agents.entities.layout import NOWHERE, OF_HOST, OF_PLACE
 from edge_experts.agents.errors import CheckpointError, SetupError
 from edge_experts.agents.job import Job, _stretch, train
 from edge_experts.agents.mixture.observation_layout import layout_of
 from edge_experts.agents.networks.actor_critic import MixtureActorCritic
-from edge_experts.agents.networks.entities import Pool, Rectified
-from edge_experts.agents.networks.entity_layout import NOWHERE, OF_HOST, OF_PLACE
 from edge_experts.agents.networks.recurrent import MEMORY, RESTARTS, RecurrentActorCritic
 from edge_experts.agents.reward import reward_of
 from edge_experts.agents.score_reference import stored_score

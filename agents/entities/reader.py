@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .running_norm import RunningNorm
+from ..networks.running_norm import RunningNorm
 
 
 class Seen(NamedTuple):
@@ -22,7 +22,7 @@ class MarketReader(nn.Module):
     """From observations and masks to features of tokens and of the agent, normalised.
 
     Args:
-        layout: See `entity_layout.entity_layout`.
+        layout: See `entities.layout.entity_layout`.
 
     Attributes:
         tokens: Their number.

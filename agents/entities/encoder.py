@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .market_reader import MarketReader, Seen
+from .reader import MarketReader, Seen
 
 
 class EntityEncoder(nn.Module):
@@ -21,7 +21,7 @@ class EntityEncoder(nn.Module):
 
     Args:
         reader: Whose features come in.
-        layout: See `entity_layout.entity_layout`.
+        layout: See `entities.layout.entity_layout`.
         width: Of a token.
         identities: Whether every token also has weights of its own, which ties the network to one market.
     """

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .entities import Rectified
-from .entity_layout import BANDWIDTHS
+from .encoder import Rectified
+from .layout import BANDWIDTHS
 
 LEVEL_FEATURES, LEVEL_WIDTH = 2, 8  # of a level: its value and its square; what is made of them
 PLAIN: dict[str, dict[str, int]] = {"user": {}, "provider": {"bandwidth": BANDWIDTHS}}
@@ -25,7 +25,7 @@ class EntityHead(nn.Module):
 
     Args:
         role: Whose action it is.
-        layout: See `entity_layout.entity_layout`.
+        layout: See `entities.layout.entity_layout`.
         width: Of a token.
         features: Size of what the trunk makes of the pool.
     """

@@ -1,0 +1,1 @@
+"""Networks that read a market entity by entity: what they read, how, and how they score choices."""

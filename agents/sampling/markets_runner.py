@@ -1,0 +1,54 @@
+"""An RLlib EnvRunner over several markets: a part of every sample is of each, all played by the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.policy.sample_batch import MultiAgentBatch
+
+from ..markets import settings_of, title_of
+from ..policy_mapping import MarketMapping
+from .batched_runner import BatchedEnvRunner
+
+
+class OneMarket(BatchedEnvRunner):
+    """The runner of one of the markets; its modules are those of all."""
+
+    def make_module(self) -> None:
+        """Nothing: `MarketsEnvRunner` brings them."""
+
+
+class MarketsEnvRunner(BatchedEnvRunner):
+    """Samples the worlds of all markets in `config.markets`, as many of each."""
+
+    def make_env(self) -> None:
+        """Build a runner for every market."""
+        config = self.config
+        worlds = max(1, config.num_envs_per_env_runner // len(config.markets))
+        self.markets = []
+        for market in config.markets:
+            own = config.copy(copy_frozen=False)
+            own.environment(market, env_config=settings_of(market, config.env_config))
+            own.env_runners(num_envs_per_env_runner=worlds)
+            own.multi_agent(policy_mapping_fn=MarketMapping(title_of(market)))
+            self.markets.append(OneMarket(config=own, worker_index=self.worker_index or 0))
+        self.env, self.num_envs = self.markets[0].env, self.markets[0].num_envs
+
+    def make_module(self) -> None:
+        """Build the modules, and let every market's runner play with them."""
+        super().make_module()
+        for market in self.markets:
+            market.module, market.metrics = self.module, self.metrics
+
+    def _sample(
+        self, *, num_timesteps: int | None = None, num_episodes: int | None = None, **kwargs: Any
+    ) -> list[MultiAgentBatch]:
+        count = len(self.markets)
+        part: dict[str, Any] = {
+            "num_timesteps": None if num_timesteps is None else -(-num_timesteps // count),
+            "num_episodes": None if num_episodes is None else -(-num_episodes // count),
+        }
+        batches = [market._sample(**part, **kwargs)[0] for market in self.markets]
+        self.num_env_steps_sampled_lifetime += sum(batch.env_steps() for batch in batches)
+        modules = {name: rows for batch in batches for name, rows in batch.policy_batches.items()}
+        return [MultiAgentBatch(modules, env_steps=sum(batch.env_steps() for batch in batches))]
