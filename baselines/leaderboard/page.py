@@ -132,7 +132,9 @@ def with_reached(source: str, preset: str, board: Leaderboard) -> str:
     docstring = re.match(r'"""(.*?)"""', source, re.DOTALL)
     assert docstring is not None, f"{preset} has no docstring"
     told = docstring[1].split("\n\nrllib train", 1)[0].split(f"\n\n{REACHED}", 1)[0].rstrip()
-    command = f"rllib train file configs/train/{preset}.py --env edge_experts/text-v1 --seed 0"
+    where = re.search(r"--env (\S+)", docstring[1])  # as the preset has it
+    env = where[1] if where is not None else "edge_experts/text-v1"
+    command = f"rllib train file configs/train/{preset}.py --env {env} --seed 0"
     text = "\n".join([told, "", command, "", REACHED, *lines]) if lines else f"{told}\n\n{command}"
     return f'"""{text}\n"""{source[docstring.end() :]}'
 

@@ -1,6 +1,6 @@
 """Generalist: one PPO policy for each role, trained on all markets at once; `--env` may name some of them.
 
-rllib train file configs/train/generalist.py --env edge_experts/text-v1 --seed 0
+rllib train file configs/train/generalist.py --env all --seed 0
 """
 
 from typing import Any
