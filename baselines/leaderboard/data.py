@@ -67,6 +67,16 @@ class Leaderboard:
         everywhere = set.intersection(*(set(by_name) for by_name in self.cells.values()))
         return sorted(everywhere, key=lambda name: -interquartile_mean(self.scores(name)))
 
+    @cached_property
+    def partial(self) -> list[str]:
+        """Algorithms without results on some environment, those with results on most of them first."""
+        counts = {name: sum(name in cells for cells in self.cells.values()) for name in self._all}
+        return sorted((name for name in counts if name not in self.names), key=lambda name: (-counts[name], name))
+
+    @property
+    def _all(self) -> set[str]:
+        return {name for cells in self.cells.values() for name in cells}
+
     def ranked(self, env: str) -> list[str]:
         """Algorithms of an environment, the best first by mean."""
         return sorted(self.cells[env], key=lambda name: -float(np.mean(self.runs(env, name))))
@@ -89,7 +99,7 @@ class Leaderboard:
 
     def seeds(self, name: str) -> str:
         """How many runs there are of an algorithm on each environment."""
-        counts = {len(self.cells[env][name]) for env in self.envs}
+        counts = {len(self.cells[env][name]) for env in self.envs if name in self.cells[env]}
         return str(*counts) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
     def scores(self, name: str) -> Scores:

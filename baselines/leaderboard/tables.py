@@ -67,12 +67,12 @@ def overall_table(board: Leaderboard) -> str:
 
 def short_table(board: Leaderboard) -> str:
     """The best few algorithms and the best heuristic: what the README shows."""
-    return _scores(board, board.names[:TOP], ("coordinated",))
+    return _scores(board, [*board.names, *board.partial][:TOP], ("coordinated",))
 
 
 def scores_table(board: Leaderboard) -> str:
-    """One column an environment: all algorithms and heuristics."""
-    return _scores(board, board.names, [*HEURISTICS])
+    """One column an environment: all algorithms and heuristics; those that were not trained everywhere come last."""
+    return _scores(board, [*board.names, *board.partial], [*HEURISTICS])
 
 
 def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str]) -> str:
@@ -82,8 +82,8 @@ def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str])
             f"**{board.title(name)}**" if name == MIXTURE else board.title(name),
             board.knows(name),
             board.seeds(name),
-            *(full(mean_interval(board.runs(env, name))) for env in board.envs),
-            *(short(interval) for interval in _middle(board, name)),
+            *(full(mean_interval(board.runs(env, name))) if name in board.cells[env] else "-" for env in board.envs),
+            *((short(i) for i in _middle(board, name)) if name in board.names else ("-", "-")),
         ]
         for name in names
     ]

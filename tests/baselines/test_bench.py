@@ -34,7 +34,13 @@ from edge_experts.baselines.heuristics.array_policy import ArrayPolicy, load_arr
 from edge_experts.baselines.heuristics.policies import make_policy
 from edge_experts.baselines.leaderboard.data import Leaderboard
 from edge_experts.baselines.leaderboard.page import BEGIN, END, REACHED, digest, page, presets, with_block
-from edge_experts.baselines.leaderboard.tables import env_table, heldout_table, measures_table, overall_table
+from edge_experts.baselines.leaderboard.tables import (
+    env_table,
+    heldout_table,
+    measures_table,
+    overall_table,
+    scores_table,
+)
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.scenarios import parse_overrides
 
@@ -480,6 +486,9 @@ def board() -> Leaderboard:
 def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
     assert board.envs == ["edge_experts/netmoe-v1", "edge_experts/text-v1"]
     assert board.names == ["ppo", "dqn"] and board.ranked("edge_experts/text-v1") == ["moe_ppo", "ppo", "dqn"]
+    assert board.partial == ["moe_ppo"] and board.seeds("moe_ppo") == "1"
+    last = scores_table(board).splitlines()[4]
+    assert last == "| **MOE_PPO** | - | 1 | - | 0.900 | - | - |", "shown, and not ranked"
     table = env_table(board, "edge_experts/text-v1")
     assert "| PPO | 4 | 0.515 [0.494, 0.536] | " in table and "| MOE_PPO | 1 | 0.900 |" in table
     assert "*coordinated*" in table and board.common_time("edge_experts/text-v1") == 2.0
