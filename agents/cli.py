@@ -59,6 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
         choices=ORDERS,
         help="how users choose in a slot: all at once, each by its own view, or in turn, hearing the choices before",
     )
+    train.add_argument(
+        "--imitate",
+        metavar="PLANNER",
+        help="imitate a planner for the first third of the steps, as coordinated, or module:maker / file.py:maker",
+    )
     train.add_argument("--runner", default="auto", choices=RUNNERS, help="how environments are sampled")
     train.add_argument(
         "--num-env-runners", type=at_least(0), metavar="N", help="remote sampling processes (0: in this one)"

@@ -24,6 +24,7 @@ from .networks.config import NetworkConfig
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env
 from .reward import FIELD, REWARDS
+from .sampling.teacher import phases_of, slowed
 from .setup import new_config, set_up, update_config
 from .training import Run, check_stop
 
@@ -54,6 +55,8 @@ class Job:
     """Which agents share a policy: one of `policy_mapping.SCHEMES`; as the file says by default."""
     order: str | None = None
     """How users choose in a slot: one of `sampling.turns.ORDERS`; as the file says by default."""
+    imitate: str | None = None
+    """A planner to imitate first, for a third of the run: a name or a reference (see `sampling.teacher`)."""
     runner: str = "auto"
     """How environments are sampled: `auto`, `stock` or `batched`."""
     num_env_runners: int | None = None
@@ -104,6 +107,8 @@ def train(job: Job) -> Run:
     if not criteria:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
     _stretch(config, stop.get("env_steps"), criteria.get("env_steps"))
+    if getattr(config, "imitate", None):
+        _imitate_first(config, criteria.get("env_steps"))
     overrides = dict(job.overrides)
     if job.reward is not None:
         overrides[FIELD] = _team_share(config, job)
@@ -148,7 +153,8 @@ def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
     if getattr(config, "markets", ()) and not config.takes_markets:
         algo = config.algo_class.__name__.removeprefix("Masked")
         raise SetupError(f"env: {algo} trains on one market; for several take PPO or MoEPPO")
-    update_config(config, job.config if job.order is None else {**job.config, "order": job.order})
+    given = {name: getattr(job, name) for name in ("order", "imitate") if getattr(job, name) is not None}
+    update_config(config, {**job.config, **given})
     return config, stop, name, policies
 
 
@@ -166,6 +172,18 @@ def _stretch(config: Any, planned: float | None, steps: float | None) -> None:
         is_schedule = isinstance(value, list) and value and all(isinstance(point, list | tuple) for point in value)
         if is_schedule and len(value[-1]) == 2 and value[-1][0] == planned:
             setattr(config, name, [[at * steps / planned, *rest] for at, *rest in value])
+
+
+def _imitate_first(config: Any, steps: float | None) -> None:
+    """Set when a run imitates, and slow its learning down after that.
+
+    Raises:
+        SetupError: if nothing says how long the run is.
+    """
+    if not steps:
+        raise SetupError("imitate: for a third of how many steps? give --stop '{\"env_steps\": 300000}'")
+    config.phases = phases_of(steps)
+    config.lr = slowed(config.lr, config.phases)
 
 
 def _team_share(config: Any, job: Job) -> float:

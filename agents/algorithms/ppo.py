@@ -42,8 +42,9 @@ from ..sampling.batched_runner import BatchedEnvRunner
 from ..sampling.batches import collect
 from ..sampling.markets_runner import MarketsEnvRunner
 from ..sampling.minibatches import Minibatches
+from ..sampling.teacher import LABEL
 from .fused_learner import FusedLearner
-from .ppo_loss import surrogate_loss, value_loss
+from .ppo_loss import imitation_loss, surrogate_loss, value_loss
 
 
 class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
@@ -56,7 +57,7 @@ class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
         memory: Size of what agents remember, in a recurrent unit behind the trunk; 0: nothing. Batched runner only.
     """
 
-    takes_markets = True
+    takes_markets = can_imitate = True
 
     @property
     def runner_class(self) -> type:  # type: ignore[override]
@@ -122,11 +123,20 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
     """
 
     _is_last = True
+    _steps = 0  # sampled so far
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Note how far the run is."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        self._steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """PPO's clipped surrogate loss, value loss, entropy bonus and, if wanted, KL penalty (see `ppo_loss`)."""
+        """PPO's clipped surrogate loss, value loss, entropy bonus and, if wanted, KL penalty (see `ppo_loss`).
+
+        Where rows are labelled by a teacher, likelihood of the labels instead of the surrogate loss.
+        """
         module = self.module[module_id].unwrapped()
         rows = (
             batch[Columns.LOSS_MASK].bool() if Columns.LOSS_MASK in batch else slice(None)
@@ -134,7 +144,12 @@ class MaskedPPOLearner(FusedLearner, PPOTorchLearner):  # type: ignore[misc]
         distribution = module.get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS][rows])
         advantages = batch[Postprocessing.ADVANTAGES][rows]
         logp, logp_before = distribution.logp(batch[Columns.ACTIONS][rows]), batch[Columns.ACTION_LOGP][rows]
-        policy_loss = surrogate_loss(logp, logp_before, advantages, config.clip_param)
+        if LABEL in batch:
+            policy_loss = imitation_loss(distribution.logp(batch[LABEL][rows]))
+        else:
+            policy_loss = surrogate_loss(logp, logp_before, advantages, config.clip_param)
+            if self._steps < config.phases.valued:  # values first follow the policy that was imitated
+                policy_loss = 0.0 * policy_loss
         loss, report = policy_loss, {POLICY_LOSS_KEY: policy_loss}
         if isinstance(module, ValueFunctionAPI):
             values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))[rows]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+IMPOSSIBLE = -1e6  # log-likelihood below which a choice was masked
+
 
 def surrogate_loss(logp: Tensor, logp_before: Tensor, advantages: Tensor, clip: float) -> Tensor:
     """The clipped surrogate's mean, to be minimised.
@@ -25,3 +27,9 @@ def surrogate_loss(logp: Tensor, logp_before: Tensor, advantages: Tensor, clip: 
 def value_loss(values: Tensor, targets: Tensor, clip: float = float("inf")) -> Tensor:
     """Mean squared error of values, each error clipped as RLlib does."""
     return ((values - targets) ** 2).clamp(max=clip).mean()
+
+
+def imitation_loss(logp: Tensor) -> Tensor:
+    """Mean negative log-likelihood of a teacher's choices; those that the learner may not make count nothing."""
+    can = logp > IMPOSSIBLE
+    return -torch.where(can, logp, 0.0).sum() / can.sum().clamp(min=1)

@@ -38,6 +38,7 @@ def describe_checkpoint(
         "env": config.env if isinstance(config.env, str) else None,
         "markets": [*getattr(config, "markets", ())],
         "env_config": dict(config.env_config),
+        "imitate": getattr(config, "imitate", None),
         "policies": getattr(mapping, "scheme", None),
         "reward": reward,
         "credit": credit,

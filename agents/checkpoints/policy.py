@@ -62,12 +62,15 @@ class CheckpointPolicy:
 
     @property
     def knows(self) -> str:
-        """What its agents go by: `own view`, that and a `central critic` in training, or a `central controller`."""
+        """What its agents go by: their `own view` or a `central controller`, and what helped them in training only."""
         from ..algorithms.mappo import CRITIC
 
-        if any(m.unwrapped().model_config.get("order") == "sequential" for _, m in self.modules.items()):
-            return "central controller"
-        return "own view, central critic" if CRITIC in self.modules else "own view"
+        in_turn = any(m.unwrapped().model_config.get("order") == "sequential" for _, m in self.modules.items())
+        helped = [
+            ("central critic", CRITIC in self.modules),
+            ("planner's labels", bool(self.description.get("imitate"))),
+        ]
+        return ", ".join(["central controller" if in_turn else "own view", *(name for name, had in helped if had)])
 
     def act(self, world: World) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
         """Actions of all agents of all worlds."""

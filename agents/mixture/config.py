@@ -8,6 +8,7 @@ from typing import Any
 
 ROUTERS = ("topk", "dense", "laplace", "hyper", "switch")
 PLACEMENTS = ("trunk", "policy", "value")
+CONTROLS = ("none", "weights", "work")
 BALANCES = ("loss", "bias", "none")
 
 
@@ -36,15 +37,17 @@ class MixtureConfig:
     modality_sets: bool = False
     """Whether every modality has a set of branches of its own. An input may use the sets of the modalities that it
     holds, and any set if it holds none. Source: Han et al., "FuseMoE", NeurIPS 2024."""
-    dense_equal: bool = False
-    """Whether to build the control instead: one plain network with as many weights in place of the mixture."""
+    control: str = "none"
+    """Which control to build instead: one plain network in place of the mixture, with as many `weights` as it has, or
+    with as many as it uses for a decision (`work`: the router's, those of `top_k` branches and all others). `none`:
+    the mixture itself."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.branches, int) or self.branches < 1:
             raise ValueError(f"branches: {self.branches!r} must be 1 or more")
         if not isinstance(self.top_k, int) or self.top_k < 1:
             raise ValueError(f"top_k: {self.top_k!r} must be 1 or more")
-        for name, known in (("router", ROUTERS), ("placement", PLACEMENTS)):
+        for name, known in (("router", ROUTERS), ("placement", PLACEMENTS), ("control", CONTROLS)):
             check_choice(name, getattr(self, name), known)
         for name in ("router_noise", "capacity"):
             check_not_negative(name, getattr(self, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -40,7 +40,7 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         hidden: Width of each layer of a branch, and of a trunk without branches; (64, 64) by default. Of an entity
             network, the first is the width of a token, and the trunk over the pool has the others.
         layout: What the observation's columns are, see `observation_layout.layout_of`; none by default.
-        plain_width: Width of the plain network that takes the place of the mixture; by default as `dense_equal` says.
+        plain_width: Width of the plain network that takes the place of the mixture; by default as `control` says.
     """
 
     reader: FlatReader | MarketReader
@@ -52,8 +52,9 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         self.hidden = tuple(self.model_config.get("hidden", (64, 64)))
         self.layout = self.model_config.get("layout")
         self.plain_width = self.model_config.get("plain_width")
-        if self.plain_width is None and self.mixture_config.dense_equal and self.mixture_config.branches > 1:
-            self.plain_width = self._equal_width()
+        control, several = self.mixture_config.control, self.mixture_config.branches > 1
+        if self.plain_width is None and control != "none" and several:
+            self.plain_width = self._equal_width(parameter_count if control == "weights" else active_count)
         self.has_mask = (
             isinstance(self.observation_space, gymnasium.spaces.Dict) and "action_mask" in self.observation_space.spaces
         )
@@ -91,13 +92,17 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         """What a head on a trunk sees: its output and its input; what is linear in that need not pass the branches."""
         return int(trunk.branches.biases[-1].shape[-1]) + self.inputs
 
-    def _equal_width(self) -> int:
-        """Width at which a plain network in place of the mixture makes the module, as nearly as possible, as large."""
+    def _equal_width(self, count: Callable[[nn.Module], int]) -> int:
+        """Width at which a plain network in place of the mixture makes the module, as nearly as possible, as large.
+
+        Args:
+            count: What is to be equal.
+        """
 
         def size(**changes: Any) -> int:
-            settings = {**self.model_config, "dense_equal": False, **changes}
+            settings = {**self.model_config, "control": "none", **changes}
             spaces = {"observation_space": self.observation_space, "action_space": self.action_space}
-            return parameter_count(type(self)(**spaces, model_config=settings))
+            return count(type(self)(**spaces, model_config=settings))
 
         with torch.random.fork_rng():  # building networks to count their weights leaves no trace
             wanted = size()
@@ -220,3 +225,13 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
 def parameter_count(module: nn.Module) -> int:
     """Number of trainable weights."""
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+
+
+def active_count(module: nn.Module) -> int:
+    """Number of trainable weights that one decision uses: of a mixture, those of `top_k` branches."""
+    idle = 0
+    for part in module.modules():
+        if isinstance(part, Mixture) and part.router is not None:
+            share = 1.0 - part.router.top_k / part.router.branches
+            idle += round(share * parameter_count(part.branches))
+    return parameter_count(module) - idle

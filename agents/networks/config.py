@@ -9,8 +9,11 @@ from ray.rllib.algorithms.algorithm_config import NotProvided
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from edge_experts.envs.io.import_string import LoadError
+
 from ..mixture.observation_layout import layout_of
 from ..sampling.credit import CREDITS, check_credit
+from ..sampling.teacher import Phases, teacher_of
 from ..sampling.turns import ORDERS
 
 NETWORKS = ("flat", "entities")
@@ -26,21 +29,28 @@ class NetworkConfig:
         credit: What agents learn from: `reward`, what the environment pays them; `difference`, what each is worth to
             all (see `sampling.credit`); `auto`, the latter where the batched runner samples agents that share rewards.
         order: How users choose in a slot: `together`, or `sequential`, in the order of service (see `sampling.turns`).
+        imitate: A planner whose choices are imitated first, before the run goes on as ever (see `sampling.teacher`): a
+            name, as `coordinated`, or a reference to what makes one from a `World`. On-policy algorithms on our
+            environments only.
+        phases: When imitation, and then learning values alone, ends; `rllib train` sets it by the length of the run.
         markets: Markets that the same weights are trained on together, the environment among them; none: on that alone.
 
     Attributes:
         runner_class: What samples worlds for the algorithm.
         takes_markets: Whether it can be trained on several.
+        can_imitate: Whether it can imitate first.
     """
 
     runner_class: type
-    takes_markets = False
+    takes_markets = can_imitate = False
 
     @property
     def needs_worlds(self) -> str:
         """Why only its `runner_class` can sample it, on our environments; empty where RLlib's stock runner can."""
         if self.order == "sequential":
             return "order: 'sequential' is for the batched runner on our environments: take 'together'"
+        if self.imitate:
+            return f"imitate: '{self.imitate}' plans in our environments, for the batched runner: leave it out"
         return "credit: 'difference' is for the batched runner: take 'auto'" if self.credit == "difference" else ""
 
     def _only_on_worlds(self) -> str:
@@ -81,6 +91,14 @@ class NetworkConfig:
             if len(users) > 1:
                 raise ValueError("order: 'sequential' needs one policy for all users: train with --policies per_role")
         check_credit(self.credit, getattr(getattr(env, "env", None), "scenario", None))
+        if self.imitate:
+            if not self.can_imitate:
+                name = self.algo_class.__name__.removeprefix("Masked")  # type: ignore[attr-defined]
+                raise ValueError(f"imitate: {name} cannot imitate first: take PPO, MoEPPO or MAPPO")
+            try:
+                teacher_of(self.imitate, env.env.world)
+            except (ValueError, LoadError) as error:
+                raise ValueError(f"imitate: {error}") from None
 
     @property
     def wants_layout(self) -> bool:
@@ -129,6 +147,8 @@ class NetworkConfig:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
         self.network, self.identities, self.credit = "flat", False, "reward"
         self.order, self.markets = "together", ()
+        self.imitate: str | None = None
+        self.phases = Phases()
         self.hidden = (64, 64)
 
     def training(
@@ -140,11 +160,13 @@ class NetworkConfig:
         credit: Any = NotProvided,
         order: Any = NotProvided,
         markets: Any = NotProvided,
+        imitate: Any = NotProvided,
         **kwargs: Any,
     ) -> Any:
-        """Set the network, credit, order, markets and any of the algorithm's settings."""
+        """Set the network, credit, order, markets, whom to imitate, and any of the algorithm's settings."""
         super().training(**kwargs)  # type: ignore[misc]
-        self._take(network=network, identities=identities, hidden=hidden, credit=credit, order=order, markets=markets)
+        self._take(network=network, identities=identities, hidden=hidden)
+        self._take(credit=credit, order=order, markets=markets, imitate=imitate)
         return self
 
     def _take(self, **settings: Any) -> None:

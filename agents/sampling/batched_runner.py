@@ -37,6 +37,7 @@ from .batches import as_sequences, nested, thinned
 from .credit import credit_of
 from .gae import generalised_advantages
 from .rollout_buffer import Group, Rollout, group_agents
+from .teacher import LABEL, Teacher
 from .turns import choose_in_turn
 
 Array = NDArray[Any]
@@ -64,6 +65,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         self.role_spaces = env.role_spaces
         self.groups = group_agents(env.possible_agents, config.policy_mapping_fn)
         self._credit = credit_of("reward" if config.in_evaluation else config.credit, self.world)
+        self._teacher = Teacher(config.imitate, self.world) if config.imitate and not config.in_evaluation else None
         self._live: dict[str, Array] | None = None
         self._thinning = np.random.default_rng(seed)
 
@@ -90,7 +92,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     ) -> list[MultiAgentBatch]:
         if self._live is None or force_reset or num_episodes is not None:
             self._begin(staggered=num_episodes is None)
-        rollout = Rollout(self.groups)
+        runners = max(1, self.config.num_env_runners)
+        is_taught = self.num_env_steps_sampled_lifetime * runners < self.config.phases.imitated
+        rollout = Rollout(self.groups, is_taught)
         finished = 0
         while True:
             over = self._play(rollout, explore, random_actions)
@@ -134,6 +138,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     def _play(self, rollout: Rollout, explore: bool, random_actions: bool) -> Array:
         """One slot of all worlds; returns which episodes ended."""
         actions = {role: self.world.default_actions(role) for role in ROLES}
+        taught = self._teacher.labels() if self._teacher is not None and rollout.is_taught else {}
         assert self._live is not None
         for group in self.groups:
             seen = self._observe(group, self.world.views)
@@ -144,6 +149,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
                 self._memories[group.key] = after.reshape(self._memories[group.key].shape)
             picked = chosen.pop(Columns.ACTIONS_FOR_ENV, chosen[Columns.ACTIONS])
             rollout.append(group, {**chosen, **seen, "live": self._live[group.role][:, group.agents].copy()})
+            if group.role in taught:
+                label = taught[group.role][:, group.agents]
+                rollout.append(group, {LABEL: label.reshape(-1, *label.shape[2:])})
             played = picked.reshape(self.num_envs, len(group.agents), *picked.shape[1:])
             actions[group.role][:, group.agents] = self.role_spaces[group.role].to_world(played)
         self._credit.watch(actions)

@@ -40,10 +40,15 @@ def group_agents(agents: list[str], mapping: Any) -> list[Group]:
 
 
 class Rollout:
-    """Columns of all groups, slot by slot."""
+    """Columns of all groups, slot by slot.
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.slots = 0
+    Args:
+        groups: Whose.
+        is_taught: Whether a teacher labels what the groups see.
+    """
+
+    def __init__(self, groups: list[Group], is_taught: bool = False) -> None:
+        self.slots, self.is_taught = 0, is_taught
         self._columns: dict[tuple[str, str], dict[str, list[Array]]] = {g.key: {} for g in groups}
         self._cuts: dict[tuple[str, str], list[Cut]] = {g.key: [] for g in groups}
         self.targets: dict[tuple[str, str], Array] = {}  # value targets, (T, B, agents)

@@ -16,7 +16,8 @@ from .bootstrap import Scores, interquartile_mean
 Result = dict[str, Any]
 GAMES = "games"  # folder beside that of the results
 BASELINE = "ppo"  # what the others are compared with
-MIXTURE, CONTROL = "moe_ppo", "dense_ppo"
+MIXTURE = "moe_ppo"
+CONTROLS = ("dense_ppo", "dense_work")  # with as many weights, and with as many as a decision uses
 OWN_VIEW, CONTROLLER = "own view", "central controller"
 HEURISTICS = {"coordinated": CONTROLLER, "myopic": OWN_VIEW, "shortest_queue": OWN_VIEW}  # and what they know
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..evaluation.metrics import mean_interval
 from ..markdown import full
 from . import tables
-from .data import CONTROL, MIXTURE, Leaderboard, bare
+from .data import CONTROLS, MIXTURE, Leaderboard, bare
 
 BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
 INTRODUCTION = """Made by `edge-experts report` from the files in `bench/`, one for each run, which `edge-experts bench`
@@ -66,7 +66,7 @@ def page(board: Leaderboard, images: str = "images") -> str:
         lines += ["Welfare, fairness and service:", "", tables.measures_table(board, env), ""]
         if next(iter(board.cells[env].values()))[0]["heldout"]:
             lines += ["Held-out twins, never trained on:", "", tables.heldout_table(board, env), ""]
-    if any(MIXTURE in cells and CONTROL in cells for cells in board.cells.values()):
+    if any(MIXTURE in cells and any(c in cells for c in CONTROLS) for cells in board.cells.values()):
         lines += ["## Does the mixture help?", "", tables.mixture_table(board), ""]
         lines += [
             "What the routers do; mutual information between branch and what a user's request is about or where it",

@@ -19,7 +19,7 @@ from .bootstrap import (
     optimality_gap,
     probability_of_improvement,
 )
-from .data import BASELINE, CONTROL, HEURISTICS, MIXTURE, Leaderboard, Result, bare
+from .data import BASELINE, CONTROLS, HEURISTICS, MIXTURE, Leaderboard, Result, bare
 
 TOP = 5  # algorithms that the README shows
 MEASURES: tuple[tuple[str, str, Callable[[Result], float | None]], ...] = (
@@ -180,29 +180,30 @@ def heldout_table(board: Leaderboard, env: str) -> str:
 
 
 def mixture_table(board: Leaderboard) -> str:
-    """Every mixture against the control: difference of means and chance that a run is better."""
+    """Every mixture against every control: difference of means and chance that a run is better."""
     rows = []
     for env in board.envs:
-        for name in board.ranked(env):
-            if not any(result.get("router") for result in board.cells[env][name]) or CONTROL not in board.cells[env]:
-                continue
-            mine, control = [board.runs(env, name)], [board.runs(env, CONTROL)]
-            gain = bootstrap_interval(difference_of_means, mine, control)
-            chance = bootstrap_interval(probability_of_improvement, mine, control)
-            weights = [sum(board.cells[env][n][0]["parameters"].values()) for n in (name, CONTROL)]
-            rows.append(
-                [
-                    bare(env),
-                    board.title(name),
-                    f"{len(mine[0])} and {len(control[0])}",
-                    signed(gain),
-                    short(chance),
-                    f"{weights[0] / weights[1]:.2f}",
-                ]
-            )
+        cells = board.cells[env]
+        mixtures = [name for name in board.ranked(env) if any(result.get("router") for result in cells[name])]
+        for name in mixtures:
+            for other in (control for control in CONTROLS if control in cells):
+                mine, control = [board.runs(env, name)], [board.runs(env, other)]
+                weights = [sum(cells[n][0]["parameters"].values()) for n in (name, other)]
+                rows.append(
+                    [
+                        bare(env),
+                        board.title(name),
+                        board.title(other),
+                        f"{len(mine[0])} and {len(control[0])}",
+                        signed(bootstrap_interval(difference_of_means, mine, control)),
+                        short(bootstrap_interval(probability_of_improvement, mine, control)),
+                        f"{weights[0] / weights[1]:.2f}",
+                    ]
+                )
     head = [
         "environment",
         "mixture",
+        "control",
         "seeds",
         "score less the control's",
         "better than it",

@@ -17,4 +17,4 @@ __all__ = ["config", "stop"]
 
 def config(env: str = DEFAULT_ENV) -> Any:
     """The preset on an environment."""
-    return moe_ppo.config(env).training(dense_equal=True)
+    return moe_ppo.config(env).training(control="weights")

@@ -88,7 +88,7 @@ def test_the_dense_control_has_as_many_weights(action: Any, branches: int) -> No
         assert (net.mixture.router is None) == bool(options)
         return sum(p.numel() for p in net.parameters())
 
-    assert weights(dense_equal=True) == pytest.approx(weights(), rel=0.02)
+    assert weights(control="weights") == pytest.approx(weights(), rel=0.02)
 
 
 def test_input_statistics_are_gathered_by_the_learner_only_and_then_stay() -> None:

@@ -25,7 +25,12 @@ from edge_experts.agents.mixture.metrics import (
 )
 from edge_experts.agents.mixture.observation_layout import layout_of
 from edge_experts.agents.mixture.routers import Router, load, z_loss
-from edge_experts.agents.networks.actor_critic import ROUTING, MixtureActorCritic, parameter_count
+from edge_experts.agents.networks.actor_critic import (
+    ROUTING,
+    MixtureActorCritic,
+    active_count,
+    parameter_count,
+)
 from edge_experts.agents.networks.recurrent import RecurrentActorCritic
 from edge_experts.agents.setup import SetupError, new_config, set_up
 from edge_experts.envs import World
@@ -144,11 +149,14 @@ def test_capacity_limits_a_branch_while_learning_only() -> None:
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_the_control_is_as_large_and_has_no_mixture(router: str, placement: str) -> None:
     options = {"router": router, "placement": placement, "hidden": (32, 32)}
-    mixture, control = module(**options), module(**options, dense_equal=True)
+    mixture, control = module(**options), module(**options, control="weights")
     assert mixture.router is not None and control.router is None
     assert parameter_count(control) == pytest.approx(parameter_count(mixture), rel=0.02)
     plain = next(n for n, p in control.named_parameters() if p.requires_grad and "branches" in n)
     assert plain  # a plain trunk in place of the branches
+    works = module(**options, control="work")
+    assert works.router is None and parameter_count(works) == pytest.approx(active_count(mixture), rel=0.02)
+    assert (active_count(mixture) < parameter_count(mixture)) == (mixture.router.top_k < mixture.router.branches)
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
@@ -303,6 +311,7 @@ def test_a_learners_balancing_moves_the_offsets_and_runners_get_them(ray_here: A
 
 WRONG = {
     "router": ({"router": "topp"}, "router: 'topp' is not one of topk, dense, laplace, hyper, switch"),
+    "control": ({"control": "size"}, "control: 'size' is not one of none, weights, work"),
     "placement": ({"placement": "head"}, "placement: 'head' is not one of trunk, policy, value"),
     "balance": ({"balance": "l"}, "balance: 'l' is not one of loss, bias, none"),
     "bias and dense": ({"balance": "bias", "router": "dense"}, "balance: 'bias' moves which branches are chosen"),
