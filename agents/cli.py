@@ -86,7 +86,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--checkpoint-steps", type=at_least(0), default=0, metavar="N", help="environment steps between checkpoints"
     )
     train.add_argument(
-        "--restore", type=Path, metavar="CKPT", help="begin from a checkpoint, in a new results directory"
+        "--restore",
+        type=Path,
+        metavar="CKPT",
+        help="begin from a checkpoint, an export or zoo:NAME, in a new results directory",
     )
     train.add_argument(
         "--resume", action="store_true", help="continue the last run of this name from its last checkpoint"

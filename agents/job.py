@@ -18,6 +18,7 @@ from edge_experts.envs.registry import find
 
 from .algorithms.imitation import MaskedMARWILConfig, check_rewards
 from .checkpoints.metadata import latest_checkpoint, read_description
+from .checkpoints.weights import check_fits, is_exported, located
 from .errors import SetupError
 from .markets import markets_of
 from .networks.config import NetworkConfig
@@ -68,7 +69,7 @@ class Job:
     checkpoint_steps: int = 0
     """Environment steps between checkpoints."""
     restore: Path | None = None
-    """A checkpoint to begin from, in a new folder."""
+    """A checkpoint, an export or `zoo:NAME` to begin from, in a new folder."""
     resume: bool = False
     """Whether to go on with the last run of this name."""
     local_dir: Path = Path("runs")
@@ -127,6 +128,8 @@ def train(job: Job) -> Run:
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
     folder, restore = _place(job, name)
+    if restore is not None and is_exported(restore):
+        check_fits(restore, config)
     _start_ray(job.ray_address)
     if job.ray_address is None:
         _check_processors(config)
@@ -291,10 +294,11 @@ def _place(job: Job, name: str) -> tuple[Path, Path | None]:
         if found is None:
             raise SetupError(f"--resume: there is no run with a checkpoint under '{base}'; start it without --resume")
         return taken[-1], found
-    if job.restore is not None:
-        read_description(job.restore)
+    restore = None if job.restore is None else located(job.restore)
+    if restore is not None and not is_exported(restore):
+        read_description(restore)
     last = _number(taken[-1], base) if taken else None
-    return (base if last is None else base.with_name(f"{base.name}-{last + 1}")), job.restore
+    return (base if last is None else base.with_name(f"{base.name}-{last + 1}")), restore
 
 
 def _number(path: Path, base: Path) -> int | None:

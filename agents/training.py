@@ -23,6 +23,7 @@ from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
 from .checkpoints.metadata import REPLAY, checkpoints_of, describe_checkpoint, latest_checkpoint
+from .checkpoints.weights import begin_from, is_exported
 from .errors import SetupError
 from .markets import scenarios_of
 from .mixture.report import report_routers
@@ -98,7 +99,9 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         algorithm = self.config.build_algo()
         try:
-            if self.restore is not None:
+            if self.restore is not None and is_exported(self.restore):
+                begin_from(algorithm, self.restore)
+            elif self.restore is not None:
                 algorithm.restore_from_path(str(self.restore.resolve()))
                 self._keep_rows(algorithm.iteration)
             self._loop(algorithm)

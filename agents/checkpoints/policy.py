@@ -27,13 +27,14 @@ from ..sampling.turns import choose_in_turn
 from .inference import decide
 from .metadata import MODULE, read_description
 from .randomness import OwnRandomness
+from .weights import is_exported, load_modules, located, read_export
 
 
 class CheckpointPolicy:
     """Plays a checkpoint's modules in a `World`.
 
     Args:
-        folder: A checkpoint written by `rllib train` for one of our environments.
+        folder: A checkpoint written by `rllib train` for one of our environments, an export, or `zoo:NAME`.
         explore: Draw actions from the policy; otherwise the most likely ones are played.
         seed: Key of the draws.
 
@@ -47,18 +48,24 @@ class CheckpointPolicy:
     """
 
     def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0) -> None:
-        self.folder, self.explore = Path(folder), explore
+        self.folder, self.explore = located(folder), explore
         self._randomness = OwnRandomness(seed)
-        self.description = read_description(self.folder)
+        self.modules: Any
+        if is_exported(self.folder):
+            self.description, self.modules = read_export(self.folder), load_modules(self.folder)
+        else:
+            self.description, self.modules = read_description(self.folder), self._read_modules()
+        self._mapping = PolicyMapping(self.description["policies"] or DEFAULT_SCHEME)
+        self._fitting: dict[tuple[str, str], Any] = {}
+        self._memories: dict[tuple[str, str], torch.Tensor] = {}
+
+    def _read_modules(self) -> Any:
         try:
-            self.modules = MultiRLModule.from_checkpoint(str((self.folder / MODULE).resolve()))
+            return MultiRLModule.from_checkpoint(str((self.folder / MODULE).resolve()))
         except Exception as error:  # whatever a damaged file raises
             raise CheckpointError(
                 f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
             ) from None
-        self._mapping = PolicyMapping(self.description["policies"] or DEFAULT_SCHEME)
-        self._fitting: dict[tuple[str, str], Any] = {}
-        self._memories: dict[tuple[str, str], torch.Tensor] = {}
 
     @property
     def knows(self) -> str:

@@ -11,6 +11,8 @@ from edge_experts.envs.api.policy import Policy
 
 from .policies import make_policy
 
+ZOO = "zoo:"  # before the name of a shipped policy, see `agents.checkpoints.weights`
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -27,7 +29,7 @@ class PolicySpec:
     @property
     def is_checkpoint(self) -> bool:
         """Whether it was trained."""
-        return Path(self.given).is_dir()
+        return self.given.startswith(ZOO) or Path(self.given).is_dir()
 
     def __call__(self, world: World, seed: int = 0) -> Policy:
         """The policy.
