@@ -48,9 +48,9 @@ def transfer(
             policy = spec(World(scenario))
             about = getattr(policy, "description", {})
             found["trained_on"] = about.get("markets") or ([about["env"]] if "env" in about else [])
-            found["scores"][env] = _score(policy, scenario, episodes)
+            found["scores"][env] = market_score(policy, scenario, episodes)
             if twins and (names := heldout_ids(env)):
-                found["twins"][env] = float(np.mean([_score(policy, load_scenario(t), episodes) for t in names]))
+                found["twins"][env] = float(np.mean([market_score(policy, load_scenario(t), episodes) for t in names]))
         result["policies"][name] = found
     for env in envs:
         scenario = load_scenario(env)
@@ -60,7 +60,7 @@ def transfer(
     return result
 
 
-def _score(policy: Any, scenario: Scenario, episodes: int | None) -> float:
+def market_score(policy: Any, scenario: Scenario, episodes: int | None) -> float:
     """Normalised score on reported episodes: by the stored floor and reference, or by those of these episodes."""
     ends = stored_references().get(scenario.hash())
     if ends is not None and episodes in (None, ends["episodes"]):

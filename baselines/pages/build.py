@@ -9,6 +9,7 @@ from edge_experts.agents import cli as rllib
 from edge_experts.envs import World, shipped_ids
 
 from .. import cli
+from ..evaluation.transfer import transfer_table
 from ..evaluation.worth import market_table, tables_table
 from . import environment_tables as tables
 from .api_page import api_page
@@ -30,6 +31,7 @@ def texts(root: Path) -> dict[Path, str]:
     docs, results = root / "docs", root / "results"
     references = json.loads((results / "references.json").read_text("utf-8"))
     worth = json.loads((results / "worth.json").read_text("utf-8"))
+    transfer = json.loads((results / "transfer.json").read_text("utf-8"))
     made = {docs / "commands.md": command_page(cli.build_parser(), rllib.build_parser())}
     for package in PACKAGES:
         made[docs / "api" / f"{package}.md"] = api_page(root / package)
@@ -43,6 +45,7 @@ def texts(root: Path) -> dict[Path, str]:
             "twins": tables.twins_table(),
         },
         docs / "evaluating.md": {"policies": tables.policies_table()},
+        docs / "one_policy.md": {"transfer": transfer_table(transfer)},
         docs / "worth.md": {
             "tables": tables_table(worth),
             "market": market_table(worth),

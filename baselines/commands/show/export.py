@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from edge_experts.envs import load_scenario
 from edge_experts.envs.io.command_line import at_least, new_file
-from edge_experts.envs.seeds import REPORTED
 
 HELP = "write a checkpoint's policies as tensors and JSON, with their scores: what can be given away"
 
@@ -17,7 +17,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     command.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a folder of `rllib train`")
     command.add_argument("--save", type=new_file(), required=True, metavar="DIR", help="where to")
-    command.add_argument("--episodes", type=at_least(1), default=200, metavar="N", help="that scores are measured on")
+    command.add_argument(
+        "--episodes",
+        type=at_least(1),
+        metavar="N",
+        help="that scores are measured on; by default as many as floor and reference were measured on",
+    )
     command.add_argument("--envs", nargs="+", metavar="ID", help="where; those that it was trained on by default")
     command.add_argument("--explore", action="store_true", help="draw actions while scores are measured")
     command.add_argument("--command", dest="how", metavar="TEXT", help="the command that trained it")
@@ -31,35 +36,25 @@ def run(arguments: argparse.Namespace) -> None:
     from edge_experts.agents.checkpoints.policy import CheckpointPolicy
     from edge_experts.agents.checkpoints.weights import export_policy
 
+    from ...evaluation.transfer import market_score
+
     ray_logging.after_import()
     policy = CheckpointPolicy(arguments.checkpoint, explore=arguments.explore)
     about = policy.description
     envs = arguments.envs or about.get("markets") or [about["env"]]
-    scores = {env.rpartition("/")[2]: _score(policy, env, arguments.episodes) for env in envs}
+    scores = {}
+    for env in envs:
+        score = market_score(policy, load_scenario(env), arguments.episodes)
+        scores[env.rpartition("/")[2]] = round(score, 4)
     notes = {
         "knows": policy.knows,
         "explore": arguments.explore,
-        "episodes": arguments.episodes,
         "scores": scores,
         "command": arguments.how or _command(about),
     }
     export_policy(dict(policy.modules.items()), about, arguments.save, notes)
     told = ", ".join(f"{env} {score:.3f}" for env, score in scores.items())
     print(f"wrote {arguments.save}: {told}")
-
-
-def _score(policy: Any, env: str, episodes: int) -> float:
-    """Normalised score on reported episodes, rounded."""
-    from edge_experts.agents.score_reference import stored_score
-    from edge_experts.envs import load_scenario
-
-    from ...evaluation.evaluate import play
-
-    scenario = load_scenario(env)
-    score = stored_score(scenario, float(play(policy, scenario, episodes, REPORTED).score.mean()))
-    if score is None:
-        raise ValueError(f"--envs: {env} has no stored floor and reference, so no score; see edge-experts calibrate")
-    return round(score, 4)
 
 
 def _command(about: dict[str, Any]) -> str:
