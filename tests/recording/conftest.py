@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from scripted import Script, serving
+from tenacity import wait_fixed
+
+from edge_experts.baselines.cli import main
+from edge_experts.recording.calls import client
 
 PLAN = """\
 prompts: prompts.jsonl
@@ -22,6 +26,15 @@ judges:
   - {name: two, base_url: "http://127.0.0.1:8000/v1", model: judge-2, key_env: EDGE_KEY}
 """  # noqa: E501
 CANARY = "sk-canary-7f3b1c"
+Run = Callable[..., int]
+
+
+def write_plan(folder: Path, port: int, prompts: int) -> Path:
+    """The plan of the documentation, with so many prompts, at a port."""
+    rows = [{"id": i, "category": ("letter", "story")[i % 2], "text": f"task number {i}"} for i in range(prompts)]
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "plan.yaml").write_text(PLAN.replace(":8000/", f":{port}/"))
+    return folder / "plan.yaml"
 
 
 @pytest.fixture
@@ -32,10 +45,29 @@ def script() -> Script:
 
 @pytest.fixture
 def plan(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A plan with six prompts, whose endpoints are the scripted one."""
+    """A plan with four prompts, whose endpoints are the scripted one; nobody waits long before asking again."""
     monkeypatch.setenv("EDGE_KEY", CANARY)
+    monkeypatch.setattr(client, "BACKOFF", wait_fixed(0.01))
     with serving(script) as port:
-        prompts = [{"id": i, "category": ("letter", "story")[i % 2], "text": f"task number {i}"} for i in range(6)]
-        (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
-        (tmp_path / "plan.yaml").write_text(PLAN.replace(":8000/", f":{port}/"))
-        yield tmp_path / "plan.yaml"
+        yield write_plan(tmp_path, port, prompts=4)
+
+
+@pytest.fixture
+def record(plan: Path) -> Run:
+    """Run the command on the plan."""
+
+    def run(*options: str) -> int:
+        return main(["record", str(plan), "--save", str(plan.parent / "out"), *options])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole recording of six prompts, with its texts."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with pytest.MonkeyPatch.context() as patch, serving(Script()) as port:
+        patch.setenv("EDGE_KEY", CANARY)
+        plan = write_plan(folder, port, prompts=6)
+        assert main(["record", str(plan), "--save", str(folder / "market"), "--keep-text"]) == 0
+    return folder / "market"
