@@ -49,7 +49,9 @@ def plan(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("EDGE_KEY", CANARY)
     monkeypatch.setattr(client, "BACKOFF", wait_fixed(0.01))
     with serving(script) as port:
-        yield write_plan(tmp_path, port, prompts=4)
+        path = write_plan(tmp_path, port, prompts=4)
+        path.write_text(path.read_text().replace("fusions: 4 ", "fusions: 4\nprobes: 2 "))
+        yield path
 
 
 @pytest.fixture

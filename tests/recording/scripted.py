@@ -133,7 +133,7 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
 
         def send(self, fault: str, data: bytes, key: str) -> None:
             if fault == "stall":
-                time.sleep(1.0)
+                time.sleep(3.0)
             if fault == "json":
                 data = data[: len(data) // 2]
             if fault == "shape":
