@@ -82,7 +82,6 @@ def test_the_scenario_is_played_from_anywhere(recorded: Path, tmp_path: Path, mo
     world = World(scenario, n_worlds=2, seed=1)
     world.reset()
     assert world.scenario.id == "recorded/market-v0"
-    assert main(["validate", str(recorded / "scenario.yaml")]) == 0
 
 
 def test_a_table_beside_a_scenario_is_meant_before_one_in_the_working_folder(
@@ -125,3 +124,10 @@ def test_what_cannot_be_scored_is_left_out_and_said(record: Run, script: Script,
     assert not [row for row in rows(out / "fused.csv") if row["prompt"] == "2"]
     asked = len(script.seen)
     assert record("--resume") == 0 and len(script.seen) == asked, "what is marked is not asked again"
+
+
+def test_the_dashboard_shows_judges_and_fusions(recorded: Path, tmp_path: Path) -> None:
+    assert main(["dashboard", str(recorded), "--html", str(tmp_path / "page.html")]) == 0
+    text = (tmp_path / "page.html").read_text("utf-8")
+    for told in ("Recording market", "Krippendorff", "coherence factor", "Points for padding", "1 changes of expert"):
+        assert told in text, told
