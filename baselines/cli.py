@@ -14,7 +14,7 @@ from edge_experts.envs.io.command_line import Parser, parse
 
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "play", "zoo", "export", "dashboard"),
-    "measure": ("calibrate", "worth", "transfer", "validate", "speed"),
+    "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record"),
     "compare": ("bench", "tune", "report", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
     except ModuleNotFoundError as error:
-        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed,dashboard]'", file=sys.stderr)
+        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'", file=sys.stderr)
         return 2
     except (ScenarioError, TableError, ValueError, ImportError) as error:
         print(f"edge-experts: {error}", file=sys.stderr)

@@ -91,9 +91,25 @@ def _read_file(path: Path) -> Scenario:
         raise ScenarioError(f"scenario: there is no file '{path}'")
     data = read_yaml(path, ScenarioError)
     try:
-        return from_dict(data)
+        return _with_tables_beside(path, from_dict(data))
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from None
+
+
+def _with_tables_beside(path: Path, scenario: Scenario) -> Scenario:
+    """A scenario whose tables are the files beside it, where files of their names lie there."""
+
+    def found(name: str) -> str:
+        beside = path.parent / name
+        return str(beside) if beside.suffix and beside.is_file() else name
+
+    data = scenario.to_dict()
+    tables = data["tables"]
+    quality = tables["quality"]
+    tables["experts"] = found(tables["experts"])
+    tables["quality"] = found(quality) if isinstance(quality, str) else [found(name) for name in quality]
+    data["kinds"] = {found(name): kind for name, kind in data["kinds"].items()}
+    return from_dict(data)
 
 
 def _full_name(name: str) -> str:

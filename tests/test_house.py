@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("envs", "agents", "baselines")
-KNOWS = {"envs": (), "agents": ("envs",), "baselines": ("envs", "agents", "configs")}
+PACKAGES = ("envs", "agents", "recording", "baselines")
+KNOWS = {"envs": (), "agents": ("envs",), "recording": ("envs",)}
+KNOWS["baselines"] = ("envs", "agents", "recording", "configs")
 
 USER = """
 import edge_experts.envs as envs

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_experts.agents.errors import CheckpointError
 from edge_experts.agents.score_reference import normalised_score, stored_references
 from edge_experts.envs import Scenario, World, heldout_ids, load_scenario
 from edge_experts.envs.seeds import REPORTED
@@ -36,8 +37,9 @@ def transfer(
         note: Told what is being played.
 
     Returns:
-        `envs`; `policies`: for each what it was `trained_on`, its `scores` by market and, if wanted, its mean over the
-        `twins` of each; `heuristics`: stored scores of some; `provenance`.
+        `envs`; `policies`: for each what it was `trained_on`, its `scores` by market (`None` where it has no policy
+        for a role that acts there) and, if wanted, its mean over the `twins` of each; `heuristics`: stored scores of
+        some; `provenance`.
     """
     result: dict[str, Any] = {"envs": list(envs), "policies": {}, "heuristics": {}, "provenance": {}}
     for name, spec in policies.items():
@@ -48,7 +50,11 @@ def transfer(
             policy = spec(World(scenario))
             about = getattr(policy, "description", {})
             found["trained_on"] = about.get("markets") or ([about["env"]] if "env" in about else [])
-            found["scores"][env] = market_score(policy, scenario, episodes)
+            try:
+                found["scores"][env] = market_score(policy, scenario, episodes)
+            except CheckpointError:  # it has no policy for a role that acts here
+                found["scores"][env] = None
+                continue
             if twins and (names := heldout_ids(env)):
                 found["twins"][env] = float(np.mean([market_score(policy, load_scenario(t), episodes) for t in names]))
         result["policies"][name] = found
@@ -79,17 +85,21 @@ def transfer_table(result: Mapping[str, Any]) -> str:
         head.append("mean over held-out twins")
     rows = []
     for name, found in result["policies"].items():
-        cells = [f"{found['scores'][env]:.2f}" for env in envs]
+        cells = [_shown(found["scores"][env]) for env in envs]
         cells = [f"**{c}**" if env in found["trained_on"] else c for c, env in zip(cells, envs, strict=True)]
-        away = [found["scores"][env] for env in envs if env not in found["trained_on"]]
+        away = [s for env in envs if env not in found["trained_on"] and (s := found["scores"][env]) is not None]
         rows.append([name, *cells, f"{np.mean(away):.2f}" if away else "-"])
         if len(head) > len(rows[-1]):
             rows[-1].append(f"{np.mean(list(found['twins'].values())):.2f}" if found["twins"] else "-")
     for heuristic in HEURISTICS:
         known = [result["heuristics"][env].get(heuristic) for env in envs]
-        cells = ["-" if score is None else f"{score:.2f}" for score in known]
+        cells = [_shown(score) for score in known]
         rows.append([f"*{heuristic}*", *cells, *[""] * (len(head) - len(envs) - 1)])
     return table(head, rows)
+
+
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.2f}"
 
 
 def _bare(env: str) -> str:

@@ -48,8 +48,10 @@ class PolicySpec:
         return CheckpointPolicy(self.given, self.explore, seed)
 
 
-def find_policies(given: Sequence[str], scenario: Scenario, explore: bool = False) -> dict[str, PolicySpec]:
-    """Policies by the names to show them by; each checkpoint has been asked for its first actions.
+def find_policies(
+    given: Sequence[str], scenario: Scenario, explore: bool = False, is_asked: bool = True
+) -> dict[str, PolicySpec]:
+    """Policies by the names to show them by; each checkpoint has been read, and asked for its first actions if wanted.
 
     Raises:
         ValueError: if one does not exist, was trained on a scenario of another kind, or two have one name.
@@ -62,7 +64,7 @@ def find_policies(given: Sequence[str], scenario: Scenario, explore: bool = Fals
             raise ValueError(f"policies: '{name}' is given twice: name one of them otherwise, as NAME={what}")
         spec = PolicySpec(what, explore)
         policy = spec(world)
-        if spec.is_checkpoint:
+        if spec.is_checkpoint and is_asked:
             policy.act(world)  # fails here if it is of another scenario
         found[name] = spec
     return found

@@ -9,16 +9,18 @@ from typing import Any
 
 from .dashboard_html import page
 from .dashboard_sections import RESULTS, DashboardError, episode_sections, read_episode, run_sections
+from .recording_sections import JUDGES, recording_sections
 
 
 def build_page(folder: Path) -> str:
-    """The page of a run of `rllib train`, or of an episode recorded by `edge-experts play --record`.
+    """The page of a run of `rllib train`, of an episode of `edge-experts play --record`, or of a recorded table.
 
     Args:
-        folder: A results directory (of a run), or one with users.parquet, providers.parquet and experts.parquet.
+        folder: A results directory (of a run), one with users.parquet, providers.parquet and experts.parquet (of an
+            episode), or one with judges.json (of `edge-experts record`).
 
     Raises:
-        DashboardError: if the folder is neither, or its files cannot be read.
+        DashboardError: if the folder is none of them, or its files cannot be read.
     """
     if not folder.is_dir():
         raise DashboardError(f"dashboard: there is no folder '{folder}'")
@@ -26,8 +28,11 @@ def build_page(folder: Path) -> str:
         return page(f"Run {folder.name}", run_sections(folder))
     if (folder / "users.parquet").is_file():
         return page(f"Episode {folder.name}", episode_sections(read_episode(folder)))
+    if (folder / JUDGES).is_file():
+        return page(f"Recording {folder.name}", recording_sections(folder))
     raise DashboardError(
-        f"dashboard: '{folder}' is neither a run (it has no {RESULTS}) nor a recorded episode (no users.parquet)"
+        f"dashboard: '{folder}' is neither a run (it has no {RESULTS}) nor a recorded episode (no users.parquet) "
+        f"nor a recorded table (no {JUDGES})"
     )
 
 

@@ -15,7 +15,8 @@ from .expert_table import ExpertTable
 from .reading import Sheet, TableError, read_sheet
 
 KEYS = ("prompt", "category", "expert")
-OPTIONAL = ("part", "feature_bits")  # not dimensions
+MEASURED = ("seconds", "usd")
+OPTIONAL = ("part", "feature_bits", *MEASURED)  # not dimensions
 REQUIRED = (*KEYS, "quality", "output_bits", "work_units", "n_ratings")
 HELDOUT_SHARE = 0.2
 SPLITS = ("train", "heldout", "all")
@@ -41,6 +42,8 @@ class QualityTable:
         n_ratings: Number of ratings behind `quality`.
         part: (N,) int64, the part of a request that a prompt may be; `None` if any prompt may be any part.
         feature_bits: (N,) bits of features that are sent up for a prompt; `None` if the table does not say.
+        measured: What an answer took in `seconds` and cost in `usd`, where the table says; the market goes by the table
+            of experts, which holds an expert's mean.
         dimensions: Further recorded dimensions in [0, 1]; NaN where a dimension was not rated for a prompt. `gate` is
             what a recorded gate said of every expert.
         status: `recorded`, `modelled` or `unstated` for each column, from the sidecar.
@@ -60,6 +63,7 @@ class QualityTable:
     n_ratings: Floats
     part: NDArray[np.int64] | None
     feature_bits: Floats | None
+    measured: dict[str, Floats]
     dimensions: dict[str, Floats]
     status: dict[str, str]
     scale: str
@@ -72,7 +76,8 @@ class QualityTable:
             path: A CSV or Parquet file, or the name of a shipped table (`text`, `video`, `object3d`). Columns:
                 `prompt`, `category`, `expert`, `quality` in [0, 1], `output_bits`, `work_units`, `n_ratings`; if you
                 like `part` (0, 1, ... for rows that are only this part of a request), `feature_bits` (what is sent up
-                for a prompt) and any further dimension in [0, 1], of which `gate` is what a recorded gate says. An
+                for a prompt), `seconds` and `usd` (what an answer took and cost) and any further dimension in [0, 1],
+                of which `gate` is what a recorded gate says. An
                 optional sidecar `<name>.yaml` states `modality`, `scale`, `status` per column, `sha256`, and as
                 `partial` the dimensions that some experts were not rated on.
             experts: The experts that may appear; the shipped ones by default.
@@ -103,6 +108,7 @@ class QualityTable:
             n_ratings=_column(sheet, rows, "n_ratings"),
             part=np.array([key.part for key in keys]) if "part" in sheet.columns else None,
             feature_bits=_of_prompts(sheet, rows, "feature_bits") if "feature_bits" in sheet.columns else None,
+            measured={name: _column(sheet, rows, name) for name in MEASURED if name in sheet.columns},
             dimensions={
                 name: _dimension(sheet, rows, name) for name in sheet.columns if name not in (*REQUIRED, *OPTIONAL)
             },
@@ -129,6 +135,7 @@ class QualityTable:
             output_bits=self.output_bits[:, order],
             work_units=self.work_units[:, order],
             n_ratings=self.n_ratings[:, order],
+            measured={name: values[:, order] for name, values in self.measured.items()},
             dimensions={name: values[:, order] for name, values in self.dimensions.items()},
         )
 
@@ -149,11 +156,9 @@ class QualityTable:
             group = self.category
         else:
             named, group = list(self.prompts), np.zeros(len(rows), dtype=np.int64)
-        digests = np.array([hashlib.sha256(f"{self.modality}/{name}".encode()).hexdigest() for name in named])
         heldout = np.zeros(len(rows), dtype=bool)
         for members in (rows[group == g] for g in np.unique(group)):
-            ranked = np.unique(digests[members])
-            heldout[members] = np.isin(digests[members], ranked[: round(HELDOUT_SHARE * len(ranked))])
+            heldout[members] = is_heldout(self.modality, [named[i] for i in members])
         return rows[heldout if name == "heldout" else ~heldout]
 
     def prior(self, values: Floats, split: str = "train") -> Floats:
@@ -167,6 +172,13 @@ class QualityTable:
                 value=self.categories[c],
             )
         return np.stack([values[rows[self.category[rows] == c]].mean(axis=0) for c in range(len(self.categories))])
+
+
+def is_heldout(modality: str, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of some prompts are held out, by a SHA-256 of their names: (N,) bool; equal names stay together."""
+    digests = np.array([hashlib.sha256(f"{modality}/{name}".encode()).hexdigest() for name in names])
+    ranked = np.unique(digests)
+    return np.isin(digests, ranked[: round(HELDOUT_SHARE * len(ranked))])
 
 
 class _Key(NamedTuple):

@@ -35,13 +35,15 @@ def test_the_table_says_where_a_policy_was_trained() -> None:
         "policies": {
             "text": {"trained_on": envs[:1], "scores": {envs[0]: 0.8, envs[1]: 0.5}, "twins": {envs[0]: 0.7}},
             "both": {"trained_on": envs, "scores": {envs[0]: 0.75, envs[1]: 0.85}, "twins": {}},
+            "none": {"trained_on": envs[:1], "scores": {envs[0]: 0.7, envs[1]: None}, "twins": {}},
         },
         "heuristics": {envs[0]: {"coordinated": 0.81}, envs[1]: {}},
     }
     lines = transfer_table(result).splitlines()
     assert lines[2] == "| text | **0.80** | 0.50 | 0.50 | 0.70 |"
     assert lines[3] == "| both | **0.75** | **0.85** | - | - |"
-    assert lines[4] == "| *coordinated* | 0.81 | - |  |  |"
+    assert lines[4] == "| none | **0.70** | - | - | - |", "no policy for a role that acts there"
+    assert lines[5] == "| *coordinated* | 0.81 | - |  |  |"
 
 
 def test_bad_input_is_one_line(capsys: Any) -> None:

@@ -35,6 +35,15 @@ def _is_from(module: Any, folder: Path) -> bool:
     return str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
 
 
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of language models that are scripted, in place of those at the address that a page shows."""
+    scripted = runpy.run_path(str(ROOT / "tests" / "recording" / "scripted.py"))
+    monkeypatch.setenv("EDGE_KEY", "any")
+    with scripted["serving"](scripted["Script"]()) as port:
+        yield port
+
+
 def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of a terminal, in this process: starting one for each would import Ray anew."""
     program, *words = shlex.split(command)
@@ -54,10 +63,11 @@ def test_a_page_does_what_it_shows(
         request.getfixturevalue("no_ray")  # sampling processes begin in the folder where Ray was started
     elif "rllib train" in commands:
         request.getfixturevalue("ray_here")
+    port = request.getfixturevalue("models") if "edge-experts record" in commands else 8000
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for language, text, name in blocks(page):
         if name:
-            (empty_folder / name).write_text(text)
+            (empty_folder / name).write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
         elif language == "python":
             exec(compile(text, str(page), "exec"), namespace)
         else:

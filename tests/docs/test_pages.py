@@ -93,7 +93,7 @@ def test_links_and_targets_exist(name: str) -> None:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_are_named_exist(page: Path) -> None:
     """Words in capitals stand for any name."""
-    folders = "envs|agents|baselines|configs|docs|tests|examples|results"
+    folders = "envs|agents|recording|baselines|configs|docs|tests|examples|results"
     for path in re.findall(rf"`((?:{folders})/[\w/.-]*)`", page.read_text("utf-8")):
         parts = re.split(r"[/.]", path)
         if not any(part.isupper() for part in parts if part != "README"):

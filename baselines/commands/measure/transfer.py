@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ...evaluation.transfer import transfer, transfer_table
 
     envs = arguments.envs or shipped_ids()
-    policies = find_policies(arguments.policies, load_scenario(envs[0]), arguments.explore)
+    policies = find_policies(arguments.policies, load_scenario(envs[0]), arguments.explore, is_asked=False)
     with tqdm(total=len(policies) * len(envs), unit="market", disable=None) as bar:
 
         def note(text: str) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.io.command_line import at_least, new_file
 
-HELP = "show a run or a recorded episode in the browser"
+HELP = "show a run, a recorded episode or a recorded table in the browser"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     command.add_argument(
-        "folder", type=Path, metavar="RUN|EPISODE", help="of `rllib train`, or of `edge-experts play --record`"
+        "folder",
+        type=Path,
+        metavar="RUN|EPISODE|TABLE",
+        help="of `rllib train`, of `edge-experts play --record`, or of `edge-experts record`",
     )
     command.add_argument("--port", type=at_least(0), default=8765, metavar="N", help="on this machine; 0: any free one")
     command.add_argument(

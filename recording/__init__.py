@@ -1,0 +1,8 @@
+"""Quality tables from language models: a gate splits prompts, experts answer, a fuser joins, judges score.
+
+The public names are those of `__init__.pyi`; each is loaded when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .estimate import estimate as estimate
+from .judges.coherence import Fit as Fit
+from .judges.coherence import fit_coherence as fit_coherence
+from .judges.expectation import expected_score as expected_score
+from .judges.report import judge_report as judge_report
+from .plan import Plan as Plan
+from .plan import PlanError as PlanError
+from .plan import load_plan as load_plan
+from .prompts import read_prompts as read_prompts
+from .run import Outcome as Outcome
+from .run import record_table as record_table
