@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +73,10 @@ def export(recording: Recording, folder: Path, keep_text: bool) -> list[Path]:
     rows, left_out = table_rows(recording)
     if not rows:
         raise PlanError(f"record: no sub-prompt has a score of every expert; {left_out[0]['why']}")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as name:
-        part = Path(name)
+    part = folder / ".export.part"
+    shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
+    part.mkdir()
+    try:
         _write_csv(part / "table.csv", rows)
         _write_csv(part / "experts.csv", [_expert_row(recording, expert) for expert in recording.plan.experts])
         _write_csv(part / "fused.csv", fused_rows(recording), fused_columns(recording.plan))
@@ -89,6 +91,8 @@ def export(recording: Recording, folder: Path, keep_text: bool) -> list[Path]:
         (folder / "table.yaml").unlink(missing_ok=True)  # it states the checksum of the table that goes
         for file in written:
             os.replace(part / file, folder / file)
+    finally:
+        shutil.rmtree(part)
     return [folder / file for file in written]
 
 

@@ -76,6 +76,7 @@ def record_table(
             is reached; and when an endpoint cannot be used.
     """
     plan, prompts = load(Path(path))
+    digest = plan.digest(prompts.sha256)
     target = Path(folder)
     with contextlib.ExitStack() as stack:
         if offline:
@@ -83,7 +84,7 @@ def record_table(
 
             plan = stack.enter_context(small_model(plan))
         keys = plan.keys()
-        store = Store(target, plan.digest(prompts.sha256), offline, resume)
+        store = Store(target, digest, offline, resume)
         stack.callback(store.close)
         done = stack.enter_context(_bar(plan, prompts, store, progress))
         recording = asyncio.run(_record(plan, prompts, keys, store, Budget(budget_usd, store.usd()), done, offline))

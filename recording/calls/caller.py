@@ -36,6 +36,7 @@ class Caller:
         }
         self._store, self.budget, self._done = store, budget, done
         self._flying: dict[str, asyncio.Task[Reply | None]] = {}
+        self._sent: set[str] = set()  # of those, what an endpoint is working on
 
     async def ask(
         self,
@@ -104,7 +105,10 @@ class Caller:
         return None
 
     async def close(self) -> None:
-        """Let calls in flight end, as they are paid for; then end the connections."""
+        """Let calls that endpoints work on end, as they are paid for, and drop the others; then end the connections."""
+        for key, task in self._flying.items():
+            if key not in self._sent:
+                task.cancel()
         await asyncio.gather(*self._flying.values(), return_exceptions=True)
         for client in self._clients.values():
             await client.close()
@@ -114,10 +118,12 @@ class Caller:
         risk = self._risk(call)
         await self.budget.reserve(call.key, risk)
         self._store.send(call, risk)
+        self._sent.add(call.key)
 
     async def lose(self, call: Call, paid: bool) -> None:
         """Count an attempt without an answer as paid where it may have been."""
         risk = self._risk(call)
+        self._sent.discard(call.key)
         if not paid:
             self._store.settle(call, risk)
         await self.budget.settle(call.key, risk if paid else 0.0)
@@ -130,6 +136,7 @@ class Caller:
             return None
         finally:
             del self._flying[call.key]
+            self._sent.discard(call.key)
             self._done()
         self._store.answer(call, reply, self._risk(call))
         await self.budget.settle(call.key, reply.usd)

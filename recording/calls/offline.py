@@ -15,7 +15,7 @@ from ..plan import Plan, PlanError
 MODEL = "SmolLM2-135M-Instruct"
 SLOTS = 4  # questions at a time
 CONTEXT = 4096  # tokens of each
-LIMITS = {"gate": 512, "experts": 128, "fuser": 256, "judges": 8}  # tokens of a reply: it is only a try
+LIMITS = {"gate": 256, "experts": 48, "fuser": 96, "judges": 8}  # tokens of a reply: it is only a try
 
 
 @contextmanager
@@ -46,7 +46,14 @@ def small_model(plan: Plan) -> Iterator[Plan]:
 
 def _moved(plan: Plan, url: str) -> Plan:
     def moved(kind: str, endpoint: Any) -> Any:
-        asked = {"max_tokens": LIMITS[kind], "parallel": SLOTS, "rpm": None, "tpm": None, "grammar": True}
+        asked = {
+            "max_tokens": LIMITS[kind],
+            "parallel": 1,
+            "rpm": None,
+            "tpm": None,
+            "timeout_s": 600.0,
+            "grammar": True,
+        }
         return replace(endpoint, base_url=url, model=MODEL, key_env="", usd_in=0.0, usd_out=0.0, seed=None, **asked)
 
     return replace(  # type: ignore[type-var]

@@ -9,13 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from conftest import Run
 from scripted import FAULTS, Body, Script, between
 
 from edge_experts.envs import ExpertTable, QualityTable
-from edge_experts.recording.calls.client import ATTEMPTS
+from edge_experts.recording.calls.client import ATTEMPTS, _retry_after
 
 
 def load(plan: Path) -> QualityTable:
@@ -183,3 +184,32 @@ def test_an_answer_cannot_leave_its_fence_and_command_the_judge(record: Run, scr
     )
     assert record() == 0
     assert load(plan).quality == pytest.approx(0.3)
+
+
+def test_when_it_ends_early_what_was_not_sent_yet_is_dropped(record: Run, script: Script, plan: Path) -> None:
+    change(plan, "model: ", "parallel: 1, model: ")
+    script.delay_s = 0.03
+    script.faults = lambda number, body: "401" if body["model"] == "beta" else ""
+    assert record() == 2
+    asked = Counter(body["model"] for body in script.seen)
+    assert asked["beta"] <= 2 and asked.total() <= 16, "one call each may be in flight, not all that wait their turn"
+    with sqlite3.connect(plan.parent / "out" / "calls.sqlite") as db:
+        told = dict(db.execute("SELECT status, count(*) FROM calls GROUP BY status"))
+    assert told == {"answered": script.asked.total(), "sent": asked["beta"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("3", 3.0),
+        ("", 0.0),
+        ("soon", 0.0),
+        ("nan", 0.0),
+        ("-5", 0.0),
+        ("1e9", 600.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 600.0),
+    ],
+)
+def test_an_endpoint_says_how_long_to_wait(text: str, seconds: float) -> None:
+    assert _retry_after(httpx.Response(429, headers={"retry-after": text})) == seconds
