@@ -19,8 +19,8 @@ WORTH = json.loads((ROOT / "results" / "worth.json").read_text("utf-8"))
 
 def test_what_is_said_of_the_mixture_of_branches_is_what_was_measured(board: Leaderboard) -> None:
     """Its difference from the control, environment by environment, as it stands in the text."""
-    lines = [line for line in mixture_table(board).split("\n") if "| MoE-PPO |" in line]
-    found = {line.split(" | ")[0].strip("| "): re.findall(r"[+-][\d.]+", line.split(" | ")[3]) for line in lines}
+    lines = [line for line in mixture_table(board).split("\n") if "| MoE-PPO | dense PPO of equal size |" in line]
+    found = {line.split(" | ")[0].strip("| "): re.findall(r"[+-][\d.]+", line.split(" | ")[4]) for line in lines}
     text = said("results.md")
     for env, (mean, low, high) in found.items():
         assert f"{float(mean):+.3f} [{float(low):+.3f}, {float(high):+.3f}] on `{env}`" in text
@@ -92,3 +92,23 @@ def test_games_are_worth_learning_as_the_references_say() -> None:
             assert max(scores["local"], scores["best_prior"]) < scores["coordinated"], name
         if name.rpartition("/")[2] in ("text-v1", "video-v1", "mixed-v1", "vehicles-v1", "compact-v1"):
             assert scores["single"] <= scores["coordinated"] - 0.1, name
+
+
+def test_the_page_of_one_policy_says_what_was_measured() -> None:
+    text = " ".join(said("one_policy.md").split())
+    result = json.loads((ROOT / "results" / "transfer.json").read_text("utf-8"))
+    policies, envs = result["policies"], result["envs"]
+    general = policies["generalist"]["scores"]
+    alone = {name: found for name, found in policies.items() if len(found["trained_on"]) == 1}
+    special = {found["trained_on"][0]: found["scores"][found["trained_on"][0]] for found in alone.values()}
+    assert set(special) == set(envs) == set(policies["generalist"]["trained_on"])
+    near = [env for env in envs if general[env] >= special[env] - 0.03]
+    assert len(near) == 7 and f"within {0.03} of the specialists in seven markets of eight" in text
+    (far,) = set(envs) - set(near)
+    assert f"{far.rpartition('/')[2]}, where it has {general[far]:.2f} against {special[far]:.2f}" in text
+    away = [
+        [score for env, score in found["scores"].items() if env not in found["trained_on"] and score is not None]
+        for found in alone.values()
+    ]
+    means = [sum(scores) / len(scores) for scores in away if scores]
+    assert f"{min(means):.2f} to {max(means):.2f} on average in markets that they never saw" in text
