@@ -14,7 +14,7 @@ from edge_experts.envs.io.command_line import Parser, parse
 
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "play", "dashboard"),
-    "measure": ("calibrate", "worth", "validate", "speed"),
+    "measure": ("calibrate", "worth", "validate", "speed", "federate"),
     "compare": ("bench", "tune", "report", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
 

@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("envs", "agents", "baselines")
-KNOWS = {"envs": (), "agents": ("envs",), "baselines": ("envs", "agents", "configs")}
+PACKAGES = ("envs", "agents", "baselines", "federated")
+KNOWS = {
+    "envs": (),
+    "agents": ("envs",),
+    "baselines": ("envs", "agents", "configs", "federated"),
+    "federated": ("envs",),
+}
 
 USER = """
 import edge_experts.envs as envs

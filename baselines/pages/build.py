@@ -17,7 +17,7 @@ from .command_page import command_page
 from .scenario_pages import environment_page
 from .speed_tables import engine_block, training_block
 
-PACKAGES = ("envs", "agents", "baselines")
+PACKAGES = ("envs", "agents", "baselines", "federated")
 PICTURE_SLOT = 32
 
 

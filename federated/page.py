@@ -1,0 +1,34 @@
+"""Tables of results, with intervals over seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Mean and half of its 95% interval by Student's t over seeds; the half is 0 for one seed."""
+    from scipy.stats import t
+
+    count = len(values)
+    spread = float(np.std(values, ddof=1) / count**0.5) if count > 1 else 0.0
+    return float(np.mean(values)), float(t.ppf(0.975, count - 1)) * spread if count > 1 else 0.0
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of `results.json`: a row for each method, its seeds' means and 95% intervals."""
+    lines = [
+        "| method | global | personal | worst client | rounds | Mbit up | Mbit down | seconds | joules |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        scores = [
+            "{:.3f} ± {:.3f}".format(*interval([row[n] for row in mine])) for n in ("global", "personal", "worst")
+        ]
+        means = {name: np.mean([row[name] for row in mine]) for name in ("bits_up", "bits_down", "seconds", "joules")}
+        costs = [f"{means['bits_up'] / 1e6:.1f}", f"{means['bits_down'] / 1e6:.1f}"]
+        costs += [f"{means['seconds']:.1f}", f"{means['joules']:.1f}"]
+        lines.append(f"| {method} | {' | '.join(scores)} | {mine[0]['rounds']} | {' | '.join(costs)} |")
+    return "\n".join(lines)
