@@ -13,13 +13,13 @@ import yaml
 
 from edge_experts.envs.io.atomic import replacing, write_text
 
-from .clients import gather
 from .data import load_data
-from .evaluation import score
-from .methods import Lab, Outcome
+from .messages.sharing import epsilon
+from .messages.traffic import Recorder
 from .plan import Plan
-from .sharing import epsilon
-from .traffic import Recorder
+from .training.clients import gather
+from .training.evaluation import score
+from .training.methods import Lab, Outcome
 
 ROW = ("method", "seed", "global", "personal", "worst", "rounds", "bits_up", "bits_down", "seconds", "joules")
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edge_experts.agents import cli as rllib
 from edge_experts.envs import World, shipped_ids
+from edge_experts.federated.report.page import block as federated_block
+from edge_experts.federated.report.page import stored
 
 from .. import cli
 from ..evaluation.worth import market_table, tables_table
@@ -47,6 +49,7 @@ def texts(root: Path) -> dict[Path, str]:
             "tables": tables_table(worth),
             "market": market_table(worth),
         },
+        docs / "federated.md": {"federated": federated_block(stored(results / "federated"))},
         docs / "speed.md": {
             "worlds": engine_block(results / "speed"),
             "training": training_block(results / "speed"),

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from edge_experts.baselines.cli import main
-from edge_experts.federated.clients import gather
 from edge_experts.federated.data import load_data
-from edge_experts.federated.evaluation import mixture, score
-from edge_experts.federated.methods import Lab
+from edge_experts.federated.messages.sharing import clipped, compressed, epsilon
+from edge_experts.federated.messages.traffic import PRIVATE_KINDS, Message, Recorder
 from edge_experts.federated.plan import METHODS, Split, load_plan
 from edge_experts.federated.runner import federate
-from edge_experts.federated.sharing import clipped, compressed, epsilon
 from edge_experts.federated.splits import histogram, split_clients
-from edge_experts.federated.traffic import PRIVATE_KINDS, Message, Recorder
+from edge_experts.federated.training.clients import gather
+from edge_experts.federated.training.evaluation import mixture, score
+from edge_experts.federated.training.methods import Lab
 
 TINY = {
     "data": "digits",

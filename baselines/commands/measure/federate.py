@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from edge_experts.federated.page import table
     from edge_experts.federated.plan import load_plan
+    from edge_experts.federated.report.page import table
     from edge_experts.federated.runner import federate
 
     changes = {}

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from edge_experts.envs import load_scenario
 
-from .data import Dataset
-from .plan import Plan
-from .rounds import Federation
-from .splits import histogram, hold_out, split_clients
-from .traffic import lay_out
+from ..data import Dataset
+from ..messages.rounds import Federation
+from ..messages.traffic import lay_out
+from ..plan import Plan
+from ..splits import histogram, hold_out, split_clients
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .plan import Sharing
+from ..plan import Sharing
 from .traffic import NUMBER_BITS
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from edge_experts.envs import Scenario
 from edge_experts.envs.physics import radio
 
-from .plan import Plan
-from .random import stream
+from ..plan import Plan
+from ..random import stream
 
 PRIVATE_KINDS = ("features", "answers", "update", "correlation", "size")
 """All that leaves a client under a federated method."""

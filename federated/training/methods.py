@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softmax
 
+from ..messages.sharing import clipped, noisy
+from ..messages.traffic import NUMBER_BITS, Message, Recorder
+from ..plan import Sharing
+from ..random import stream
 from .clients import Clients
 from .evaluation import mixture
 from .features import contrastive, start, supervised
 from .gates import GATES, train_gates
 from .networks import Weights, batches, descend, features, head, label_loss, logits
-from .plan import Sharing
-from .random import stream
-from .sharing import clipped, noisy
-from .traffic import NUMBER_BITS, Message, Recorder
 
 
 @dataclass

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..messages.traffic import NUMBER_BITS, Message, Recorder
+from ..random import stream
 from .clients import Clients
 from .networks import Weights, batches, descend, extractor, features, head, label_loss, logits
-from .random import stream
-from .traffic import NUMBER_BITS, Message, Recorder
 
 
 def start(clients: Clients) -> Weights:

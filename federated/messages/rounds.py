@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .networks import Weights
-from .plan import Plan
-from .random import stream
+from ..plan import Plan
+from ..random import stream
+from ..training.networks import Weights
 from .sharing import clipped, compressed, noisy
 from .traffic import NUMBER_BITS, Layout, Message, Recorder
 

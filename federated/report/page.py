@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,3 +34,30 @@ def table(rows: list[dict[str, Any]]) -> str:
         costs += [f"{means['seconds']:.1f}", f"{means['joules']:.1f}"]
         lines.append(f"| {method} | {' | '.join(scores)} | {mine[0]['rounds']} | {' | '.join(costs)} |")
     return "\n".join(lines)
+
+
+def difference(rows: list[dict[str, Any]], method: str, control: str, name: str) -> tuple[float, float]:
+    """Mean of a score's differences between two methods on the same seeds, and half of its 95% interval."""
+    mine, other = ({row["seed"]: row[name] for row in rows if row["method"] == m} for m in (method, control))
+    return interval([mine[seed] - other[seed] for seed in mine])
+
+
+def block(results: dict[str, list[dict[str, Any]]]) -> str:
+    """What the documentation shows of some runs: a table each, and what partial synchronisation of the gate is worth.
+
+    Args:
+        results: Rows of `results.json` by the name of the plan.
+    """
+    parts = []
+    for name, rows in results.items():
+        seeds = len({row["seed"] for row in rows})
+        told = [f"### {name}", "", f"Means and 95% intervals over {seeds} seeds.", "", table(rows), ""]
+        gains = {kind: difference(rows, "fedgate", "fedavg_gate", kind) for kind in ("personal", "global")}
+        said = " and ".join(f"{mean:+.3f} ± {half:.3f} {kind}" for kind, (mean, half) in gains.items())
+        parts.append("\n".join([*told, f"FedGate less the FedAvg gate, seed by seed: {said} accuracy."]))
+    return "\n\n".join(parts)
+
+
+def stored(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows of every run under a folder, by the run's name."""
+    return {p.parent.name: json.loads(p.read_text("utf-8")) for p in sorted(folder.glob("*/results.json"))}

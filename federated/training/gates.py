@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..messages.traffic import Recorder
+from ..random import stream
 from .clients import Clients
 from .features import ask_neighbours
 from .networks import Weights, batches, descend, logits
-from .random import stream
-from .traffic import Recorder
 
 GATES = ("rangate", "rollgate", "fedavg_gate", "local_gate", "fedgate")
 
