@@ -28,7 +28,7 @@ lint: install
 	$(BIN)/ruff check .
 
 types: install
-	$(BIN)/mypy -p edge_experts.envs -p edge_experts.agents -p edge_experts.recording -p edge_experts.baselines
+	$(BIN)/mypy -p edge_experts.envs -p edge_experts.agents -p edge_experts.recording -p edge_experts.federated -p edge_experts.baselines
 
 # what the benchmark says: runs what is missing (hours on two cores), then writes leaderboard, figures, README and presets anew
 bench: install

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("envs", "agents", "recording", "baselines")
-KNOWS = {"envs": (), "agents": ("envs",), "recording": ("envs",)}
-KNOWS["baselines"] = ("envs", "agents", "recording", "configs")
+PACKAGES = ("envs", "agents", "recording", "federated", "baselines")
+KNOWS = {"envs": (), "agents": ("envs",), "recording": ("envs",), "federated": ("envs",)}
+KNOWS["baselines"] = ("envs", "agents", "recording", "federated", "configs")
 
 USER = """
 import edge_experts.envs as envs

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edge_experts.agents import cli as rllib
 from edge_experts.envs import World, shipped_ids
+from edge_experts.federated.report.page import block as federated_block
+from edge_experts.federated.report.page import stored
 
 from .. import cli
 from ..evaluation.transfer import transfer_table
@@ -18,7 +20,7 @@ from .command_page import command_page
 from .scenario_pages import environment_page
 from .speed_tables import engine_block, training_block
 
-PACKAGES = ("envs", "agents", "recording", "baselines")
+PACKAGES = ("envs", "agents", "recording", "federated", "baselines")
 PICTURE_SLOT = 32
 
 
@@ -50,6 +52,7 @@ def texts(root: Path) -> dict[Path, str]:
             "tables": tables_table(worth),
             "market": market_table(worth),
         },
+        docs / "federated.md": {"federated": federated_block(stored(results / "federated"))},
         docs / "speed.md": {
             "worlds": engine_block(results / "speed"),
             "training": training_block(results / "speed"),

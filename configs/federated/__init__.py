@@ -1,0 +1,1 @@
+"""The shipped plans of federated runs, one YAML file each."""

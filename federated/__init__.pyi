@@ -1,0 +1,10 @@
+from .data import Dataset as Dataset
+from .data import load_data as load_data
+from .messages.traffic import Message as Message
+from .messages.traffic import Recorder as Recorder
+from .plan import Plan as Plan
+from .plan import load_plan as load_plan
+from .runner import federate as federate
+from .splits import split_clients as split_clients
+from .training.evaluation import Scores as Scores
+from .training.evaluation import score as score

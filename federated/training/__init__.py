@@ -1,0 +1,1 @@
+"""What clients learn: extractor, personal experts, gates, and the baselines."""
