@@ -250,3 +250,19 @@ def test_plans_that_ship_and_the_shortest_one_run(tmp_path: Path, capsys: pytest
     assert main(["federate", str(path), "--save", str(tmp_path / "run"), *words]) == 0
     printed = capsys.readouterr().out
     assert all(f"| {method} |" in printed for method in load_plan(path).methods)
+
+
+def test_stored_results_are_of_the_plans_that_ship() -> None:
+    import json
+
+    import yaml
+
+    runs = sorted((Path(__file__).parents[2] / "results" / "federated").iterdir())
+    assert runs
+    for run in runs:
+        plan = load_plan(run.name)
+        assert yaml.safe_load((run / "plan.yaml").read_text("utf-8")) == plan.to_dict(), run
+        rows = json.loads((run / "results.json").read_text("utf-8"))
+        assert [(r["method"], r["seed"]) for r in rows] == [(m, s) for m in plan.methods for s in range(plan.seeds)]
+        noted = json.loads((run / "provenance.json").read_text("utf-8"))
+        assert noted["plan_hash"] == plan.hash() and not noted["commit"].endswith("-dirty"), run
