@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from plans import Run
 from scripted import Script
 
 from edge_experts.baselines.cli import main

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from conftest import Run
+from plans import Run
 from scripted import FAULTS, Body, Script, between
 
 from edge_experts.envs import ExpertTable, QualityTable

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run
+from plans import Run
 from scripted import Body, Script, between
 
 from edge_experts.recording import expected_score, fit_coherence

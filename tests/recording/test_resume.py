@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import CANARY, Run, write_plan
+from plans import CANARY, Run, write_plan
 from scripted import Script, serving
 
 from edge_experts.baselines.cli import main
