@@ -119,6 +119,8 @@ class Plan:
     """Assignments of a prompt that are fused and judged."""
     probes: Index = 20
     """Answers on which each judge's faults are looked for; 0: none."""
+    anchors: str = ""
+    """CSV with `prompt`, `part`, `expert` and the `score` (0 to 10) that a person gave; empty: none."""
     seed: Index = 0
     """Of the assignments and of what is probed."""
     gate: Endpoint
@@ -169,7 +171,7 @@ class Plan:
         return hashlib.sha256(json.dumps(_without(data), sort_keys=True).encode()).hexdigest()
 
 
-FREE = ("rpm", "tpm", "parallel", "timeout_s", "usd_in", "usd_out", "key_env", "family", "probes")
+FREE = ("rpm", "tpm", "parallel", "timeout_s", "usd_in", "usd_out", "key_env", "family", "probes", "anchors")
 MODEL_FREE = ("host_class", "parameters", "memory_gb", "power_w")
 
 
@@ -191,7 +193,7 @@ def load_plan(path: Path) -> Plan:
     """Read and validate a plan.
 
     Args:
-        path: A YAML file. `prompts` becomes the file beside it, where there is one of that name.
+        path: A YAML file. `prompts` and `anchors` become the files beside it, where there are some of those names.
 
     Raises:
         PlanError: naming the field, the value and the fix.
@@ -205,8 +207,9 @@ def load_plan(path: Path) -> Plan:
         plan = TypeAdapter(Plan).validate_python(data)
     except ValidationError as error:
         raise PlanError(f"{path}: {explain(error, _nearest)}") from None
-    beside = path.parent / plan.prompts
-    return replace(plan, prompts=str(beside)) if beside.is_file() else plan  # type: ignore[type-var]
+    files = {name: getattr(plan, name) for name in ("prompts", "anchors")}
+    beside = {name: str(path.parent / file) for name, file in files.items() if (path.parent / file).is_file()}
+    return replace(plan, **beside)  # type: ignore[type-var]
 
 
 def _nearest(name: str) -> str:

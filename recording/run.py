@@ -15,10 +15,12 @@ from .calls.store import Store
 from .estimate import estimate
 from .export import Recording, export
 from .flow import record
+from .judges.anchors import Place, read_anchors
 from .judges.coherence import fit_coherence
 from .judges.report import judge_report
 from .plan import Plan, load_plan
 from .prompts import Prompts, check_split, read_prompts
+from .records import Record
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Outcome:
     flags: list[str]
 
 
-def load(path: Path) -> tuple[Plan, Prompts]:
-    """A plan and its prompts, checked.
+def load(path: Path) -> tuple[Plan, Prompts, dict[Place, float]]:
+    """A plan, its prompts and people's scores, checked.
 
     Raises:
         PlanError: naming the field, the value and the fix.
@@ -47,7 +49,7 @@ def load(path: Path) -> tuple[Plan, Prompts]:
     prompts = read_prompts(file)
     if plan.parts > 1:
         check_split(file, prompts.rows)
-    return plan, prompts
+    return plan, prompts, read_anchors(plan, [row.id for row in prompts.rows])
 
 
 def record_table(
@@ -75,7 +77,7 @@ def record_table(
         PlanError: for a plan, prompts, keys or a folder that are not valid, before anything is asked; when the budget
             is reached; and when an endpoint cannot be used.
     """
-    plan, prompts = load(Path(path))
+    plan, prompts, anchors = load(Path(path))
     digest = plan.digest(prompts.sha256)
     target = Path(folder)
     with contextlib.ExitStack() as stack:
@@ -87,27 +89,22 @@ def record_table(
         store = Store(target, digest, offline, resume)
         stack.callback(store.close)
         done = stack.enter_context(_bar(plan, prompts, store, progress))
-        recording = asyncio.run(_record(plan, prompts, keys, store, Budget(budget_usd, store.usd()), done, offline))
+        caller = Caller(plan, keys, store, Budget(budget_usd, store.usd()), done)
+        records, judges = asyncio.run(_record(plan, prompts, anchors, caller))
+        recording = Recording(plan, records, judges, fit_coherence(records, plan.seed), store.spent(), offline)
         files = export(recording, target, keep_text)
         return Outcome(files, store.spent(), list(recording.judges["flags"]))
 
 
 async def _record(
-    plan: Plan,
-    prompts: Prompts,
-    keys: dict[str, str],
-    store: Store,
-    budget: Budget,
-    done: Callable[[], None],
-    smoke: bool,
-) -> Recording:
-    caller = Caller(plan, keys, store, budget, done)
+    plan: Plan, prompts: Prompts, anchors: dict[Place, float], caller: Caller
+) -> tuple[list[Record], dict[str, Any]]:
+    """What is recorded, and the judges' report."""
     try:
         records = await record(plan, prompts.rows, caller)
-        judges = await judge_report(plan, records, caller)
+        return records, await judge_report(plan, records, caller, anchors)
     finally:
         await caller.close()
-    return Recording(plan, records, judges, fit_coherence(records, plan.seed), store.spent(), smoke)
 
 
 @contextlib.contextmanager

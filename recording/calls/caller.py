@@ -16,7 +16,7 @@ Read = TypeVar("Read")
 
 
 class Caller:
-    """Asks what is not in the store yet; to be made inside a running event loop.
+    """Asks what is not in the store yet.
 
     Args:
         plan: Whose endpoints are asked.

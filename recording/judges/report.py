@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from ..calls.caller import Caller
 from ..flow import Scorer, together
 from ..plan import Judge, Plan
 from ..records import Answer, Record
+from .anchors import Place, beside_people
 
 MOST_FLIPS = 0.2
 """Share of pairs whose winner may change with their order."""
@@ -36,7 +37,9 @@ class Probe(NamedTuple):
     part: int
 
 
-async def judge_report(plan: Plan, records: Sequence[Record], caller: Caller) -> dict[str, Any]:
+async def judge_report(
+    plan: Plan, records: Sequence[Record], caller: Caller, anchors: Mapping[Place, float] | None = None
+) -> dict[str, Any]:
     """The judges' report; asks every judge `CALLS_OF_A_PROBE` further questions a probe.
 
     Returns:
@@ -50,6 +53,7 @@ async def judge_report(plan: Plan, records: Sequence[Record], caller: Caller) ->
     judges = {judge.name: measures for judge, measures in zip(plan.judges, found, strict=True)}
     for judge in plan.judges:
         judges[judge.name]["own_family"] = own_family(plan, judge, records)
+        judges[judge.name]["people"] = beside_people(judge.name, records, anchors or {})
     scored = [answer for record in records for answer in _all_answers(record)]
     alpha = agreement([[answer.scores.get(judge.name) for answer in scored] for judge in plan.judges])
     return {"judges": judges, "alpha": alpha, "answers": len(scored), "flags": flags(judges, alpha)}

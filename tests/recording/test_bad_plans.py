@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from plans import Run
 from scripted import Script
 
 from edge_experts.baselines.cli import main
@@ -73,6 +73,7 @@ BAD = {
     "csv": (prompts_of("id,category,text", "1,x,write", "2,,write", name="p.csv"), "line 3: category: '' is missing"),
     "same id": (prompts_of(row(), row()), "id 'a' stands there 2 times"),
     "held out": (two_of_one_category_held_out, "category 'rare': all of its prompts are in the held-out fifth"),
+    "anchors": (plan_with("parts: 2", "parts: 2\nanchors: none.csv"), "anchors: there is no file 'none.csv'"),
     "there": (lambda f: another_plan(f), "holds a recording: go on with --resume"),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import CANARY, Run
+from plans import CANARY, Run
 from scripted import Script
 
 from edge_experts.baselines.cli import main

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run
+from plans import Run
 from scripted import Body, Script, between
 
 from edge_experts.recording import expected_score, fit_coherence
@@ -96,6 +96,25 @@ def test_a_judge_that_prefers_its_own_is_found(record: Run, script: Script, plan
     report = judged(script, record, plan, judge)
     assert report["judges"]["one"]["own_family"] == {"mean": 3.0, "se": 0.0, "n": 8}
     assert report["judges"]["two"]["own_family"] is None
+
+
+def test_judges_stand_beside_people(
+    record: Run, script: Script, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.judge = lambda body: "4" if "alpha writes" in body["messages"][0]["content"] else "8"
+    report = judged(script, record, plan, script.judge)
+    assert report["judges"]["one"]["people"] is None
+    asked, people = len(script.seen), plan.parent / "people.csv"
+    plan.write_text(plan.read_text() + "anchors: people.csv\n")
+    people.write_text("prompt,part,expert,score\n0,0,alpha,3\n0,0,beta,9\n1,1,alpha,2\n1,1,beta,6\n")
+    assert record("--resume") == 0 and len(script.seen) == asked
+    found = json.loads((plan.parent / "out" / "judges.json").read_text())["judges"]["two"]["people"]
+    correlation = np.corrcoef([4, 8, 4, 8], [3, 9, 2, 6])[0, 1]
+    assert found == {"mean": 1.0, "correlation": pytest.approx(correlation), "n": 4}
+    for line, told in (("0,2,alpha,3", "line 2: part: '2' is not"), ("0,1,alpha,11", "line 2: score: 11 is outside")):
+        people.write_text(f"prompt,part,expert,score\n{line}\n")
+        capsys.readouterr()
+        assert record("--resume") == 2 and told in capsys.readouterr().err
 
 
 def test_agreement_is_krippendorffs() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Run
+from plans import Run
 from scripted import Script
 
 from edge_experts.baselines.cli import main

@@ -54,7 +54,8 @@ def _estimate(plan: Path) -> None:
     from edge_experts.recording.estimate import Line, estimate
     from edge_experts.recording.run import load
 
-    lines = estimate(*load(plan))
+    found, prompts, _ = load(plan)
+    lines = estimate(found, prompts)
     whole = Line("all", "", *(sum(column) for column in list(zip(*lines, strict=True))[2:]))
     rows = [[_shown(value) for value in line] for line in (*lines, whole)]
     print(table(["role", "model", "calls", "tokens in", "tokens out", "dollars"], rows, is_padded=True))
