@@ -66,8 +66,10 @@ def overall_table(board: Leaderboard) -> str:
 
 
 def short_table(board: Leaderboard) -> str:
-    """The best few algorithms and the best heuristic: what the README shows."""
-    return _scores(board, [*board.names, *board.partial][:TOP], ("coordinated",))
+    """The best few algorithms and the best heuristic, means alone: what the README shows."""
+    return _scores(
+        board, [*board.names, *board.partial][:TOP], ("coordinated",), lambda interval: f"{interval.mean:.2f}"
+    )
 
 
 def scores_table(board: Leaderboard) -> str:
@@ -75,14 +77,19 @@ def scores_table(board: Leaderboard) -> str:
     return _scores(board, [*board.names, *board.partial], [*HEURISTICS])
 
 
-def _scores(board: Leaderboard, names: Sequence[str], heuristics: Sequence[str]) -> str:
+def _scores(
+    board: Leaderboard,
+    names: Sequence[str],
+    heuristics: Sequence[str],
+    shown: Callable[[Interval], str] = full,
+) -> str:
     head = ["algorithm", "knows", "seeds", *(bare(env) for env in board.envs), "IQM of all", "IQM on held-out twins"]
     rows = [
         [
             f"**{board.title(name)}**" if name == MIXTURE else board.title(name),
             board.knows(name),
             board.seeds(name),
-            *(full(mean_interval(board.runs(env, name))) if name in board.cells[env] else "-" for env in board.envs),
+            *(shown(mean_interval(board.runs(env, name))) if name in board.cells[env] else "-" for env in board.envs),
             *((short(i) for i in _middle(board, name)) if name in board.names else ("-", "-")),
         ]
         for name in names
