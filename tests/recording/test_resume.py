@@ -30,11 +30,13 @@ for _ in range(times):
     ready, begun = os.pipe()
     child = os.fork()
     if not child:
-        store = run.Store
-        run.Store = lambda *words: os.write(begun, b"x") and store(*words)
+        send = run.Store.send
+        run.Store.send = lambda *words: os.write(begun, b"x") and send(*words)
         os._exit(main(["record", plan, "--save", folder, "--resume"]))
-    os.read(ready, 1)
-    time.sleep(moments.uniform(0.0, 0.25))
+    os.close(begun)
+    os.read(ready, 1)  # the first call is about to be sent, or nothing was left to do
+    os.close(ready)
+    time.sleep(moments.uniform(0.0, 0.2))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     if os.path.exists(f"{folder}/calls.sqlite"):
