@@ -44,7 +44,9 @@ def small(algo: str, env: str = "edge_experts/text-v1", worlds: int = 6, network
 
     config = new_config(algo).environment(env, env_config={"overrides": scenario}).debugging(seed=1)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=worlds, rollout_fragment_length=10)
-    config.training(train_batch_size_per_learner=worlds * 10, network=network)
+    config.training(train_batch_size_per_learner=worlds * 10)
+    if network != "flat":
+        config.training(network=network)
     if "PPO" in algo and algo != "APPO":
         config.training(minibatch_size=worlds * 5, num_epochs=2)
     config.learners(num_learners=0)
