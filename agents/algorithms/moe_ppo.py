@@ -10,10 +10,10 @@ import torch
 from ray.rllib.core.columns import Columns
 from torch import Tensor
 
-from ..mixture.config import BalanceConfig, MixtureConfig, names_of
+from ..mixture.config import ON_TOKENS, BalanceConfig, MixtureConfig, names_of
 from ..mixture.metrics import labels_of, routing_report, specialisation_report
 from ..mixture.routers import Routing, balance_loss, z_loss
-from ..networks.actor_critic import ROUTING
+from ..networks.actor_critic import ROUTING, TRUNK
 from .ppo import MaskedPPO, MaskedPPOConfig, MaskedPPOLearner
 
 SETTINGS = (*names_of(MixtureConfig), *names_of(BalanceConfig))
@@ -55,11 +55,16 @@ class MoEPPOConfig(MaskedPPOConfig):
                 raise ValueError(f"{where}: {count!r} must be 1 or more")
             self.mixture_of(policy)
         most = max(counts.values())
-        if self.router not in ("dense", "switch") and not 1 <= self.top_k <= most and most > 1:
+        if self.router not in ("dense", "switch", "soft") and not 1 <= self.top_k <= most and most > 1:
             raise ValueError(f"top_k: {self.top_k!r} must be between 1 and branches = {most}")
-        if self.balance == "bias" and self.router == "dense":
+        if self.balance == "bias" and self.router in ("dense", "soft"):
             raise ValueError(
-                "balance: 'bias' moves which branches are chosen, and router 'dense' uses all: take 'loss'"
+                f"balance: 'bias' moves which branches are chosen, and router '{self.router}' uses all: take 'loss'"
+            )
+        if self.placement in ON_TOKENS and self.network != "entities" and most > 1:
+            raise ValueError(
+                f"placement: {self.placement!r} needs tokens, and network '{self.network}' has none: "
+                "take network 'entities', or 'trunk'"
             )
         if self.memory and self.placement != "trunk":
             raise ValueError(f"placement: {self.placement!r} does not go with a memory: take 'trunk'")
@@ -120,26 +125,35 @@ class MoEPPOLearner(MaskedPPOLearner):
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
         if ROUTING not in fwd_out:
             return loss
-        routing = _kept(fwd_out[ROUTING], batch)
-        balance = balance_loss(routing.weights, routing.probabilities)
-        if config.balance == "loss":
-            loss = loss + config.balance_coeff * balance
-        z = z_loss(routing.scores)
-        if config.z_coeff:
-            loss = loss + config.z_coeff * z
         module = self.module[module_id].unwrapped()
-        if config.balance == "bias":
-            module.router.balance(routing.weights, config.balance_rate)
-        if self._is_last:
-            report = {"router_balance_loss": balance.detach(), "router_z_loss": z.detach(), **routing_report(routing)}
-            layout = module.layout
-            if layout and layout["categories"]:
-                rows = _rows(batch)
-                seen = batch[Columns.OBS]["observation"][rows].reshape(len(routing.weights), -1)
-                labels = labels_of(layout, seen, batch[Columns.ACTIONS][rows])
-                report |= specialisation_report(layout, routing.weights, labels)
-            self.metrics.log_dict(report, key=module_id, window=1)
+        for name, every in fwd_out[ROUTING].items():
+            routing = _kept(every, batch)
+            balance, z = balance_loss(routing.weights, routing.probabilities), z_loss(routing.scores)
+            if config.balance == "loss":
+                loss = loss + config.balance_coeff * balance
+            if config.z_coeff:
+                loss = loss + config.z_coeff * z
+            if config.balance == "bias":
+                module.routers[name].balance(routing.weights, config.balance_rate)
+            if self._is_last:
+                report = {
+                    "router_balance_loss": balance.detach(),
+                    "router_z_loss": z.detach(),
+                    **routing_report(routing),
+                }
+                report |= self._specialisation(module.layout, routing, batch)
+                prefix = "" if name == TRUNK else f"{name}_"
+                self.metrics.log_dict({prefix + key: value for key, value in report.items()}, key=module_id, window=1)
         return loss
+
+    def _specialisation(self, layout: Any, routing: Routing, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """What branches tell of what a row is about, where that is known."""
+        if not layout or not layout["categories"]:
+            return {}
+        rows = _rows(batch)
+        seen = batch[Columns.OBS]["observation"][rows].reshape(len(routing.weights) // routing.each, -1)
+        labels = labels_of(layout, seen, batch[Columns.ACTIONS][rows], routing.each)
+        return specialisation_report(layout, routing.weights, labels)
 
 
 def _rows(batch: dict[str, Any]) -> Any:
@@ -148,10 +162,7 @@ def _rows(batch: dict[str, Any]) -> Any:
 
 
 def _kept(routing: Routing, batch: dict[str, Any]) -> Routing:
-    if Columns.LOSS_MASK not in batch:
-        return routing
-    rows = torch.flatten(_rows(batch))
-    return Routing(routing.weights[rows], routing.probabilities[rows], routing.scores[rows])
+    return routing.of(torch.flatten(_rows(batch))) if Columns.LOSS_MASK in batch else routing
 
 
 class MoEPPO(MaskedPPO):

@@ -42,9 +42,16 @@ class EntityEncoder(nn.Module):
 
     def forward(self, seen: Seen) -> Seen:
         """Pool and context (batch, size), and tokens (batch, tokens, width)."""
-        h = Rectified.apply(self.of_token(seen.tokens), self.of_context(seen.vector), self._of_places())
-        mean, most = Pool.apply(h)
-        return Seen(torch.cat([mean, most, seen.vector], dim=-1), h)
+        return self.pooled(self.tokens(seen), seen.vector)
+
+    def tokens(self, seen: Seen) -> Tensor:
+        """A token for each place: (batch, tokens, width)."""
+        return Rectified.apply(self.of_token(seen.tokens), self.of_context(seen.vector), self._of_places())  # type: ignore[no-any-return]
+
+    def pooled(self, tokens: Tensor, context: Tensor) -> Seen:
+        """Tokens (batch, tokens, width) and their pool beside the agent's own features: (batch, size)."""
+        mean, most = Pool.apply(tokens)
+        return Seen(torch.cat([mean, most, context], dim=-1), tokens)
 
     def _of_places(self) -> Tensor | None:
         """What never changes of each token, in its layer: (tokens, width)."""

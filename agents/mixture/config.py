@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-ROUTERS = ("topk", "dense", "laplace", "hyper", "switch")
-PLACEMENTS = ("trunk", "policy", "value")
+ROUTERS = ("topk", "dense", "laplace", "hyper", "switch", "soft")
+PLACEMENTS = ("trunk", "policy", "value", "tokens", "both")
+ON_TOKENS = ("tokens", "both")
 CONTROLS = ("none", "weights", "work")
 BALANCES = ("loss", "bias", "none")
 
@@ -23,17 +24,20 @@ class MixtureConfig:
     branches: int = 1
     """Number of branches; 1 is a plain network."""
     router: str = "topk"
-    """Kind of router: `topk`, `dense`, `laplace`, `hyper` or `switch` (see `routers`)."""
+    """Kind of router: `topk`, `dense`, `laplace`, `hyper`, `switch` (see `routers`) or `soft` (see `tokens`)."""
     top_k: int = 2
-    """How many branches an input uses; `dense` uses all, `switch` one."""
+    """How many branches an input uses; `dense` and `soft` use all, `switch` one."""
+    slots: int = 1
+    """Of each branch, in the router `soft`: what it works on, weighted means of all tokens."""
     router_noise: float = 0.0
     """Standard deviation of the noise on the router's scores while learning, in units that the router learns."""
     capacity: float = 0.0
     """Rows that a branch takes of a minibatch, in multiples of an even load; the rows of the lowest weight beyond it do
     without that branch. 0: no limit."""
     placement: str = "trunk"
-    """Where the branches sit: `trunk` (policy and value share them), or in the trunk of the `policy` or of the `value`
-    alone; the other is then a plain network."""
+    """Where the branches sit: `trunk` (those of policy and value; a flat network has one for both), in the trunk of the
+    `policy` or of the `value` alone, on every one of the `tokens` of an entity network before they are pooled, or on
+    `both`, tokens and trunk; what has no branches is a plain network."""
     modality_sets: bool = False
     """Whether every modality has a set of branches of its own. An input may use the sets of the modalities that it
     holds, and any set if it holds none. Source: Han et al., "FuseMoE", NeurIPS 2024."""
@@ -45,12 +49,17 @@ class MixtureConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.branches, int) or self.branches < 1:
             raise ValueError(f"branches: {self.branches!r} must be 1 or more")
-        if not isinstance(self.top_k, int) or self.top_k < 1:
-            raise ValueError(f"top_k: {self.top_k!r} must be 1 or more")
+        for name in ("top_k", "slots"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ValueError(f"{name}: {value!r} must be 1 or more")
         for name, known in (("router", ROUTERS), ("placement", PLACEMENTS), ("control", CONTROLS)):
             check_choice(name, getattr(self, name), known)
         for name in ("router_noise", "capacity"):
             check_not_negative(name, getattr(self, name))
+        if self.router == "soft" and self.placement != "tokens":
+            raise ValueError(
+                f"placement: {self.placement!r} has one vector a row, and router 'soft' mixes tokens: take 'tokens'"
+            )
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> MixtureConfig:

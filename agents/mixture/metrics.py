@@ -14,13 +14,16 @@ from .routers import Routing, entropy, load
 DEAD_SHARE = 0.1  # of an even load; a branch that carries less counts as dead
 
 
-def labels_of(layout: Mapping[str, Any], observation: Tensor, actions: Tensor | None) -> dict[str, Tensor]:
-    """What each row is about, by kind of label: (batch,) int, -1 where there is nothing to say.
+def labels_of(
+    layout: Mapping[str, Any], observation: Tensor, actions: Tensor | None, each: int = 1
+) -> dict[str, Tensor]:
+    """What each row is about, by kind of label: (batch x each,) int, -1 where there is nothing to say.
 
     Args:
         layout: Of the observation, see `layout.layout_of`; that of a provider has no labels.
         observation: (batch, entries).
         actions: (batch, parts), the first part being the place; or none.
+        each: Rows of an observation; where they are its tokens, each is about a place.
     """
     if layout["categories"] is None:
         return {}
@@ -28,6 +31,9 @@ def labels_of(layout: Mapping[str, Any], observation: Tensor, actions: Tensor | 
     category = _which(observation[:, start:stop])
     modality = _which(torch.stack([observation[:, columns].sum(dim=-1) for columns in layout["modalities"]], dim=-1))
     found = {"modality": modality, "category": category}
+    if each > 1:
+        found = {name: label.repeat_interleave(each) for name, label in found.items()}
+        return {**found, "expert": torch.arange(each).repeat(len(observation))}
     if actions is not None:
         place = actions.reshape(len(actions), -1)[:, 0].long()
         found["expert"] = torch.where(place < len(layout["names"]["expert"]), place, -1)  # the last choice is to wait
@@ -95,13 +101,18 @@ class Specialisation:
         self._rows: list[tuple[Routing, dict[str, Tensor]]] = []
 
     def note(self, routing: Routing, observation: Tensor, actions: Tensor) -> None:
-        """Add a batch: (batch, branches) each, (batch, entries) and (batch, parts)."""
-        self._rows.append((routing, labels_of(self.layout, observation, actions)))
+        """Add a batch: (batch x each, branches) each, (batch, entries) and (batch, parts)."""
+        self._rows.append((routing, labels_of(self.layout, observation, actions, routing.each)))
 
     def report(self) -> dict[str, Any]:
         """Everything as plain data: entropy, loads, dead branches, mutual information, and shares by label."""
-        parts = zip(*((r.weights, r.probabilities, r.scores) for r, _ in self._rows), strict=True)
-        routing = Routing(*(torch.cat(part) for part in parts))
+        routed = [routing for routing, _ in self._rows]
+        routing = Routing(
+            torch.cat([r.weights for r in routed]),
+            torch.cat([r.probabilities for r in routed]),
+            torch.cat([r.scores for r in routed]),
+            routed[0].each,
+        )
         labels = {kind: torch.cat([labels[kind] for _, labels in self._rows]) for kind in self._rows[0][1]}
         report = routing_report(routing)
         names = self.layout["names"]

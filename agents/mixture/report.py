@@ -17,7 +17,7 @@ from edge_experts.envs.seeds import ROUTERS
 from edge_experts.envs.sim.spec import ROLES
 
 from ..checkpoints.policy import CheckpointPolicy
-from ..networks.actor_critic import ROUTING
+from ..networks.actor_critic import ROUTING, TRUNK
 from ..plotting import new_figure, save_figure
 from ..sampling.rollout_buffer import Group
 from .metrics import Specialisation, heat_map
@@ -47,7 +47,11 @@ class _Watched:
     def __init__(self, policy: CheckpointPolicy, routed: list[tuple[Group, Any]]) -> None:
         self._policy, self._routed = policy, routed
         self._slot: list[tuple[Group, Any, dict[str, Any], Any, Any]] = []
-        self.found = {group.module: Specialisation(module.layout) for group, module in routed}
+        self.found = {
+            title(group.module, where): Specialisation(module.layout)
+            for group, module in routed
+            for where in module.routers
+        }
 
     def act(self, world: World) -> Actions:
         """The policy's actions; what its routers see is kept until `keep`."""
@@ -66,24 +70,23 @@ class _Watched:
     def keep(self, running: Any) -> None:
         """Count the slot's rows of the agents that were there, in the worlds that were still in their episode: (B,)."""
         for group, module, batch, played, there in self._slot:
-            _note(self.found[group.module], module, batch, played, (there & running[:, None]).reshape(-1))
+            rows = torch.from_numpy((there & running[:, None]).reshape(-1))
+            with torch.inference_mode():
+                routed = module.forward_train(batch)[ROUTING]
+            actions = torch.from_numpy(np.ascontiguousarray(played)).reshape(len(rows), -1)
+            for where, routing in routed.items():
+                self.found[title(group.module, where)].note(
+                    routing.of(rows), batch["obs"]["observation"][rows], actions[rows]
+                )
+
+
+def title(module: str, where: str) -> str:
+    """A router in the report: its module, and where its branches sit if not in the trunk."""
+    return module if where == TRUNK else f"{module}_{where}"
 
 
 def _has_router(module: Any) -> bool:
-    return getattr(module, "router", None) is not None and module.layout is not None
-
-
-def _note(gathered: Specialisation, module: Any, batch: dict[str, Any], played: Any, there: Any) -> None:
-    with torch.inference_mode():
-        routing = module.forward_train(batch)[ROUTING]
-    rows = torch.from_numpy(there)
-    actions = torch.from_numpy(np.ascontiguousarray(played)).reshape(len(rows), -1)
-    seen = batch["obs"]["observation"]
-    gathered.note(
-        type(routing)(routing.weights[rows], routing.probabilities[rows], routing.scores[rows]),
-        seen[rows],
-        actions[rows],
-    )
+    return bool(getattr(module, "routers", None)) and module.layout is not None
 
 
 def draw_router(report: dict[str, Any], path: Path, title: str) -> bool:

@@ -5,7 +5,7 @@ in how they score (`Router.score`) and in what they keep:
 
 - `topk`: a linear score; the `top_k` largest probabilities are kept and renormalised. Noise may be added while
   learning. Source: Shazeer et al., "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer",
-      ICLR 2017.
+  ICLR 2017.
 - `dense`: a linear score; all branches are used.
 - `laplace`: the score is the negative distance to a centre of each branch; the rest as in `topk`. Source: Han et al.,
   "FuseMoE: mixture-of-experts transformers for fleximodal fusion", NeurIPS 2024.
@@ -35,11 +35,18 @@ class Routing:
         weights: Zero for the branches that a row does not use.
         probabilities: The full softmax.
         scores: What it is the softmax of; `MASKED` where a branch is closed to a row.
+        each: Rows of the batch that one observation has: as many as tokens, where these are routed.
     """
 
     weights: Tensor
     probabilities: Tensor
     scores: Tensor
+    each: int = 1
+
+    def of(self, observations: Tensor) -> Routing:
+        """That of some observations: (batch,) bool."""
+        rows = observations.repeat_interleave(self.each)
+        return Routing(self.weights[rows], self.probabilities[rows], self.scores[rows], self.each)
 
 
 class Router(nn.Module):

@@ -17,13 +17,15 @@ from ..entities.encoder import EntityEncoder
 from ..entities.head import EntityHead
 from ..entities.reader import MarketReader, Seen
 from ..mixture.branches import Mixture
-from ..mixture.config import MixtureConfig
-from ..mixture.routers import Router, Routing
+from ..mixture.config import ON_TOKENS, MixtureConfig
+from ..mixture.routers import Routing
+from ..mixture.tokens import TokenBranches
 from .distributions import distribution_for, mask_logits
 from .flat import FlatHead, FlatReader
 from .running_norm import GathersStatistics
 
-ROUTING = "routing"  # in what a training pass returns: the `Routing` of the batch
+ROUTING = "routing"  # in what a training pass returns: the `Routing` of the batch, by where the branches sit
+TRUNK, TOKENS = "trunk", "tokens"  # where they may sit
 LOG_STD_RANGE = (-5.0, 2.0)
 PLAIN = MixtureConfig()
 SLOWLY = 0.9  # how much of the value scale stays at an update
@@ -67,9 +69,10 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
             self.reader = MarketReader(entities)
             encoder = EntityEncoder(self.reader, entities, self.hidden[0], identities)
             self.encoder, self.inputs = encoder, encoder.size
+            self.on_tokens = self._on_tokens()
         else:
             self.reader, self.encoder = FlatReader(self.observation_space), nn.Identity()
-            self.inputs = self.reader.size
+            self.inputs, self.on_tokens = self.reader.size, None
         self.mixture = self._trunk("policy")
         self.policy = self._head(outputs)
 
@@ -82,11 +85,19 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
     def _trunk(self, user: str) -> Mixture:
         """The trunk of the policy or of the value function: the mixture, or a plain network where it sits elsewhere."""
         hidden = self.hidden[1:] or self.hidden if self.is_entities else self.hidden
-        if self.mixture_config.placement not in ("trunk", user):
+        if self.mixture_config.placement not in (TRUNK, "both", user):
             return Mixture(self.inputs, hidden, PLAIN)
         if self.plain_width is not None:
             return Mixture(self.inputs, (self.plain_width,) * len(hidden), PLAIN)
         return Mixture(self.inputs, hidden, self.mixture_config)
+
+    def _on_tokens(self) -> TokenBranches | None:
+        """What tokens pass before they are pooled: branches, or in their place a plain network; or nothing."""
+        if self.mixture_config.placement not in ON_TOKENS or self.mixture_config.branches == 1:
+            return None
+        if self.plain_width is not None:
+            return TokenBranches(self.hidden[0], self.plain_width, PLAIN)
+        return TokenBranches(self.hidden[0], max(1, self.hidden[0] // 2), self.mixture_config)
 
     def _features_of(self, trunk: Mixture) -> int:
         """What a head on a trunk sees: its output and its input; what is linear in that need not pass the branches."""
@@ -115,32 +126,44 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
             return min((low, high), key=lambda width: abs(size(plain_width=width) - wanted))
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        seen = self._encode(batch)
+        seen, _ = self._encode(batch)
         features, _ = self._pass(self.mixture, seen, batch)
         return {Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, seen, batch[Columns.OBS])}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        seen = self._encode(batch)
+        seen, of_tokens = self._encode(batch)
         features, routing = self._pass(self.mixture, seen, batch)
         outputs: dict[str, Any] = {
             Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, seen, batch[Columns.OBS]),
             Columns.EMBEDDINGS: features,
         }
-        return outputs if routing is None else {**outputs, ROUTING: routing}
+        return outputs | told(routing, of_tokens)
 
     @property
-    def router(self) -> Router | None:
-        """Of the mixture, if there is one."""
-        return self.mixture.router
+    def routers(self) -> dict[str, nn.Module]:
+        """Those that there are, by where their branches sit."""
+        of_trunk = self._routed_trunk().router
+        of_tokens = self.on_tokens.router if self.on_tokens is not None else None
+        found = {TRUNK: of_trunk, TOKENS: of_tokens}
+        return {name: router for name, router in found.items() if router is not None}
+
+    def _routed_trunk(self) -> Mixture:
+        """The trunk that has the branches, if any has."""
+        return self.mixture
 
     def gather_statistics(self, observation: Any) -> None:
         """Take observations that are learned from into the statistics that inputs are normalised by."""
         self.reader.gather_statistics(observation)
 
-    def _encode(self, batch: dict[str, Any]) -> Seen:
-        """What is read of the observations."""
+    def _encode(self, batch: dict[str, Any]) -> tuple[Seen, Routing | None]:
+        """What is read of the observations, and how their tokens were routed."""
         self.look_at(batch[Columns.OBS])
-        return self.encoder(self.reader(batch[Columns.OBS]))  # type: ignore[no-any-return]
+        read = self.reader(batch[Columns.OBS])
+        if self.on_tokens is None:
+            return self.encoder(read), None
+        assert isinstance(self.encoder, EntityEncoder)
+        tokens, routing = self.on_tokens(self.encoder.tokens(read), self._open_branches(batch[Columns.OBS]))
+        return self.encoder.pooled(tokens, read.vector), routing
 
     def _pass(self, trunk: Mixture, seen: Seen, batch: dict[str, Any]) -> tuple[Tensor, Routing | None]:
         """What the heads on a trunk see, and how the trunk was routed."""
@@ -192,25 +215,22 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if self.value_trunk is None:
             return super()._forward_train(batch, **kwargs)
-        seen = self._encode(batch)
+        seen, of_tokens = self._encode(batch)
         features, routing = self._pass(self.mixture, seen, batch)
         value_features, value_routing = self._pass(self.value_trunk, seen, batch)
         return {
             Columns.ACTION_DIST_INPUTS: self._distribution_inputs(features, seen, batch[Columns.OBS]),
             Columns.EMBEDDINGS: value_features,
-            **({ROUTING: routing or value_routing} if self.router is not None else {}),
+            **told(routing or value_routing, of_tokens),
         }
 
-    @property
-    def router(self) -> Router | None:
-        """Of the mixture, if there is one."""
-        trunk = self.value_trunk if self.mixture_config.placement == "value" else self.mixture
-        return trunk.router if trunk is not None else None
+    def _routed_trunk(self) -> Mixture:
+        return self.value_trunk or self.mixture if self.mixture_config.placement == "value" else self.mixture
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
         """Value of each observation, in the units of the reward: (batch,)."""
         if embeddings is None:
-            embeddings = self._pass(self.value_trunk or self.mixture, self._encode(batch), batch)[0]
+            embeddings = self._pass(self.value_trunk or self.mixture, self._encode(batch)[0], batch)[0]
         return self.value_scale * self.value(embeddings).squeeze(-1)  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -220,6 +240,13 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
         deviation = columns[Postprocessing.VALUE_TARGETS].std().clamp(min=1e-3)
         kept = SLOWLY if self.value_scale != 1.0 else 0.0
         self.value_scale.copy_(kept * self.value_scale + (1.0 - kept) * deviation)
+
+
+def told(of_trunk: Routing | None, of_tokens: Routing | None) -> dict[str, dict[str, Routing]]:
+    """What a training pass says of its routing: nothing where nothing was routed."""
+    found = {TRUNK: of_trunk, TOKENS: of_tokens}
+    routed = {name: routing for name, routing in found.items() if routing is not None}
+    return {ROUTING: routed} if routed else {}
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -22,8 +22,8 @@ class RecurrentActorCritic(MixtureActorCritic):
     """`MixtureActorCritic` with a memory of what an agent saw before.
 
     Takes single steps, observations (batch, ...), or sequences, (batch, slots, ...), with the state before the first
-    slot and
-    `RESTARTS`. Source of the unit: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
+    slot and `RESTARTS`. Source of the unit: Cho et al., "Learning phrase representations using RNN encoder-decoder",
+    2014.
 
     Model config, beside that of `MixtureActorCritic`:
         memory: Size of the state.
@@ -46,7 +46,7 @@ class RecurrentActorCritic(MixtureActorCritic):
         return int(self.model_config["memory"]) + self.inputs
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        seen = self._encode(batch)
+        seen, _ = self._encode(batch)
         features, _ = self._pass(self.mixture, seen, batch)
         inputs = self._distribution_inputs(features, seen, batch[Columns.OBS])
         return {Columns.ACTION_DIST_INPUTS: inputs, Columns.STATE_OUT: self._state_of(features)}
@@ -60,12 +60,12 @@ class RecurrentActorCritic(MixtureActorCritic):
         last = features if features.dim() == 2 else features[:, -1]
         return {MEMORY: last[..., :size]}
 
-    def _encode(self, batch: dict[str, Any]) -> Seen:
+    def _encode(self, batch: dict[str, Any]) -> tuple[Seen, Routing | None]:
         """What is read of single steps, or of sequences: their vectors (batch, slots, size), their tokens in a row."""
         if not _is_sequence(batch):
             return super()._encode(batch)
-        seen = super()._encode({Columns.OBS: _in_a_row(batch[Columns.OBS])})
-        return Seen(seen.vector.view(*batch[RESTARTS].shape, -1), seen.tokens)
+        seen, routing = super()._encode({Columns.OBS: _in_a_row(batch[Columns.OBS])})
+        return Seen(seen.vector.view(*batch[RESTARTS].shape, -1), seen.tokens), routing
 
     def _distribution_inputs(self, features: Tensor, seen: Seen, observation: Any) -> Tensor:
         if features.dim() == 2:

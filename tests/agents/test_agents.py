@@ -212,7 +212,7 @@ def test_any_observation_that_flattens_is_taken(observation: Any) -> None:
     seen = batch(samples)
     flat = torch.as_tensor(np.stack([spaces.flatten(observation, sample) for sample in samples])).float()
     assert torch.equal(flatten(observation, seen), flat)
-    assert net.forward_train({Columns.OBS: seen})[ROUTING].weights.shape == (5, 2)
+    assert net.forward_train({Columns.OBS: seen})[ROUTING]["trunk"].weights.shape == (5, 2)
     assert net.compute_values({Columns.OBS: seen}).shape == (5,)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from entity_modules import module_for, played, seen
 
 from edge_experts.agents.checkpoints.metadata import checkpoints_of
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
@@ -16,47 +17,12 @@ from edge_experts.agents.entities.layout import NOWHERE, OF_HOST, OF_PLACE
 from edge_experts.agents.errors import CheckpointError, SetupError
 from edge_experts.agents.job import Job, _stretch, train
 from edge_experts.agents.mixture.observation_layout import layout_of
-from edge_experts.agents.networks.actor_critic import MixtureActorCritic
 from edge_experts.agents.networks.recurrent import MEMORY, RESTARTS, RecurrentActorCritic
 from edge_experts.agents.reward import reward_of
 from edge_experts.agents.score_reference import stored_score
 from edge_experts.agents.setup import new_config, set_up, update_config
 from edge_experts.envs import ScenarioError, World, load_scenario, shipped_ids
-from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.sim.spec import ROLES, slices
-
-ENTITIES = {"network": "entities"}
-
-
-def module_for(role: str, world: World, kind: Any = MixtureActorCritic, **settings: Any) -> Any:
-    spaces = role_spaces(role, world.sizes)
-    config = {**ENTITIES, "layout": layout_of(role, world), **settings}
-    torch.manual_seed(0)
-    module = kind(observation_space=spaces.observation, action_space=spaces.action, model_config=config)
-    for name, weight in module.named_parameters():  # heads begin near zero; here they must say something
-        if (weight.dim() == 2 and weight.shape[0] == 1) or "policy" in name:
-            torch.nn.init.normal_(weight, std=0.3)
-    return module
-
-
-def seen(role: str, world: World) -> dict[str, Any]:
-    observation, mask = world.views.of(role)
-    shown = role_spaces(role, world.sizes).shown_mask(mask)
-    return {
-        "obs": {
-            "observation": torch.from_numpy(observation.reshape(-1, observation.shape[-1]).copy()),
-            "action_mask": torch.from_numpy(shown.reshape(-1, shown.shape[-1]).copy()),
-        }
-    }
-
-
-def played(name: str, n_worlds: int = 4, slots: int = 6, **overrides: Any) -> World:
-    world = World(name, n_worlds, 3, overrides)
-    world.reset()
-    rng = np.random.default_rng(0)
-    for _ in range(slots):
-        world.step(*world.sample_actions(rng))
-    return world
 
 
 @pytest.mark.parametrize("name", shipped_ids())

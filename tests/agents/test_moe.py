@@ -14,7 +14,7 @@ from building import runner
 from ray.rllib.core.columns import Columns
 
 from edge_experts.agents.mixture.branches import HyperBranch, Mixture
-from edge_experts.agents.mixture.config import PLACEMENTS, ROUTERS, MixtureConfig
+from edge_experts.agents.mixture.config import ROUTERS, MixtureConfig
 from edge_experts.agents.mixture.metrics import (
     Specialisation,
     heat_map,
@@ -38,6 +38,8 @@ from edge_experts.envs import World
 spaces = gymnasium.spaces
 SEEN = spaces.Dict({"observation": spaces.Box(-1, 1, (9,), np.float32), "action_mask": spaces.MultiBinary(7)})
 ACTION = spaces.MultiDiscrete([3, 4])
+ON_ROWS = [kind for kind in ROUTERS if kind != "soft"]  # which mixes tokens
+PLACEMENTS = ("trunk", "policy", "value")  # of a flat network
 
 
 def module(kind: type = MixtureActorCritic, **options: Any) -> Any:
@@ -52,7 +54,7 @@ def seen(rows: int = 64) -> dict[str, Any]:
 # --- routers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ROUTERS)
+@pytest.mark.parametrize("kind", ON_ROWS)
 def test_routers_give_weights_that_a_gradient_can_move(kind: str) -> None:
     router = Router(6, MixtureConfig(branches=5, router=kind, top_k=2))
     x = torch.randn(200, 6)
@@ -145,18 +147,19 @@ def test_capacity_limits_a_branch_while_learning_only() -> None:
 # --- the network ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize("router", ON_ROWS)
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_the_control_is_as_large_and_has_no_mixture(router: str, placement: str) -> None:
     options = {"router": router, "placement": placement, "hidden": (32, 32)}
     mixture, control = module(**options), module(**options, control="weights")
-    assert mixture.router is not None and control.router is None
+    assert set(mixture.routers) == {"trunk"} and control.routers == {}
     assert parameter_count(control) == pytest.approx(parameter_count(mixture), rel=0.02)
     plain = next(n for n, p in control.named_parameters() if p.requires_grad and "branches" in n)
     assert plain  # a plain trunk in place of the branches
     works = module(**options, control="work")
-    assert works.router is None and parameter_count(works) == pytest.approx(active_count(mixture), rel=0.02)
-    assert (active_count(mixture) < parameter_count(mixture)) == (mixture.router.top_k < mixture.router.branches)
+    assert works.routers == {} and parameter_count(works) == pytest.approx(active_count(mixture), rel=0.02)
+    kept = mixture.routers["trunk"]
+    assert (active_count(mixture) < parameter_count(mixture)) == (kept.top_k < kept.branches)
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
@@ -164,7 +167,10 @@ def test_branches_sit_where_they_are_told_to(placement: str) -> None:
     net, batch = module(placement=placement), seen()
     out = net.forward_train(batch)
     values = net.compute_values(batch, out[Columns.EMBEDDINGS])
-    assert torch.allclose(values, net.compute_values(batch), atol=1e-5) and out[ROUTING].weights.shape == (64, 4)
+    assert torch.allclose(values, net.compute_values(batch), atol=1e-5) and out[ROUTING]["trunk"].weights.shape == (
+        64,
+        4,
+    )
     trunks = {"policy": net.mixture, "value": net.value_trunk or net.mixture}
     assert (trunks["policy"].router is not None) == (placement != "value")
     assert (trunks["value"].router is not None) == (placement != "policy")
@@ -180,7 +186,7 @@ def test_modality_sets_open_the_branches_of_what_an_input_holds() -> None:
     observation = torch.zeros(3, 9)
     observation[0, 1], observation[1, 2] = 1.0, 1.0
     batch[Columns.OBS]["observation"] = observation
-    weights = net.forward_train(batch)[ROUTING].weights
+    weights = net.forward_train(batch)[ROUTING]["trunk"].weights
     assert (weights[0, [1, 3]] == 0).all() and (weights[0, [0, 2]] > 0).all()
     assert (weights[1, [0, 2]] == 0).all() and (weights[1, [1, 3]] > 0).all()
     assert (weights[2] > 0).sum() == 2
@@ -301,7 +307,7 @@ def test_a_learners_balancing_moves_the_offsets_and_runners_get_them(ray_here: A
     algorithm = set_up(config).build_algo()
     try:
         algorithm.train()
-        offset = algorithm.env_runner.module["user"].router.offset
+        offset = algorithm.env_runner.module["user"].routers["trunk"].offset
         assert offset.abs().sum() > 0 and (torch.remainder(offset, 0.25) == 0).all()
     finally:
         algorithm.stop()
@@ -310,9 +316,9 @@ def test_a_learners_balancing_moves_the_offsets_and_runners_get_them(ray_here: A
 # --- settings -------------------------------------------------------------------------------------------------------
 
 WRONG = {
-    "router": ({"router": "topp"}, "router: 'topp' is not one of topk, dense, laplace, hyper, switch"),
+    "router": ({"router": "topp"}, "router: 'topp' is not one of topk, dense, laplace, hyper, switch, soft"),
     "control": ({"control": "size"}, "control: 'size' is not one of none, weights, work"),
-    "placement": ({"placement": "head"}, "placement: 'head' is not one of trunk, policy, value"),
+    "placement": ({"placement": "head"}, "placement: 'head' is not one of trunk, policy, value, tokens, both"),
     "balance": ({"balance": "l"}, "balance: 'l' is not one of loss, bias, none"),
     "bias and dense": ({"balance": "bias", "router": "dense"}, "balance: 'bias' moves which branches are chosen"),
     "capacity": ({"capacity": -1.0}, "capacity: -1.0 must not be negative"),
