@@ -33,7 +33,8 @@ def labels_of(
     found = {"modality": modality, "category": category}
     if each > 1:
         found = {name: label.repeat_interleave(each) for name, label in found.items()}
-        return {**found, "expert": torch.arange(each).repeat(len(observation))}
+        place = torch.arange(each).repeat(len(observation))
+        return {**found, "expert": torch.where(place < len(layout["names"]["expert"]), place, -1)}
     if actions is not None:
         place = actions.reshape(len(actions), -1)[:, 0].long()
         found["expert"] = torch.where(place < len(layout["names"]["expert"]), place, -1)  # the last choice is to wait

@@ -11,6 +11,8 @@ import torch
 from entity_modules import module_for, played, seen
 
 from edge_experts.agents.mixture.config import ON_TOKENS, ROUTERS, MixtureConfig
+from edge_experts.agents.mixture.metrics import labels_of
+from edge_experts.agents.mixture.observation_layout import layout_of
 from edge_experts.agents.mixture.tokens import SoftMixture, TokenBranches
 from edge_experts.agents.networks.actor_critic import ROUTING, active_count, parameter_count
 from edge_experts.agents.setup import new_config, set_up
@@ -88,6 +90,16 @@ def test_weights_of_one_market_play_another(router: str, placement: str) -> None
     (values.sum() + out["action_dist_inputs"].clamp(min=-50).sum()).backward()
     for name, weight in fitted.on_tokens.named_parameters():
         assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+
+
+def test_tokens_are_told_apart_by_row_and_by_place() -> None:
+    world = played("networked-v1")  # it has room for an expert more than there are
+    layout, observed = layout_of("user", world), seen("user", world)["obs"]["observation"]
+    each, names = world.sizes.X, layout["names"]["expert"]
+    assert each == len(names) + 1
+    whole, tokens = labels_of(layout, observed, None), labels_of(layout, observed, None, each)
+    assert torch.equal(tokens["category"].view(-1, each), whole["category"][:, None].expand(-1, each))
+    assert tokens["expert"].view(-1, each).tolist() == [[*range(len(names)), -1]] * len(observed)
 
 
 def test_training_reports_where_tokens_go(tmp_path: Path, ray_here: Any) -> None:
