@@ -1,10 +1,17 @@
-"""An RLlib EnvRunner over several markets: a part of every sample is of each, all played by the same weights."""
+"""An RLlib EnvRunner over several markets: a part of every sample is of each, all played by the same weights.
+
+A slot of a crowded market has a row for each of its agents, so small markets get more slots: a share that goes with one
+over the square root of how many act. Between equal slots and equal rows, as languages are sampled by the square root of
+their texts in Conneau et al., "Unsupervised cross-lingual representation learning at scale", ACL 2020, section 3.1.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ray.rllib.policy.sample_batch import MultiAgentBatch
+
+from edge_experts.envs import load_scenario
 
 from ..markets import settings_of, title_of
 from ..policy_mapping import MarketMapping
@@ -18,15 +25,21 @@ class OneMarket(BatchedEnvRunner):
         """Nothing: `MarketsEnvRunner` brings them."""
 
 
+def worlds_of(markets: tuple[str, ...], worlds: int) -> list[int]:
+    """How many of all worlds are of each market, one at least."""
+    weights = [load_scenario(market).acting ** -0.5 for market in markets]
+    return [max(1, round(worlds * weight / sum(weights))) for weight in weights]
+
+
 class MarketsEnvRunner(BatchedEnvRunner):
-    """Samples the worlds of all markets in `config.markets`, as many of each."""
+    """Samples the worlds of all markets in `config.markets`, as many slots of each world."""
 
     def make_env(self) -> None:
         """Build a runner for every market."""
         config = self.config
-        worlds = max(1, config.num_envs_per_env_runner // len(config.markets))
         self.markets = []
-        for market in config.markets:
+        shares = worlds_of(config.markets, config.num_envs_per_env_runner)
+        for market, worlds in zip(config.markets, shares, strict=True):
             own = config.copy(copy_frozen=False)
             own.environment(market, env_config=settings_of(market, config.env_config))
             own.env_runners(num_envs_per_env_runner=worlds)
@@ -43,12 +56,14 @@ class MarketsEnvRunner(BatchedEnvRunner):
     def _sample(
         self, *, num_timesteps: int | None = None, num_episodes: int | None = None, **kwargs: Any
     ) -> list[MultiAgentBatch]:
-        count = len(self.markets)
-        part: dict[str, Any] = {
-            "num_timesteps": None if num_timesteps is None else -(-num_timesteps // count),
-            "num_episodes": None if num_episodes is None else -(-num_episodes // count),
-        }
-        batches = [market._sample(**part, **kwargs)[0] for market in self.markets]
+        worlds = sum(market.num_envs for market in self.markets)
+        batches = []
+        for market in self.markets:
+            part: dict[str, Any] = {
+                "num_timesteps": None if num_timesteps is None else -(-num_timesteps * market.num_envs // worlds),
+                "num_episodes": None if num_episodes is None else -(-num_episodes // len(self.markets)),
+            }
+            batches += market._sample(**part, **kwargs)
         self.num_env_steps_sampled_lifetime += sum(batch.env_steps() for batch in batches)
         modules = {name: rows for batch in batches for name, rows in batch.policy_batches.items()}
         return [MultiAgentBatch(modules, env_steps=sum(batch.env_steps() for batch in batches))]

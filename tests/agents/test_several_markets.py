@@ -16,8 +16,9 @@ from edge_experts.agents.errors import SetupError
 from edge_experts.agents.job import Job, train
 from edge_experts.agents.markets import markets_of
 from edge_experts.agents.networks.shared_weights import SharedWeights
+from edge_experts.agents.sampling.markets_runner import worlds_of
 from edge_experts.agents.setup import new_config, set_up
-from edge_experts.envs import World, shipped_ids
+from edge_experts.envs import World, load_scenario, shipped_ids
 
 TEXT, NETWORKED, NETMOE = (f"edge_experts/{name}-v1" for name in ("text", "networked", "netmoe"))
 SMALL = {
@@ -35,6 +36,13 @@ def _config(algo: str = "PPO", markets: tuple[str, ...] = (TEXT, NETMOE), **sett
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=6).debugging(seed=0)
     shape = {name: value for name, value in SMALL.items() if "num_env" not in name}
     return config.training(**{"markets": markets, "network": "entities", **shape, **settings})
+
+
+def test_small_markets_get_more_slots_than_crowded_ones() -> None:
+    text = load_scenario(TEXT).acting
+    few, many = worlds_of((TEXT, NETMOE), 600)
+    assert few + many == 600 and many / few == pytest.approx(text**0.5, rel=0.02)
+    assert worlds_of((TEXT, NETMOE), 1) == [1, 1]
 
 
 def test_names_of_several_markets() -> None:
