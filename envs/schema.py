@@ -204,8 +204,8 @@ class Devices:
     half of the users are present at the start."""
     taste: Positive | Literal["own"] | None = None
     """Concentration of the Dirichlet distribution that each user's mix of categories is drawn from, about the
-    table's own mix: small numbers make specialists; `own`: user u asks only for category u modulo their number, as where a
-    table has one for each client; null: everybody has the table's mix."""
+    table's own mix: small numbers make specialists; `own`: user u asks only for category u modulo their number, as
+    where a table has one for each client; null: everybody has the table's mix."""
     battery_j: Positive = 2000.0
     """Energy a device may spend in an episode, joules; an empty battery leaves only waiting."""
     local_expert: str | tuple[str, ...] = ""

@@ -75,8 +75,8 @@ class Layout:
         plan: Whose devices they are.
         seed: Of places and fading.
         places: (clients + 1, 2) metres; the last is the server's, in the middle of the area.
-        reach: (clients, clients) bool, which experts a client reaches: its own, and those within `radio.range_m` or all, as
-            `Plan.reach` says.
+        reach: (clients, clients) bool, which experts a client reaches: its own, and those within `radio.range_m`, or
+            all, as `Plan.reach` says.
         slow: (clients,) factor on the time to compute.
     """
 

@@ -21,7 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--table",
         type=Path,
         metavar="DIR",
-        help="folder of a quality table of the experts that seed 0 trains, with FedGate's gates, and a scenario that plays it",
+        help="folder of a table of what the experts of seed 0 and FedGate's gates say, and of a scenario that plays it",
     )
     command.add_argument(
         "--images",
