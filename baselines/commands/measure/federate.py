@@ -15,7 +15,7 @@ HELP = "train edge experts federatedly by a plan"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    command.add_argument("plan", metavar="PLAN", help="a YAML file, or a shipped plan: dirichlet01, dirichlet03, iid")
+    command.add_argument("plan", metavar="PLAN", help="a YAML file, or a shipped plan, as dirichlet01")
     command.add_argument("--save", type=Path, metavar="DIR", help="folder of the results of all methods and seeds")
     command.add_argument(
         "--table",
