@@ -175,7 +175,9 @@ def test_compression_sends_fewer_bits_and_feeds_its_errors_back() -> None:
     # what is held back in a round comes in a later one: the sum of what was sent nears the sum of the updates
     federation = lab(sharing__compression="topk", sharing__keep="0.25").clients.federation
     goal = [torch.arange(1.0, 9.0)]
-    *_, after = federation.average("t", 40, [torch.zeros(8)], lambda n, k, shared: [shared[0] + goal[0]], Recorder(), 0)
+    *_, after = federation.average(
+        "t", 40, [torch.zeros(8)], lambda n, k, shared, kept: ([shared[0] + goal[0]], kept), Recorder(), 0
+    )
     assert (after[0] / 40 - goal[0]).abs().max() < 0.15 * 8
 
 

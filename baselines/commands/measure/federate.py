@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from edge_experts.envs.io.command_line import at_least, existing_file
 
@@ -35,6 +36,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data", type=existing_file, metavar="FILE.npz", help="arrays images and labels to learn from"
     )
+    command.add_argument(
+        "--ray-address",
+        metavar="A",
+        help="clients train as tasks of the Ray cluster at this address (local: one on this machine); same results",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -42,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
+    from edge_experts.federated.engine import Engine, RayEngine
     from edge_experts.federated.market import record_table
     from edge_experts.federated.plan import load_plan
     from edge_experts.federated.report.page import table
@@ -61,7 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # networks are small: more threads would only wait for one another
     noted = {"plan_hash": plan.hash(), **where_from()}
     if arguments.save:
-        rows = federate(plan, arguments.save, arguments.resume, lambda cells: tqdm(cells, unit="method", disable=None))
+        engine = RayEngine(arguments.ray_address) if arguments.ray_address else Engine()
+
+        def progress(cells: list[Any]) -> Any:
+            return tqdm(cells, unit="method", disable=None)
+
+        rows = federate(plan, arguments.save, arguments.resume, progress, engine)
         write_json(arguments.save / "provenance.json", noted)
         print(table(rows))
     if arguments.table:
