@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .law import CHOICES
+
 
 def interval(values: list[float]) -> tuple[float, float]:
     """Mean and half of its 95% interval by Student's t over seeds; the half is 0 for one seed."""
@@ -40,6 +42,16 @@ def difference(rows: list[dict[str, Any]], method: str, control: str, name: str)
     """Mean of a score's differences between two methods on the same seeds, and half of its 95% interval."""
     mine, other = ({row["seed"]: row[name] for row in rows if row["method"] == m} for m in (method, control))
     return interval([mine[seed] - other[seed] for seed in mine])
+
+
+def law_table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of what ways to choose experts are worth: a row for each concentration."""
+    lines = [f"| concentration | {' | '.join(CHOICES)} |", f"|---|{'---|' * len(CHOICES)}"]
+    for value in dict.fromkeys(row["concentration"] for row in rows):
+        found = [interval([row[name] for row in rows if row["concentration"] == value]) for name in CHOICES]
+        cells = [f"{mean:.3f} ± {half:.3f}" for mean, half in found]
+        lines.append(f"| {'IID' if value is None else f'{value:g}'} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def block(results: dict[str, list[dict[str, Any]]]) -> str:

@@ -14,6 +14,8 @@ from edge_experts.envs.io.atomic import replacing
 from ..data import load_data
 from ..plan import load_plan
 from ..training.clients import gather
+from .law import CHOICES
+from .page import interval
 
 
 def draw_splits(runs: list[Path], file: Path) -> None:
@@ -48,6 +50,23 @@ def draw_curves(runs: list[Path], file: Path) -> None:
     _save(figure, file)
 
 
+def draw_law(rows: list[dict[str, Any]], file: Path) -> None:
+    """What each way to choose experts is worth against the concentration; bars are 95% intervals over seeds."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    dealt = list(dict.fromkeys(row["concentration"] for row in rows))
+    for name in CHOICES:
+        found = [interval([row[name] for row in rows if row["concentration"] == value]) for value in dealt]
+        means, halves = zip(*found, strict=True)
+        axis.errorbar(range(len(dealt)), means, yerr=halves, label=name, marker="o", capsize=3)
+    labels = ["IID" if value is None else f"{value:g}" for value in dealt]
+    axis.set(xlabel="concentration of the split", ylabel="probability of the right class", xticks=range(len(dealt)))
+    axis.set_xticklabels(labels)
+    axis.legend()
+    _save(figure, file)
+
+
 def _save(figure: Any, file: Path) -> None:
     import matplotlib.pyplot as plt
 
@@ -67,6 +86,8 @@ def main() -> None:
         parser.error(f"'{arguments.results}' holds no run; make one with edge-experts federate PLAN --save DIR")
     draw_splits(runs, arguments.images / "federated_splits.png")
     draw_curves(runs, arguments.images / "federated_curves.png")
+    if (found := arguments.results / "law.json").is_file():
+        draw_law(json.loads(found.read_text("utf-8"))["rows"], arguments.images / "federated_law.png")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from edge_experts.baselines.cli import main
 from edge_experts.federated.engine import RayEngine
 from edge_experts.federated.plan import Plan, load_plan
 from edge_experts.federated.runner import federate
@@ -69,12 +71,16 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(whole: Path, tmp_
     same(whole, folder)
 
 
-def test_clients_on_ray_end_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        federate(load_plan("dirichlet01", TINY), tmp_path / "run", engine=RayEngine("local"))
-    finally:
-        ray.shutdown()
+def test_clients_on_ray_end_with_the_same_bytes(whole: Path, tmp_path: Path, ray_here: Any) -> None:
+    federate(load_plan("dirichlet01", TINY), tmp_path / "run", engine=RayEngine("auto"))
     same(whole, tmp_path / "run")
+
+
+def test_an_address_without_a_cluster_is_refused(
+    tmp_path: Path, no_ray: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--save", str(tmp_path / "run"), "--set", "data=digits", "--ray-address", "auto"]
+    assert main(["federate", "dirichlet01", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "--ray-address: there is no cluster at 'auto'" in told
+    assert not (tmp_path / "run").exists()

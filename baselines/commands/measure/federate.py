@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_experts.envs.io.command_line import at_least, existing_file
+from edge_experts.envs.io.command_line import at_least, existing_file, new_file
 
 from ...arguments import write_json
 from ...provenance import where_from
@@ -23,6 +23,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folder of a table of what the experts of seed 0 and FedGate's gates say, and of a scenario that plays it",
+    )
+    command.add_argument(
+        "--law",
+        type=new_file(".json"),
+        metavar="FILE.json",
+        help="what one expert, gate and oracle are worth at concentrations from 0.05 to IID, with a picture beside it",
     )
     command.add_argument(
         "--images",
@@ -51,7 +57,9 @@ def run(arguments: argparse.Namespace) -> None:
     from edge_experts.federated.engine import Engine, RayEngine
     from edge_experts.federated.market import record_table
     from edge_experts.federated.plan import load_plan
-    from edge_experts.federated.report.page import table
+    from edge_experts.federated.report.law import law
+    from edge_experts.federated.report.page import law_table, table
+    from edge_experts.federated.report.pictures import draw_law
     from edge_experts.federated.runner import federate
 
     changes = {}
@@ -63,19 +71,24 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.data:
         changes["data"] = str(arguments.data)
     plan = load_plan(arguments.plan, changes)
-    if not (arguments.save or arguments.table):
-        raise ValueError("--save: say where results go, or with --table where the experts' quality table goes")
+    if not (arguments.save or arguments.table or arguments.law):
+        raise ValueError("--save: say where results go, or take --table or --law")
     torch.set_num_threads(1)  # networks are small: more threads would only wait for one another
     noted = {"plan_hash": plan.hash(), **where_from()}
+    engine = RayEngine(arguments.ray_address) if arguments.ray_address else Engine()
+
+    def progress(cells: list[Any]) -> Any:
+        return tqdm(cells, unit="run", disable=None)
+
     if arguments.save:
-        engine = RayEngine(arguments.ray_address) if arguments.ray_address else Engine()
-
-        def progress(cells: list[Any]) -> Any:
-            return tqdm(cells, unit="method", disable=None)
-
         rows = federate(plan, arguments.save, arguments.resume, progress, engine)
         write_json(arguments.save / "provenance.json", noted)
         print(table(rows))
     if arguments.table:
         scenario = record_table(plan, arguments.table, arguments.images, noted)
         print(f"{arguments.table / 'scenario.yaml'}: {scenario.title}")
+    if arguments.law:
+        found = law(plan, engine, progress)
+        write_json(arguments.law, {"rows": found, **noted})
+        draw_law(found, arguments.law.with_suffix(".png"))
+        print(law_table(found))
