@@ -37,7 +37,7 @@ def law(
     """
     data, rows = load_data(plan.data), []
     for concentration, seed in progress([(c, seed) for c in CONCENTRATIONS for seed in range(plan.seeds)]):
-        split = Split(kind="iid" if concentration is None else "dirichlet", concentration=concentration)
+        split = Split(kind="iid" if concentration is None else "dirichlet", concentration=concentration)  # type: ignore[call-arg]
         dealt: Plan = replace(plan, split=split, reach="all")  # type: ignore[type-var]
         torch.use_deterministic_algorithms(True)
         lab = Lab(gather(dealt, data, seed, engine))
