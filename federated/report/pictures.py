@@ -20,10 +20,8 @@ from .page import interval
 
 def draw_splits(runs: list[Path], file: Path) -> None:
     """Clients by classes for the first seed of each run: how many images of a class a client has."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(runs), figsize=(4 * len(runs), 3.2), squeeze=False, layout="constrained")
-    for axis, run in zip(axes[0], runs, strict=True):
+    figure, axes = _grid(len(runs))
+    for axis, run in zip(axes, runs, strict=True):
         plan = load_plan(run / "plan.yaml")
         clients = gather(plan, load_data(plan.data), 0)
         counts = np.array([np.bincount(labels.numpy(), minlength=clients.classes) for labels in clients.labels])
@@ -35,10 +33,8 @@ def draw_splits(runs: list[Path], file: Path) -> None:
 
 def draw_curves(runs: list[Path], file: Path) -> None:
     """Global accuracy against rounds, means over seeds; the band reaches from the lowest seed to the highest."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(runs), figsize=(4 * len(runs), 3.2), squeeze=False, layout="constrained")
-    for axis, run in zip(axes[0], runs, strict=True):
+    figure, axes = _grid(len(runs))
+    for axis, run in zip(axes, runs, strict=True):
         cells = json.loads((run / "details.json").read_text("utf-8"))
         for method in dict.fromkeys(cell["method"] for cell in cells if cell["curve"]):
             curves = np.array([cell["curve"] for cell in cells if cell["method"] == method])
@@ -65,6 +61,17 @@ def draw_law(rows: list[dict[str, Any]], file: Path) -> None:
     axis.set_xticklabels(labels)
     axis.legend()
     _save(figure, file)
+
+
+def _grid(count: int) -> tuple[Any, list[Any]]:
+    """A figure of so many axes, three in a row."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-count // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(12, 3.2 * rows), squeeze=False, layout="constrained")
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
 
 
 def _save(figure: Any, file: Path) -> None:
