@@ -52,7 +52,7 @@ def work(plan: Plan, folder: Path) -> None:
     federate(plan, folder, resume=True)
 
 
-def test_a_run_killed_again_and_again_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(whole: Path, tmp_path: Path, no_ray: None) -> None:
     """SIGKILL after ever longer: in training, between methods, wherever it may be."""
     plan, folder = load_plan("dirichlet01", TINY), tmp_path / "run"
     context, killed, partly = multiprocessing.get_context("fork"), 0, 0
@@ -77,8 +77,14 @@ def test_clients_on_ray_end_with_the_same_bytes(whole: Path, tmp_path: Path, ray
 
 
 def test_an_address_without_a_cluster_is_refused(
-    tmp_path: Path, no_ray: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    import ray
+
+    def nobody(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(ray, "init", nobody)
     words = ["--save", str(tmp_path / "run"), "--set", "data=digits", "--ray-address", "auto"]
     assert main(["federate", "dirichlet01", *words]) == 2
     told = capsys.readouterr().err
