@@ -96,7 +96,7 @@ def _derived(s: Scenario, seed: int, f: Params) -> dict[str, Any]:
         providers_act=providers.act,
         own_parts=bool(f.kinds.own.any()),
         parallel=s.requests.dispatch == "parallel",
-        taste=OWN_TASTE if devices.taste == "own" else devices.taste or 0.0,
+        taste=OWN_TASTE if devices.taste == "own" else float(devices.taste or 0.0),
         burst_stop=1.0 / s.arrivals.burst_slots,
         gate_skill=s.gate.skill,
         gate_noise=s.gate.noise,
