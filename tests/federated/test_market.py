@@ -87,6 +87,7 @@ def test_a_table_says_who_asks_and_what_it_takes_and_never_what_is_right(folder:
 
 def test_a_table_is_valid_and_its_folder_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not [f for f in validate(str(folder / "scenario.yaml"), 0, progress=False) if f.verdict == FAULT]
+    capsys.readouterr()  # the notice that the simulation is being compiled
     assert main(["federate", "dirichlet01", "--set", "data=digits", "--table", str(folder)]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "--table: " in told and "exists" in told
