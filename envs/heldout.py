@@ -21,6 +21,8 @@ def shifts() -> dict[str, dict[str, Any]]:
 def changes_of(name: str, shift: str) -> dict[str, Any]:
     """The dotted fields that a shift changes in a scenario of a bare name (`text`); empty if it does not apply."""
     rules = shifts()[shift]
+    if rules.get(name, {}) is None:
+        return {}
     changes = dict(rules.get("all", {}))
     if name != CASE_STUDY:
         changes |= rules.get(MARKETS, {})

@@ -5,9 +5,10 @@ Money is counted in credits; one credit is a thousandth of a US dollar.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 Positive = Annotated[float, Field(gt=0)]
@@ -15,6 +16,18 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
+
+
+def _taste(value: object) -> float | str:
+    """A concentration, or `own`: one line for whatever is neither."""
+    if value == "own":
+        return "own"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError("give a concentration above 0, or own")
+    return float(value)
+
+
+Taste = Annotated[float | str, PlainValidator(_taste)]
 
 strict = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 
@@ -202,9 +215,10 @@ class Devices:
     churn: Share = 0.0
     """Per slot, the probability that a present user leaves for good and that an absent one arrives; when positive,
     half of the users are present at the start."""
-    taste: Positive | None = None
+    taste: Taste | None = None
     """Concentration of the Dirichlet distribution that each user's mix of categories is drawn from, about the
-    table's own mix: small numbers make specialists; null: everybody has the table's mix."""
+    table's own mix: small numbers make specialists; `own`: user u asks only for category u modulo their number, as
+    where a table has one for each client; null: everybody has the table's mix."""
     battery_j: Positive = 2000.0
     """Energy a device may spend in an episode, joules; an empty battery leaves only waiting."""
     local_expert: str | tuple[str, ...] = ""

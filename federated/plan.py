@@ -135,7 +135,9 @@ class Plan:
     dropout: Share = 0.0
     """Probability that a client that was asked is lost before it answers."""
     scenario: str = "edge_experts/networked-v1"
-    """Whose radio and area set what a message costs, and whose range says which experts are reached."""
+    """Whose radio and area set what a message costs."""
+    reach: Literal["range", "all"] = "range"
+    """Which experts a client reaches: those within the scenario's `radio.range_m`, or all."""
     training: Training = Training()
     sharing: Sharing = Sharing()
     hardware: Hardware = Hardware()

@@ -14,6 +14,7 @@ import yaml
 from edge_experts.envs.io.atomic import replacing, write_text
 
 from .data import load_data
+from .engine import Engine
 from .messages.sharing import epsilon
 from .messages.traffic import Recorder
 from .plan import Plan
@@ -25,7 +26,11 @@ ROW = ("method", "seed", "global", "personal", "worst", "rounds", "bits_up", "bi
 
 
 def federate(
-    plan: Plan, save: Path, resume: bool = False, progress: Callable[[list[Any]], Any] = list
+    plan: Plan,
+    save: Path,
+    resume: bool = False,
+    progress: Callable[[list[Any]], Any] = list,
+    engine: Engine | None = None,
 ) -> list[dict[str, Any]]:
     """Train all methods of a plan, and write what they came to.
 
@@ -35,6 +40,7 @@ def federate(
             rounds and bits to the target), `plan.yaml`, and in `cells/` traffic and weights of each.
         resume: Go on with a run that was stopped.
         progress: Wraps the list of pairs of seed and method.
+        engine: Where clients train; in this process by default.
 
     Returns:
         The rows of `results.json`.
@@ -53,7 +59,7 @@ def federate(
         if cell.is_dir():
             continue
         if lab is None or lab.clients.seed != seed:
-            lab = Lab(gather(plan, data, seed))
+            lab = Lab(gather(plan, data, seed, engine))
         _save(cell, *describe(lab, method, lab.run(method)))
     cells = [
         json.loads((save / "cells" / f"{method}_{seed}" / "cell.json").read_text("utf-8"))

@@ -52,7 +52,7 @@ def texts(root: Path) -> dict[Path, str]:
             "tables": tables_table(worth),
             "market": market_table(worth),
         },
-        docs / "federated.md": {"federated": federated_block(stored(results / "federated"))},
+        docs / "federated.md": {"federated": federated_block(*stored(results / "federated"))},
         docs / "speed.md": {
             "worlds": engine_block(results / "speed"),
             "training": training_block(results / "speed"),

@@ -241,7 +241,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         for agent in self.agents:
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
-        self._actions["user"][0] = (self.world.sizes.X, 0)
+        self._actions["user"][0] = self.world.default_actions("user")[0]  # of those who are not there
         for role, seats in self._seats.items():
             if seats:
                 given = [actions[f"{role}_{i}"] for i in seats]

@@ -11,7 +11,7 @@ from ..physics.radio import jakes_correlation
 from ..scenario import Scenario
 from .plugins import code_of
 from .spec import OBS_FIELDS, ROLES, Sizes, slices
-from .state import Params, record
+from .state import OWN_TASTE, Params, record
 
 OUT_OF_REACH_DB = -1e9  # no link is weaker
 
@@ -35,7 +35,7 @@ DERIVED = (
     ("arrival_process channel mobility", int),  # codes of models
     ("serving has_gaps providers_act", bool),  # access through the serving provider; some links may be out of reach
     ("own_parts parallel", bool),  # some requests have a prompt for each part; all parts are asked for in one slot
-    ("taste", float),  # concentration; 0: everybody has the table's mix
+    ("taste", float),  # concentration; 0: everybody has the table's mix; `OWN_TASTE`: a category each
     ("burst_stop", float),  # probability per slot of changing state
     ("gate_skill gate_noise", float),
     ("length_known", bool),
@@ -96,7 +96,7 @@ def _derived(s: Scenario, seed: int, f: Params) -> dict[str, Any]:
         providers_act=providers.act,
         own_parts=bool(f.kinds.own.any()),
         parallel=s.requests.dispatch == "parallel",
-        taste=devices.taste or 0.0,
+        taste=OWN_TASTE if devices.taste == "own" else float(devices.taste or 0.0),
         burst_stop=1.0 / s.arrivals.burst_slots,
         gate_skill=s.gate.skill,
         gate_noise=s.gate.noise,

@@ -73,7 +73,7 @@ class Sizes:
             categories=len(f.priors),
             J=int(c.J),
             own_parts=bool(c.own_parts),
-            tastes=bool(c.taste > 0.0),
+            tastes=bool(c.taste != 0.0),
             period=int(c.period),
             strict=bool(c.strict_share > 0.0),
             scripted=int(c.scripted),

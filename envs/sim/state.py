@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ABSENT, PRESENT, LEFT = 0, 1, 2  # a user before, during and after its stay
+OWN_TASTE = -1.0  # in place of a concentration: every user asks for one category
 NONE, ON_TIME, LATE, EXPIRED, DROPPED = 0, 1, 2, 3, 4  # how a request ended in the last slot
 ENDINGS = ("none", "on_time", "late", "expired", "dropped")
 USER_TERMS = ("earned", "payment", "energy", "latency")

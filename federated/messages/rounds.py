@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from ..engine import Engine
 from ..plan import Plan
 from ..random import stream
 from ..training.networks import Weights
 from .sharing import clipped, compressed, noisy
 from .traffic import NUMBER_BITS, Layout, Message, Recorder
 
-Local = Callable[[int, int, Weights], Weights]
+Local = Callable[[int, int, Weights, Weights], tuple[Weights, Weights]]
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Federation:
         seed: Of all that is drawn.
         layout: What messages cost.
         sizes: How many images each client has.
+        engine: Where they train.
     """
 
     plan: Plan
     seed: int
     layout: Layout
     sizes: list[int]
+    engine: Engine = field(default_factory=Engine)
 
     def average(
         self,
@@ -41,6 +44,7 @@ class Federation:
         recorder: Recorder,
         macs_per_image: float,
         kinds: tuple[str, ...] | None = None,
+        kept: list[Weights] | None = None,
     ) -> Iterator[Weights]:
         """The shared weights after each round.
 
@@ -48,21 +52,24 @@ class Federation:
             stage: Names the messages and the draws.
             rounds: How many.
             shared: Where to begin.
-            local: From a round, a client and the shared weights to what the client has after training.
+            local: From a round, a client, the shared weights and what the client keeps to both after training.
             recorder: Takes every message.
             macs_per_image: Multiply-accumulates of a round's training, an image.
             kinds: What each tensor's update is called; all of them `update` by default.
+            kept: What each client keeps for itself, nothing by default; changed round by round.
         """
+        kept = [[] for _ in self.sizes] if kept is None else kept
+        train = self.engine.scatter(local)
         kinds = kinds or ("update",) * len(shared)
         errors: dict[int, Weights] = {}
         for number in range(rounds):
             asked, lost = self._who(stage, number)
             total = sum(self.sizes[k] for k in asked if k not in lost)
             mean = [torch.zeros_like(tensor) for tensor in shared]
-            for k in asked:
-                bits = sum(NUMBER_BITS * tensor.numel() for tensor in shared)
+            bits = sum(NUMBER_BITS * tensor.numel() for tensor in shared)
+            trained = train([(number, k, shared, kept[k]) for k in asked])
+            for k, (found, kept[k]) in zip(asked, trained, strict=True):
                 recorder.send(Message(stage, number, k, "down", "weights", bits), shared)
-                found = local(number, k, shared)
                 if k in lost:
                     continue
                 update = [new - old for new, old in zip(found, shared, strict=True)]

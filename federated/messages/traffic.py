@@ -75,7 +75,8 @@ class Layout:
         plan: Whose devices they are.
         seed: Of places and fading.
         places: (clients + 1, 2) metres; the last is the server's, in the middle of the area.
-        reach: (clients, clients) bool, which experts a client reaches: its own, and those within `radio.range_m`.
+        reach: (clients, clients) bool, which experts a client reaches: its own, and those within `radio.range_m`, or
+            all, as `Plan.reach` says.
         slow: (clients,) factor on the time to compute.
     """
 
@@ -153,12 +154,12 @@ def lay_out(plan: Plan, scenario: Scenario, seed: int) -> Layout:
     area = scenario.mobility.area_m
     places = np.vstack([stream(seed, "places").random((plan.clients, 2)) * area, [[area / 2, area / 2]]])
     apart = np.hypot(*(places[:-1, None] - places[None, :-1]).transpose(2, 0, 1))
-    reach = apart <= (scenario.radio.range_m or math.inf)
+    reach = apart <= (math.inf if plan.reach == "all" else scenario.radio.range_m or math.inf)
     fewest = int(reach.sum(axis=1).min())
     if plan.top_k > fewest:
         raise ValueError(
             f"top_k: {plan.top_k} exceeds the {fewest} experts that client {int(reach.sum(axis=1).argmin())} reaches "
-            f"with seed {seed}; set a lower one, or a scenario with a larger radio.range_m"
+            f"with seed {seed}; set a lower one, or reach to all"
         )
     slow = np.where(
         stream(seed, "stragglers").random(plan.clients) < plan.hardware.stragglers, plan.hardware.slowdown, 1.0

@@ -14,14 +14,14 @@ from edge_experts.envs.io.atomic import replacing
 from ..data import load_data
 from ..plan import load_plan
 from ..training.clients import gather
+from .law import CHOICES
+from .page import interval
 
 
 def draw_splits(runs: list[Path], file: Path) -> None:
     """Clients by classes for the first seed of each run: how many images of a class a client has."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(runs), figsize=(4 * len(runs), 3.2), squeeze=False, layout="constrained")
-    for axis, run in zip(axes[0], runs, strict=True):
+    figure, axes = _grid(len(runs))
+    for axis, run in zip(axes, runs, strict=True):
         plan = load_plan(run / "plan.yaml")
         clients = gather(plan, load_data(plan.data), 0)
         counts = np.array([np.bincount(labels.numpy(), minlength=clients.classes) for labels in clients.labels])
@@ -33,10 +33,8 @@ def draw_splits(runs: list[Path], file: Path) -> None:
 
 def draw_curves(runs: list[Path], file: Path) -> None:
     """Global accuracy against rounds, means over seeds; the band reaches from the lowest seed to the highest."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(runs), figsize=(4 * len(runs), 3.2), squeeze=False, layout="constrained")
-    for axis, run in zip(axes[0], runs, strict=True):
+    figure, axes = _grid(len(runs))
+    for axis, run in zip(axes, runs, strict=True):
         cells = json.loads((run / "details.json").read_text("utf-8"))
         for method in dict.fromkeys(cell["method"] for cell in cells if cell["curve"]):
             curves = np.array([cell["curve"] for cell in cells if cell["method"] == method])
@@ -46,6 +44,34 @@ def draw_curves(runs: list[Path], file: Path) -> None:
         axis.set(title=run.name, xlabel="round", ylabel="global accuracy", ylim=(0, 1))
         axis.legend()
     _save(figure, file)
+
+
+def draw_law(rows: list[dict[str, Any]], file: Path) -> None:
+    """What each way to choose experts is worth against the concentration; bars are 95% intervals over seeds."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    dealt = list(dict.fromkeys(row["concentration"] for row in rows))
+    for name in CHOICES:
+        found = [interval([row[name] for row in rows if row["concentration"] == value]) for value in dealt]
+        means, halves = zip(*found, strict=True)
+        axis.errorbar(range(len(dealt)), means, yerr=halves, label=name, marker="o", capsize=3)
+    labels = ["IID" if value is None else f"{value:g}" for value in dealt]
+    axis.set(xlabel="concentration of the split", ylabel="probability of the right class", xticks=range(len(dealt)))
+    axis.set_xticklabels(labels)
+    axis.legend()
+    _save(figure, file)
+
+
+def _grid(count: int) -> tuple[Any, list[Any]]:
+    """A figure of so many axes, three in a row."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-count // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(12, 3.2 * rows), squeeze=False, layout="constrained")
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
 
 
 def _save(figure: Any, file: Path) -> None:
@@ -67,6 +93,8 @@ def main() -> None:
         parser.error(f"'{arguments.results}' holds no run; make one with edge-experts federate PLAN --save DIR")
     draw_splits(runs, arguments.images / "federated_splits.png")
     draw_curves(runs, arguments.images / "federated_curves.png")
+    if (found := arguments.results / "law.json").is_file():
+        draw_law(json.loads(found.read_text("utf-8"))["rows"], arguments.images / "federated_law.png")
 
 
 if __name__ == "__main__":

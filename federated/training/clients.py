@@ -12,6 +12,7 @@ from torch import Tensor
 from edge_experts.envs import load_scenario
 
 from ..data import Dataset
+from ..engine import Engine
 from ..messages.rounds import Federation
 from ..messages.traffic import lay_out
 from ..plan import Plan
@@ -61,8 +62,8 @@ class Clients:
         return float(self.plan.training.hidden * (self.pixels + self.classes))
 
 
-def gather(plan: Plan, data: Dataset, seed: int) -> Clients:
-    """Hold out test images and deal the rest.
+def gather(plan: Plan, data: Dataset, seed: int, engine: Engine | None = None) -> Clients:
+    """Hold out test images and deal the rest; clients train where `engine` says, in this process by default.
 
     Raises:
         ValueError: if there are too few images, or a client reaches fewer experts than it needs.
@@ -73,7 +74,7 @@ def gather(plan: Plan, data: Dataset, seed: int) -> Clients:
     return Clients(
         plan,
         seed,
-        Federation(plan, seed, layout, [len(part) for part in parts]),
+        Federation(plan, seed, layout, [len(part) for part in parts], engine or Engine()),
         [torch.from_numpy(data.images[part]) for part in parts],
         [torch.from_numpy(data.labels[part]) for part in parts],
         torch.from_numpy(data.images[test]),

@@ -22,11 +22,11 @@ def supervised(clients: Clients, recorder: Recorder, pull: float = 0.0) -> tuple
     """Extractor and head by FedAvg, or FedProx where `pull` is positive, and the global accuracy after each round."""
     settings, shared, curve = clients.plan.training, start(clients), []
 
-    def local(number: int, k: int, shared: Weights) -> Weights:
+    def local(number: int, k: int, shared: Weights, kept: Weights) -> tuple[Weights, Weights]:
         loss = label_loss(clients.images[k], clients.labels[k], shared if pull else None, pull)
         rng = stream(clients.seed, "supervised", number, k)
         steps = batches(len(clients.labels[k]), settings.batch, settings.local_epochs, rng)
-        return descend(shared, loss, steps, settings.rate)
+        return descend(shared, loss, steps, settings.rate), kept
 
     work = 3.0 * settings.local_epochs * clients.macs
     rounds = clients.plan.rounds.features
@@ -49,7 +49,7 @@ def contrastive(clients: Clients, recorder: Recorder) -> Weights:
     begin = start(clients)[:2] + head(hidden, hidden, stream(clients.seed, "projector"))
     shared = [*begin, torch.zeros(hidden, hidden)]
 
-    def local(number: int, k: int, shared: Weights) -> Weights:
+    def local(number: int, k: int, shared: Weights, kept: Weights) -> tuple[Weights, Weights]:
         images, rng = clients.images[k], stream(clients.seed, "contrastive", number, k)
         own = clients.federation.sizes[k] / sum(clients.federation.sizes) if number else 1.0
 
@@ -63,7 +63,7 @@ def contrastive(clients: Clients, recorder: Recorder) -> Weights:
         steps = batches(len(images), settings.batch, settings.local_epochs, rng)
         weights = descend(shared[:4], loss, steps, settings.contrastive_rate)
         z = embed(weights, images)
-        return [*weights, z.T @ z / len(z)]
+        return [*weights, z.T @ z / len(z)], kept
 
     kinds = ("update",) * 4 + ("correlation",)
     work = 6.0 * settings.local_epochs * (clients.macs + hidden * hidden)
@@ -87,7 +87,7 @@ def view(images: Tensor, side: int, rng: np.random.Generator) -> Tensor:
     return found + torch.from_numpy(rng.normal(0.0, 0.1, tuple(found.shape)).astype(np.float32))
 
 
-def ask_neighbours(clients: Clients, asked: list[np.ndarray], recorder: Recorder) -> None:
+def ask_neighbours(clients: Clients, asked: list[Tensor], recorder: Recorder) -> None:
     """Note what it takes to have neighbours answer: features up to each, probabilities back, each once.
 
     Args:
@@ -99,7 +99,7 @@ def ask_neighbours(clients: Clients, asked: list[np.ndarray], recorder: Recorder
     work = dict.fromkeys(range(clients.plan.clients), 0.0)
     for k, pairs in enumerate(asked):
         for e in range(clients.plan.clients):
-            chosen = torch.from_numpy(np.flatnonzero(pairs[:, e]))
+            chosen = pairs[:, e].nonzero().flatten()
             work[e] += len(chosen) * hidden * clients.classes
             if e == k or not len(chosen):
                 continue

@@ -29,38 +29,37 @@ def train_gates(clients: Clients, method: str, recorder: Recorder) -> list[Weigh
     """
     plan, hidden = clients.plan, clients.plan.training.hidden
     empty = [torch.zeros(hidden, plan.clients), torch.zeros(plan.clients)]
-    asked = [np.zeros((len(labels), plan.clients), bool) for labels in clients.labels]
-    biases = [empty[1]] * plan.clients
     parts = {"fedavg_gate": 2, "local_gate": 0}.get(method, 1)
+    kept = [[*empty[parts:], torch.zeros(len(y), plan.clients, dtype=torch.bool)] for y in clients.labels]
 
-    def local(number: int, k: int, shared: Weights) -> Weights:
-        gate = _learn(clients, method, number, k, [shared[0], shared[1] if parts == 2 else biases[k]], asked[k])
-        biases[k] = gate[1]
-        return gate[:parts]
+    def local(number: int, k: int, shared: Weights, kept: Weights) -> tuple[Weights, Weights]:
+        *own, asked = kept
+        gate, asked = _learn(clients, method, number, k, [*shared, *own], asked)
+        return gate[:parts], [*gate[parts:], asked]
 
-    work = 3.0 * hidden * plan.clients
-    if not parts:
-        gates = [empty] * plan.clients
-        for number in range(plan.rounds.gate):
-            gates = [_learn(clients, method, number, k, gate, asked[k]) for k, gate in enumerate(gates)]
+    shared: Weights = []
+    if parts:
+        work = 3.0 * hidden * plan.clients
+        rounds = clients.federation.average("gate", plan.rounds.gate, empty[:parts], local, recorder, work, kept=kept)
+        *_, shared = rounds
     else:
-        shared = empty[:parts]
-        *_, shared = clients.federation.average("gate", plan.rounds.gate, shared, local, recorder, work)
-        gates = [[shared[0], shared[1] if parts == 2 else bias] for bias in biases]
-    ask_neighbours(clients, asked, recorder)
-    return gates
+        train = clients.federation.engine.scatter(local)
+        for number in range(plan.rounds.gate):
+            kept = [own for _, own in train([(number, k, [], own) for k, own in enumerate(kept)])]
+    ask_neighbours(clients, [asked for *_, asked in kept], recorder)
+    return [[*shared, *own] for *own, _ in kept]
 
 
-def _learn(clients: Clients, method: str, number: int, k: int, gate: Weights, asked: np.ndarray) -> Weights:
+def _learn(clients: Clients, method: str, number: int, k: int, gate: Weights, asked: Tensor) -> tuple[Weights, Tensor]:
     """A round's training of one client's gate: the likelihood of the right labels under the softmax mixture.
 
-    `asked` (n_k, experts) is marked where an expert's answer is used.
+    `asked` (n_k, experts) bool is returned with marks where an expert's answer was used.
     """
     plan, settings = clients.plan, clients.plan.training
     rng = stream(clients.seed, f"train {method}", number, k)
     reached = np.flatnonzero(clients.federation.layout.reach[k])
     quality = clients.answers[k][:, torch.arange(len(clients.labels[k])), clients.labels[k]].T  # (n_k, experts)
-    inputs, turn = clients.shared_features[k], number
+    inputs, turn, asked = clients.shared_features[k], number, asked.clone()
 
     def loss(weights: Weights, batch: Tensor) -> Tensor:
         nonlocal turn
@@ -70,11 +69,11 @@ def _learn(clients: Clients, method: str, number: int, k: int, gate: Weights, as
         elif method == "rollgate":
             chosen = reached[(turn + np.arange(plan.top_k)) % len(reached)]
         turn += 1
-        asked[np.ix_(batch.numpy(), chosen)] = True
+        asked[batch[:, None], torch.from_numpy(chosen)] = True
         mask = torch.zeros(plan.clients, dtype=torch.bool)
         mask[torch.from_numpy(chosen)] = True
         shares = logits(weights, inputs[batch]).masked_fill(~mask, -torch.inf).softmax(dim=1)
         return -((shares * quality[batch]).sum(dim=1) + 1e-6).log().mean()
 
     steps = batches(len(quality), settings.batch, settings.local_epochs, rng)
-    return descend(gate, loss, steps, settings.gate_rate)
+    return descend(gate, loss, steps, settings.gate_rate), asked

@@ -76,19 +76,22 @@ class Lab:
         """Without federation: a network on everybody's images, or one each on its own."""
         clients, settings, recorder = self.clients, self.clients.plan.training, self.new_recorder()
 
-        def learn(images: Tensor, labels: Tensor, k: int) -> Weights:
+        def learn(k: int, images: Tensor, labels: Tensor) -> Weights:
             steps = batches(len(labels), settings.batch, settings.epochs, stream(clients.seed, method, k))
             return descend(start(clients), label_loss(images, labels), steps, settings.rate)
 
         if method == "local":
-            nets = [learn(x, y, k) for k, (x, y) in enumerate(zip(clients.images, clients.labels, strict=True))]
+            numbers = range(clients.plan.clients)
+            nets = clients.federation.engine.scatter(learn)(
+                [*zip(numbers, clients.images, clients.labels, strict=True)]
+            )
             macs = {k: 3.0 * settings.epochs * clients.macs * size for k, size in enumerate(clients.federation.sizes)}
             clients.federation.layout.settle(recorder, method, 0, macs)
             return Outcome(torch.stack([self._network(net) for net in nets]), recorder)
         for k, (x, y) in enumerate(zip(clients.images, clients.labels, strict=True)):
             recorder.send(Message(method, 0, k, "up", "images", NUMBER_BITS * (x.numel() + len(y))), [x, y])
         clients.federation.layout.settle(recorder, method, 0, {})
-        net = learn(torch.cat(clients.images), torch.cat(clients.labels), 0)
+        net = learn(0, torch.cat(clients.images), torch.cat(clients.labels))
         answers = self._network(net).expand(clients.plan.clients, -1, -1)
         return Outcome(answers, recorder, 1, weights=_named("network", net))
 
@@ -144,12 +147,16 @@ class Lab:
             clients, settings = self.clients, self.clients.plan.training
             base = self.extractor[0]
             inputs = [features(base, images) for images in clients.images]
-            found = []
-            for k, (x, y) in enumerate(zip(inputs, clients.labels, strict=True)):
+
+            def learn(k: int, x: Tensor, y: Tensor) -> Weights:
                 rng = stream(clients.seed, "expert", k)
                 steps = batches(len(y), settings.batch, settings.expert_epochs, rng)
                 begin = head(settings.hidden, clients.classes, rng)
-                found.append(descend(begin, _head_loss(x, y), steps, settings.rate))
+                return descend(begin, _head_loss(x, y), steps, settings.rate)
+
+            found = clients.federation.engine.scatter(learn)(
+                [*zip(range(len(inputs)), inputs, clients.labels, strict=True)]
+            )
             sharing = clients.plan.sharing
             clients.shared_features = [
                 _private(x, sharing, stream(clients.seed, "noise features", k)) for k, x in enumerate(inputs)

@@ -115,6 +115,16 @@ def test_tastes_are_a_dirichlet_distribution_about_the_tables_mix(taste: float) 
     assert len(np.unique(mine[:, 0])) > 0.8 * len(mine), "everybody draws a mix of its own"
 
 
+def test_with_tastes_of_their_own_users_ask_for_one_category_each() -> None:
+    world = started("specialists-v1", n_worlds=4, **{"devices.count": 11})
+    assert (world.state.taste == np.eye(8)[np.arange(11) % 8]).all()
+    for _ in range(20):
+        world.step()
+        users = world.state.users
+        assert (world.params.category[users.prompt] == np.arange(11) % 8)[users.open].all()
+        assert (world.views.users[..., slices("user", world.sizes)["taste"]] == world.state.taste).all()
+
+
 def test_without_tastes_everybody_has_the_tables_mix() -> None:
     world = started("mixed-v1", n_worlds=4)
     assert (world.state.taste == world.params.shares).all() and world.params.shares.sum() == pytest.approx(3.0)
@@ -394,6 +404,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "topic share": ({"requests.topic_share": 1.1}, "requests.topic_share: 1.1"),
     "negative topic share": ({"requests.topic_share": -0.1}, "requests.topic_share: -0.1"),
     "taste": ({"devices.taste": 0.0}, "devices.taste: 0"),
+    "taste in words": ({"devices.taste": "mine"}, "devices.taste: 'mine' .*give a concentration above 0, or own$"),
     "period": ({"providers.period": 0}, "providers.period: 0"),
     "parts": ({"requests.parts": "many"}, "requests.parts: 'many'"),
     "dispatch": ({"requests.dispatch": "all"}, "requests.dispatch: 'all'"),

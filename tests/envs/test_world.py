@@ -348,6 +348,7 @@ GOLDEN = {
     "edge_experts/netmoe-v1": "773a55b2aff28b0d",
     "edge_experts/networked-v1": "961412a39f08179f",
     "edge_experts/object3d-v1": "32f817726f3bcc40",
+    "edge_experts/specialists-v1": "f05ab859ffa3fc88",
     "edge_experts/text-v1": "4445b49667b5744d",
     "edge_experts/vehicles-v1": "e645dd39660d0c1d",
     "edge_experts/video-v1": "5a23727e5ab94465",

@@ -67,7 +67,7 @@ def fill_board(board: Board, w: Worlds, c: Any, f: Params) -> None:
     for u in range(c.U):
         if w.users[u].open:
             board.demand[f.category[w.users[u].prompt]] += 1.0
-    if c.taste > 0.0:
+    if c.taste != 0.0:
         board.tastes[:] = 0.0
         for u in range(c.U):
             if w.users[u].presence == PRESENT:
@@ -123,7 +123,7 @@ def observe_request(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
 def observe_extras(u: int, w: Worlds, c: Any, f: Params, out: Any) -> None:
     """The fields of which every one is there only where its rule is in use."""
     user, at = w.users[u], c.user_at
-    if c.taste > 0.0:
+    if c.taste != 0.0:
         for g in range(len(f.priors)):
             out[at.taste + g] = w.taste[u, g]
     if c.strict_share > 0.0:
@@ -198,7 +198,7 @@ def observe_provider(p: int, board: Board, w: Worlds, c: Any, f: Params, out: An
     out[at.served] = provider.served / (c.U * c.J)
     out[at.late] = provider.late / (c.U * c.J)
     observe_catalogue(p, board, w, c, f, out)
-    if c.taste > 0.0:
+    if c.taste != 0.0:
         for g in range(len(f.priors)):
             out[at.tastes + g] = board.tastes[g] / c.U
     if c.period > 1:

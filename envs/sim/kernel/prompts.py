@@ -7,12 +7,14 @@ from typing import Any
 from ...physics import quality, rng
 from ...physics.bitexact import exp
 from ...physics.jit import jit
-from ..state import Params, Worlds
+from ..state import OWN_TASTE, Params, Worlds
 
 
 @jit
 def draw_taste(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
     """A user's mix of categories: Dirichlet about the table's own mix, kind by kind; that mix itself without tastes.
+
+    With `OWN_TASTE` it is one category, that of the user's number.
 
     The concentration is `taste` times the number of categories times a category's share, so that among equally frequent
     categories it is the symmetric Dirichlet distribution of federated learning's benchmarks (arXiv 1909.06335).
@@ -22,7 +24,8 @@ def draw_taste(u: int, key: rng.Key, w: Worlds, c: Any, f: Params) -> None:
         first, n = f.kinds[k].first_topic, f.kinds[k].topics
         if c.taste <= 0.0:
             for g in range(first, first + n):
-                w.taste[u, g] = f.shares[g]
+                own = 1.0 if g == first + u % n else 0.0
+                w.taste[u, g] = own if c.taste == OWN_TASTE else f.shares[g]
             continue
         highest = -1e300
         for g in range(first, first + n):
