@@ -70,9 +70,18 @@ class Leaderboard:
 
     @cached_property
     def partial(self) -> list[str]:
-        """Algorithms without results on some environment, those with results on most of them first."""
-        counts = {name: sum(name in cells for cells in self.cells.values()) for name in self._all}
-        return sorted((name for name in counts if name not in self.names), key=lambda name: (-counts[name], name))
+        """Algorithms without results on some environment, those with results on most of them first, then the best."""
+        means = {
+            name: [self.runs(env, name).mean() for env in self.envs if name in self.cells[env]] for name in self._all
+        }
+        missing = [name for name in means if name not in self.names]
+        return sorted(missing, key=lambda name: (-len(means[name]), -float(np.mean(means[name])), name))
+
+    @property
+    def shown_first(self) -> list[str]:
+        """All algorithms: those with results everywhere, the mixture and its controls, the others."""
+        own = [name for name in (MIXTURE, *CONTROLS) if name in self.partial]
+        return [*self.names, *own, *(name for name in self.partial if name not in own)]
 
     @property
     def _all(self) -> set[str]:

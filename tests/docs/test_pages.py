@@ -54,7 +54,7 @@ def test_the_leaderboard_is_that_of_the_results(board: Leaderboard) -> None:
     assert page(board) == LEADERBOARD
     assert (
         with_block(TEXT, short_table(board)) == TEXT
-        and f"best of {len(board.names) + len(board.partial)} trained" in TEXT
+        and f"first of {len(board.names) + len(board.partial)} trained" in TEXT
     )
     for path, text in presets(board, ROOT / "configs" / "train").items():
         assert path.read_text("utf-8") == text, path.name
