@@ -20,7 +20,7 @@ from .algorithms.imitation import MaskedMARWILConfig, check_rewards
 from .checkpoints.metadata import latest_checkpoint, read_description
 from .checkpoints.weights import check_fits, is_exported, located
 from .errors import SetupError
-from .markets import markets_of
+from .market_names import markets_of
 from .networks.config import NetworkConfig
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env

@@ -1,4 +1,4 @@
-"""Several markets at once: how they are named, and a module for each of them, with the weights of all."""
+"""Several markets at once: a module for each of them, with the weights of all."""
 
 from __future__ import annotations
 
@@ -11,43 +11,16 @@ from ray.rllib.env.env_context import EnvContext
 from ray.rllib.policy.policy import PolicySpec
 from ray.tune.registry import register_env
 
-from edge_experts.envs import Scenario, World, load_scenario, shipped_ids
+from edge_experts.envs import Scenario, World, load_scenario
 from edge_experts.envs.api.spaces import role_spaces
-from edge_experts.envs.registry import is_market
 from edge_experts.envs.sim.spec import ROLES
 
-from .errors import SetupError
+from .market_names import title_of
 from .mixture.observation_layout import layout_of
 from .networks.shared_weights import SharedWeights
 from .policy_mapping import DEFAULT_SCHEME, MarketMapping
 from .ray_env import find_env
 from .reward import FIELD
-
-ALL = "all"
-
-
-def markets_of(env: str) -> tuple[str, ...]:
-    """The markets that `--env` names: several ids or scenario files with commas between, or `all`; else none.
-
-    Raises:
-        SetupError: if one of several is no market, or is named twice.
-    """
-    if env != ALL and "," not in env:
-        return ()
-    names = [*shipped_ids()] if env == ALL else [name.strip() for name in env.split(",")]
-    for name in names:
-        if not is_market(name):
-            raise SetupError(f"env: '{name}' of '{env}' is none of our markets: only those can be trained on together")
-    titles = [title_of(name) for name in names]
-    for title in titles:
-        if titles.count(title) > 1:
-            raise SetupError(f"env: '{env}' names {title} twice: leave one out, or give it another id")
-    return tuple(names)
-
-
-def title_of(market: str) -> str:
-    """A market in the names of modules and results: its id without the namespace."""
-    return str(load_scenario(market).id).rpartition("/")[2]
 
 
 def settings_of(market: str, env_config: Mapping[str, Any]) -> EnvContext:

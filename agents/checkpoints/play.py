@@ -13,7 +13,7 @@ from ray.rllib.env.env_context import EnvContext
 from tqdm import tqdm
 
 from ..errors import CheckpointError
-from ..markets import title_of
+from ..market_names import title_of
 from ..policy_mapping import DEFAULT_SCHEME, MarketMapping, PolicyMapping
 from ..ray_env import PettingZooEnv, find_env
 from .inference import decide

@@ -13,7 +13,8 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch
 
 from edge_experts.envs import load_scenario
 
-from ..markets import settings_of, title_of
+from ..market_names import title_of
+from ..markets import settings_of
 from ..policy_mapping import MarketMapping
 from .batched_runner import BatchedEnvRunner
 

@@ -13,6 +13,7 @@ from typing import Any
 from edge_experts.agents.checkpoints.metadata import checkpoints_of, latest_checkpoint, read_description
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 from edge_experts.agents.job import Job, train
+from edge_experts.agents.market_names import markets_of
 from edge_experts.agents.mixture.report import diagnose
 from edge_experts.agents.networks.actor_critic import parameter_count
 from edge_experts.agents.score_reference import normalised_score
@@ -39,6 +40,10 @@ def run_cell(task: Task) -> dict[str, Any]:
     """
     cell, benchmark = task.cell, task.benchmark
     references = json.loads(task.references.read_text("utf-8"))
+    if markets_of(cell.env):
+        from .markets_cell import run_markets_cell  # which is made of parts of this one
+
+        return run_markets_cell(task, references)
     folder = cell.folder(task.runs)
     if cell.entry.algo is not None and kind_of(cell.entry.algo) == "policy":
         policies: dict[str, Any] = {AS_IT_IS: load_array_policy(cell.entry.algo)}
@@ -46,10 +51,9 @@ def run_cell(task: Task) -> dict[str, Any]:
     else:
         steps = benchmark.steps or budget(cell.env)
         job = job_of(cell, steps, benchmark.curve_points, folder)
-        _train(job, folder, steps)
+        train_on(job, folder, steps)
         policies, mode, trained = _read_run(folder, cell, references)
-        # as anybody would write it, not where it was run
-        trained["command"] = shlex.join(job.command()).replace(str(PRESETS), "configs/train")
+        trained["command"] = command_of(job)
     scenario = load_scenario(cell.env)
     ends = references[scenario.hash()]
     records = {m: play(policy, scenario, ends["episodes"], REPORTED) for m, policy in policies.items()}
@@ -80,12 +84,22 @@ def run_cell(task: Task) -> dict[str, Any]:
         "heldout": heldout,
         "provenance": provenance(scenario),
     }
-    path = cell.result(task.results)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(result, indent=1) + "\n")
+    write_result(task, result)
     if trained["curve"]:
         _prune(folder)
     return result
+
+
+def command_of(job: Job) -> str:
+    """The command that trains the same, as anybody would write it."""
+    return shlex.join(job.command()).replace(str(PRESETS), "configs/train")
+
+
+def write_result(task: Task, result: dict[str, Any]) -> None:
+    """Write what a cell found to where its result goes."""
+    path = task.cell.result(task.results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(result, indent=1) + "\n")
 
 
 def _prune(folder: Path) -> None:
@@ -129,7 +143,7 @@ def job_of(cell: Cell, steps: int, curve_points: int, folder: Path) -> Job:
     )
 
 
-def _train(job: Job, folder: Path, steps: int) -> None:
+def train_on(job: Job, folder: Path, steps: int) -> None:
     """Train, or go on with what was begun by the same job."""
     note, command = _note(folder), shlex.join(job.command())
     is_same = note.exists() and note.read_text("utf-8") == command

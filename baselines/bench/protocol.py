@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from edge_experts.agents.market_names import ALL, markets_of, title_of
 from edge_experts.envs import Scenario
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
 from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
@@ -18,6 +19,7 @@ from edge_experts.envs.registry import is_market
 from edge_experts.envs.schema import Count
 
 FOLDER = Path("results") / "bench"
+MARKETS = "markets"  # folder of the runs on several markets at once
 # how a trained policy plays, which is chosen for each run on episodes of their own
 MODES = MOST_LIKELY, DRAWN = "most likely", "drawn"
 STRICT = ConfigDict(extra="forbid")
@@ -76,6 +78,9 @@ class Cell:
 
     def folder(self, base: Path) -> Path:
         """Where its files go under a folder."""
+        if markets := markets_of(self.env):
+            named = self.env if self.env == ALL else "_".join(title_of(market) for market in markets)
+            return base / MARKETS / named / self.name / f"seed_{self.seed}"
         return base / Path(self.env).stem.rpartition("/")[2] / self.name / f"seed_{self.seed}"
 
     def result(self, base: Path) -> Path:
@@ -163,7 +168,7 @@ def select_cells(
         wanted[name_of(reference)] = Entry(algo=reference, title=reference)
         kind_of(reference)
     for env in envs or ():
-        if not is_market(env):
+        if not markets_of(env) and not is_market(env):
             raise ValueError(
                 f"--envs: '{env}' is not one of ours: only theirs are the references that scores are normalised by"
             )

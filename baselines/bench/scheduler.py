@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from edge_experts.agents.market_names import markets_of
 from edge_experts.envs import Scenario, heldout_ids, load_scenario
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.seeds import REPORTED, TEACHER
@@ -54,7 +55,9 @@ def fill(
     if not missing:
         return []
     results.mkdir(parents=True, exist_ok=True)
-    references = _write_references({cell.env for cell in missing}, benchmark, runs)
+    several = {market for cell in missing for market in markets_of(cell.env)}
+    alone = {cell.env for cell in missing if not markets_of(cell.env)}
+    references = _write_references(alone, benchmark, runs, several - alone)
     for env in sorted({cell.env for cell in missing if cell.entry.demonstrations}):
         _demonstrate(env, benchmark)
     failed: list[Cell] = []
@@ -125,19 +128,23 @@ def _line(cell: Cell, results: Path) -> str:
     )
 
 
-def _write_references(envs: set[str], benchmark: Benchmark, runs: Path) -> Path:
-    """Floor and reference of all environments and their twins, by scenario: the stored ones, others measured."""
+def _write_references(envs: set[str], benchmark: Benchmark, runs: Path, without_curve: Set[str] = frozenset()) -> Path:
+    """Floor and reference of all environments and their twins, by scenario: the stored ones, others measured.
+
+    Of `envs` those that learning curves are normalised by, too.
+    """
     from edge_experts.agents.score_reference import stored_references
 
     known: dict[str, Any] = dict(stored_references())
     path = runs / REFERENCES
     if path.exists():
         known |= json.loads(path.read_text("utf-8"))
-    for env in sorted(envs):
+    for env in sorted(envs | without_curve):
         for name in (env, *heldout_ids(env)):
             scenario = load_scenario(name)
             if scenario.hash() not in known:
                 known[scenario.hash()] = _measure_ends(scenario, benchmark.episodes)
+    for env in sorted(envs):
         scenario = load_scenario(env)
         key = curve_key(scenario)
         if known.get(key, {}).get("episodes") != benchmark.curve_episodes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_experts.agents.markets import markets_of
+from edge_experts.agents.market_names import markets_of
 from edge_experts.envs import Scenario, load_scenario
 from edge_experts.envs.registry import is_market
 

@@ -6,7 +6,7 @@ rllib train file configs/train/generalist.py --env all --seed 0
 from typing import Any
 
 from edge_experts.agents import MaskedPPOConfig
-from edge_experts.agents.markets import ALL
+from edge_experts.agents.market_names import ALL
 from edge_experts.configs.train import common
 
 __all__ = ["config", "stop"]

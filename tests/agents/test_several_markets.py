@@ -14,7 +14,7 @@ from edge_experts.agents.checkpoints.play import play_checkpoint
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 from edge_experts.agents.errors import SetupError
 from edge_experts.agents.job import Job, train
-from edge_experts.agents.markets import markets_of
+from edge_experts.agents.market_names import markets_of
 from edge_experts.agents.networks.shared_weights import SharedWeights
 from edge_experts.agents.sampling.markets_runner import worlds_of
 from edge_experts.agents.setup import new_config, set_up

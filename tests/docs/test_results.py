@@ -97,6 +97,18 @@ def test_games_are_worth_learning_as_the_references_say() -> None:
             assert scores["single"] <= scores["coordinated"] - 0.1, name
 
 
+def test_what_is_said_of_hearing_others_and_of_labels_is_what_was_measured(board: Leaderboard) -> None:
+    text = " ".join(said("results.md").split())
+
+    def mean(env: str, name: str) -> str:
+        return f"{board.runs(f'edge_experts/{env}', name).mean():.3f}"
+
+    text_alone, text_in_turn = mean("text-v1", "ppo"), mean("text-v1", "ppo_in_turn")
+    assert f"on `text-v1` it has {text_in_turn} [" in text and f"by its own view has {text_alone}" in text
+    assert f"{mean('text-v1', 'ppo_imitates')} [" in text and f"{mean('object3d-v1', 'ppo_imitates')} [" in text
+    assert f"PPO from scratch ({text_alone} and {mean('object3d-v1', 'ppo')})" in text
+
+
 def test_the_page_of_one_policy_says_what_was_measured() -> None:
     text = " ".join(said("one_policy.md").split())
     result = json.loads((ROOT / "results" / "transfer.json").read_text("utf-8"))

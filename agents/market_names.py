@@ -1,0 +1,34 @@
+"""How several markets are named together, without a word of how they are trained on."""
+
+from __future__ import annotations
+
+from edge_experts.envs import load_scenario, shipped_ids
+from edge_experts.envs.registry import is_market
+
+from .errors import SetupError
+
+ALL = "all"
+
+
+def markets_of(env: str) -> tuple[str, ...]:
+    """The markets that `--env` names: several ids or scenario files with commas between, or `all`; else none.
+
+    Raises:
+        SetupError: if one of several is no market, or is named twice.
+    """
+    if env != ALL and "," not in env:
+        return ()
+    names = [*shipped_ids()] if env == ALL else [name.strip() for name in env.split(",")]
+    for name in names:
+        if not is_market(name):
+            raise SetupError(f"env: '{name}' of '{env}' is none of our markets: only those can be trained on together")
+    titles = [title_of(name) for name in names]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise SetupError(f"env: '{env}' names {title} twice: leave one out, or give it another id")
+    return tuple(names)
+
+
+def title_of(market: str) -> str:
+    """A market in the names of modules and results: its id without the namespace."""
+    return str(load_scenario(market).id).rpartition("/")[2]

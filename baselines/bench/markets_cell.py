@@ -1,0 +1,75 @@
+"""One cell of the benchmark on several markets: one policy trained on all of them, scored on each and on twins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_experts.agents.checkpoints.metadata import checkpoints_of, read_description
+from edge_experts.agents.market_names import markets_of
+from edge_experts.agents.networks.actor_critic import active_count, parameter_count
+from edge_experts.agents.score_reference import normalised_score
+from edge_experts.configs.train.common import budget
+from edge_experts.envs import heldout_ids, load_scenario
+from edge_experts.envs.seeds import REPORTED
+
+from ..evaluation.evaluate import play
+from ..provenance import provenance
+from .cell import PROGRESS, command_of, job_of, policies_of, train_on, validated, write_result
+from .protocol import MODES, Task
+
+VALIDATION_EPISODES = 16  # of each market, by which a mode of play is chosen
+
+
+def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any]:
+    """Train unless it is done, evaluate, and write the result; a run that was killed goes on."""
+    cell = task.cell
+    folder, markets = cell.folder(task.runs), markets_of(cell.env)
+    steps = task.benchmark.steps or budget(cell.env)
+    job = job_of(cell, steps, 1, folder)
+    train_on(job, folder, steps)
+    checkpoint = checkpoints_of(folder)[-1]
+    about, policies = read_description(checkpoint), policies_of(checkpoint)
+    scenarios = {market: load_scenario(market) for market in markets}
+    ends = {market: references[scenario.hash()] for market, scenario in scenarios.items()}
+    tried: dict[str, list[float]] = {mode: [] for mode in MODES}
+    for market, scenario in scenarios.items():
+        for mode, score in validated(policies, scenario, VALIDATION_EPISODES).items():
+            tried[mode].append(_between(score, ends[market]))
+    mode = max(MODES, key=lambda m: np.mean(tried[m]))
+    policy = policies[mode]
+    scores = {market: _score(policy, market, references) for market in markets}
+    heldout = {twin: _score(policy, twin, references) for market in markets for twin in heldout_ids(market)}
+    modules = [module.unwrapped() for module in policy.modules.values()]
+    result = {
+        "name": cell.name,
+        "title": cell.entry.title or cell.name,
+        "preset": cell.entry.preset,
+        "config": cell.entry.config,
+        "env": cell.env,
+        "seed": cell.seed,
+        "mode": mode,
+        "normalised_score": float(np.mean(list(scores.values()))),
+        "scores": scores,
+        "heldout": heldout,
+        **{name: about[name] for name in PROGRESS},
+        "parameters": max(parameter_count(module) for module in modules),
+        "active_parameters": max(active_count(module) for module in modules),
+        "command": command_of(job),
+        "provenance": {market: provenance(scenario) for market, scenario in scenarios.items()},
+    }
+    write_result(task, result)
+    return result
+
+
+def _score(policy: Any, market: str, references: Mapping[str, Any]) -> float:
+    """Normalised score on the episodes that floor and reference were measured on."""
+    scenario = load_scenario(market)
+    ends = references[scenario.hash()]
+    return _between(float(play(policy, scenario, ends["episodes"], REPORTED).score.mean()), ends)
+
+
+def _between(score: float, ends: Mapping[str, Any]) -> float:
+    return float(normalised_score(score, ends["random"], ends["reference"]))
