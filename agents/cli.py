@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_experts.envs.io.answer import answer
 from edge_experts.envs.io.command_line import Parser, at_least, json_object, parse
 from edge_experts.envs.scenarios import parse_overrides
 
@@ -120,14 +121,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rllib: {error}; pip install 'edge-experts[rllib]'", file=sys.stderr)
         return 2
     ray_logging.after_import()
-    try:
-        {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command](arguments)
-    except (SetupError, EnvError, ScenarioError, TableError, CheckpointError) as error:
-        print(f"rllib: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    run = {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command]
+
+    def work() -> int:
+        run(arguments)
+        return 0
+
+    return answer("rllib", work, (SetupError, EnvError, ScenarioError, TableError, CheckpointError))
 
 
 def _train(arguments: argparse.Namespace) -> None:

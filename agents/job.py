@@ -17,14 +17,14 @@ from edge_experts.envs.io.strict_yaml import read_yaml
 from edge_experts.envs.registry import find
 
 from .algorithms.imitation import MaskedMARWILConfig, check_rewards
-from .checkpoints.metadata import latest_checkpoint, read_description
-from .checkpoints.weights import check_fits, is_exported, located
+from .checkpoints.weights import check_fits, is_exported
 from .errors import SetupError
 from .market_names import markets_of
 from .networks.config import NetworkConfig
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env
 from .reward import FIELD, REWARDS
+from .run_folder import held, place
 from .sampling.teacher import phases_of, slowed
 from .setup import new_config, set_up, update_config
 from .training import Run, check_stop
@@ -127,14 +127,15 @@ def train(job: Job) -> Run:
         config.validate()
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
-    folder, restore = _place(job, name)
+    folder, restore = place(job.local_dir / (job.name or name), job.resume, job.restore)
     if restore is not None and is_exported(restore):
         check_fits(restore, config)
     _start_ray(job.ray_address)
     if job.ray_address is None:
         _check_processors(config)
-    run = Run(config, criteria, folder, job.checkpoint_freq, restore, job.checkpoint_steps)
-    run.train()
+    with held(folder, job.resume) as mine:
+        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps)
+        run.train()
     return run
 
 
@@ -280,33 +281,6 @@ def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[AlgorithmConfi
     config = new_config(experiment["run"], env, runner).environment(env)
     update_config(config, experiment.get("config", {}))
     return config, experiment.get("stop", {}), DEFAULT_SCHEME
-
-
-def _place(job: Job, name: str) -> tuple[Path, Path | None]:
-    """Results directory and the checkpoint to begin from."""
-    base = job.local_dir / (job.name or name)
-    taken = sorted(
-        (p for p in base.parent.glob(f"{base.name}*") if p.is_dir() and _number(p, base) is not None),
-        key=lambda p: _number(p, base) or 0,
-    )
-    if job.resume:
-        found = latest_checkpoint(taken[-1]) if taken else None
-        if found is None:
-            raise SetupError(f"--resume: there is no run with a checkpoint under '{base}'; start it without --resume")
-        return taken[-1], found
-    restore = None if job.restore is None else located(job.restore)
-    if restore is not None and not is_exported(restore):
-        read_description(restore)
-    last = _number(taken[-1], base) if taken else None
-    return (base if last is None else base.with_name(f"{base.name}-{last + 1}")), restore
-
-
-def _number(path: Path, base: Path) -> int | None:
-    """1 for `base` itself, n for `base-n`, None for another name."""
-    if path.name == base.name:
-        return 1
-    rest = path.name.removeprefix(f"{base.name}-")
-    return int(rest) if rest.isdigit() and rest != path.name else None
 
 
 def _start_ray(address: str | None) -> None:

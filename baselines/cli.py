@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from edge_experts.envs import ScenarioError, TableError
+from edge_experts.envs.io.answer import answer
 from edge_experts.envs.io.command_line import Parser, parse
 
 COMMANDS = {
@@ -36,16 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(arguments, int):
         return arguments
     arguments.line = shlex.join(["edge-experts", *words])
+    return answer("edge-experts", lambda: _run(arguments), (ScenarioError, TableError, ValueError, ImportError))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
     except ModuleNotFoundError as error:
-        print(f"edge-experts: {error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'", file=sys.stderr)
-        return 2
-    except (ScenarioError, TableError, ValueError, ImportError) as error:
-        print(f"edge-experts: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'") from None
 
 
 def _module(name: str) -> Any:

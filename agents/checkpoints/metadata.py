@@ -9,6 +9,8 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+from edge_experts.envs.io.strict_json import parse_json
+
 from ..errors import CheckpointError
 
 DESCRIPTION = "edge_experts.json"
@@ -62,9 +64,12 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"checkpoint: '{folder}' is not a checkpoint of rllib train ({DESCRIPTION} or {MODULE} is missing)"
         )
     try:
-        return json.loads(file.read_text("utf-8"))  # type: ignore[no-any-return]
-    except json.JSONDecodeError as error:
+        about = parse_json(file.read_text("utf-8"))
+    except ValueError as error:  # what is no UTF-8, too
         raise CheckpointError(f"checkpoint: '{file}' is damaged: {error}") from None
+    if not isinstance(about, dict):
+        raise CheckpointError(f"checkpoint: '{file}' is damaged: it holds no description")
+    return about
 
 
 def checkpoints_of(run: Path) -> list[Path]:

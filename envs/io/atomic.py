@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def check_folder(path: Path) -> None:
-    """See that a file can be put where it is to go.
+def check_target(path: Path) -> None:
+    """See that a file or a folder can be put where it is to go.
 
     Raises:
-        ValueError: if its folder does not exist.
+        ValueError: if its folder does not exist, or what is there is neither a file nor a folder, as a device.
     """
     if not path.parent.is_dir():
         raise ValueError(f"output: there is no folder '{path.parent}'; create it first")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"output: '{path}' is not a regular file, and is left alone; take another name")
 
 
 @contextmanager
@@ -27,9 +29,9 @@ def replacing(path: Path) -> Iterator[Path]:
     which many writers choose a format.
 
     Raises:
-        ValueError: if the folder of `path` does not exist.
+        ValueError: as `check_target` says.
     """
-    check_folder(path)
+    check_target(path)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     _remove(part)
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+from .atomic import check_target
+from .strict_json import parse_json
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,8 +50,10 @@ def new_file(*endings: str) -> Callable[[str], Path]:
 
     def path(text: str) -> Path:
         found = Path(text)
-        if not found.parent.is_dir():
-            raise argparse.ArgumentTypeError(f"there is no folder '{found.parent}'; create it first")
+        try:
+            check_target(found)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix("output: ")) from None
         if endings and found.suffix not in endings:
             *most, last = endings
             listed = f"{', '.join(most)} or {last}" if most else last
@@ -76,9 +80,11 @@ def existing_folder(text: str) -> Path:
 def json_object(text: str) -> dict[str, Any]:
     """The kind of an option that takes settings as JSON."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid JSON: {error}") from None
+        value = parse_json(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} {error}" if "JSON" in str(error) else f"{error} in {text!r}"
+        ) from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{text!r} must be a JSON object, as '{{\"lr\": 0.001}}'")
     return value

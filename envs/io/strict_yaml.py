@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+
+MOST_BYTES, MOST_ALIASES = 4_000_000, 100
+SHOWN = 80  # characters of a value in a message
 
 
 def read_yaml(source: Path, error: type[ValueError] = ValueError) -> Any:
@@ -21,6 +25,8 @@ def read_yaml(source: Path, error: type[ValueError] = ValueError) -> Any:
         error: if it is not UTF-8 text or not YAML, naming the file and the place.
     """
     try:
+        if source.stat().st_size > MOST_BYTES:
+            raise error(f"{source}: has more than {MOST_BYTES:,} bytes, which no file of settings needs")
         return parse_yaml(source.read_text(encoding="utf-8"), str(source), error)
     except UnicodeDecodeError as problem:
         raise error(f"{source}: is not valid YAML: {problem}") from None
@@ -40,12 +46,47 @@ def parse_yaml(text: str, source: str, error: type[ValueError] = ValueError) -> 
         error: The class of what is raised.
 
     Raises:
-        error: if it is not YAML, naming the source and the place.
+        error: if it is not YAML, has a key twice, or holds more aliases than anybody writes; names source and place.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _StrictLoader)
     except yaml.YAMLError as problem:
         raise error(f"{source}: is not valid YAML: {' '.join(str(problem).split())}") from None
+    except RecursionError:
+        raise error(f"{source}: is not valid YAML: it is nested too deeply") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain data only; a key may come once, and aliases cannot make a small file a large one."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            self._aliases += 1
+            if self._aliases > MOST_ALIASES:
+                raise yaml.MarkedYAMLError(
+                    problem=f"more than {MOST_ALIASES} aliases", problem_mark=self.peek_event().start_mark
+                )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key '{key.value}' comes twice: leave one out", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = SHOWN
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 
 
 def explain(error: ValidationError, hint: Any = lambda field: "") -> str:
@@ -64,4 +105,10 @@ def explain(error: ValidationError, hint: Any = lambda field: "") -> str:
         return f"{field}: is required{more}"
     if not field:
         return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
-    return f"{field}: {first['input']!r} is not valid: {first['msg']}{more}"
+    return f"{field}: {shortened(first['input'])} is not valid: {first['msg']}{more}"
+
+
+def shortened(value: Any) -> str:
+    """A value as a message shows it: not longer than anybody reads."""
+    shown = _SHORT.repr(value)
+    return shown if len(shown) <= 2 * SHOWN else f"{shown[:SHOWN]} ... {shown[-SHOWN // 2 :]}"
