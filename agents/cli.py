@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from edge_experts.envs import ScenarioError, TableError
         from edge_experts.envs.registry import EnvError
 
-        from .errors import CheckpointError, SetupError
+        from .errors import CheckpointError, SetupError, TrainingError
         from .job import Job  # noqa: F401  fails here if Ray is missing
     except ModuleNotFoundError as error:
         print(f"rllib: {error}; pip install 'edge-experts[rllib]'", file=sys.stderr)
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(arguments)
         return 0
 
-    return answer("rllib", work, (SetupError, EnvError, ScenarioError, TableError, CheckpointError))
+    return answer("rllib", work, (SetupError, TrainingError, EnvError, ScenarioError, TableError, CheckpointError))
 
 
 def _train(arguments: argparse.Namespace) -> None:

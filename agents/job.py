@@ -21,6 +21,7 @@ from .checkpoints.weights import check_fits, is_exported
 from .errors import SetupError
 from .market_names import markets_of
 from .networks.config import NetworkConfig
+from .numbers import check_numbers
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env
 from .reward import FIELD, REWARDS
@@ -120,6 +121,7 @@ def train(job: Job) -> Run:
         config.env_runners(num_env_runners=job.num_env_runners)
     if job.seed is not None:
         config.debugging(seed=job.seed)
+    check_numbers(config)
     config = set_up(config, job.policies or policies, job.runner)
     if job.reward is not None and isinstance(config, MaskedMARWILConfig) and config.beta:
         check_rewards(str(config.demonstrations), load_scenario(str(config.env), config.env_config["overrides"]))

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ from edge_experts.envs.registry import is_market
 
 from .checkpoints.metadata import REPLAY, checkpoints_of, describe_checkpoint, latest_checkpoint
 from .checkpoints.weights import begin_from, is_exported
-from .errors import SetupError
+from .errors import SetupError, TrainingError
 from .markets import scenarios_of
 from .mixture.report import report_routers
 from .plotting import draw_curve
@@ -122,6 +123,7 @@ class Run:
         ):
             while not self._is_done():
                 result = algorithm.train()
+                self._check_weights(algorithm)
                 spent = [b + now - s for b, now, s in zip(before, _clocks(), started, strict=True)]
                 row = self._row(algorithm.iteration, result, spent)
                 self._count_runners(algorithm, row)
@@ -142,6 +144,27 @@ class Run:
         checkpoint = latest_checkpoint(self.folder)
         if self.scenario is not None and checkpoint is not None:
             report_routers(checkpoint, self.scenario, self.folder)
+
+    def _check_weights(self, algorithm: Any) -> None:
+        """See that there is something to save.
+
+        Raises:
+            TrainingError: if a weight is not finite; what was saved before stays.
+        """
+        learner = getattr(algorithm.learner_group, "_learner", None)  # none here where learners are remote
+        modules = dict(learner.module.items()) if learner is not None else {}
+        wrong = [
+            f"{module}: {name}"
+            for module, network in modules.items()
+            for name, weight in network.state_dict().items()
+            if not torch.isfinite(weight).all()
+        ]
+        if wrong:
+            good = latest_checkpoint(self.folder)
+            raise TrainingError(
+                f"train: weights of '{wrong[0]}' are not finite after iteration {algorithm.iteration}: "
+                f"take smaller steps (lr); last checkpoint: {good or 'none'}"
+            )
 
     def _is_due(self, iteration: int) -> bool:
         """Whether a checkpoint is to be written now."""
