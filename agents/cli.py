@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_experts.envs.io.answer import answer
-from edge_experts.envs.io.command_line import Parser, at_least, json_object, parse
+from edge_experts.envs.io.command_line import LARGEST_SEED, Parser, at_least, json_object, parse
 from edge_experts.envs.scenarios import parse_overrides
 
 from . import ray_logging
@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=os.environ.get("RAY_ADDRESS"),
         help="train on this Ray cluster, as `auto` or host:6379 (RAY_ADDRESS by default); sampling runs on its nodes",
     )
-    train.add_argument("--seed", type=at_least(0), help="seed of weights, sampling and environments")
+    train.add_argument("--seed", type=at_least(0, LARGEST_SEED), help="seed of weights, sampling and environments")
     train.add_argument(
         "--checkpoint-freq",
         type=at_least(0),

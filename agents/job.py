@@ -129,6 +129,7 @@ def train(job: Job) -> Run:
         config.validate()
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
+    _check_names(job)
     folder, restore = place(job.local_dir / (job.name or name), job.resume, job.restore)
     if restore is not None and is_exported(restore):
         check_fits(restore, config)
@@ -139,6 +140,18 @@ def train(job: Job) -> Run:
         run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps)
         run.train()
     return run
+
+
+def _check_names(job: Job) -> None:
+    """See that a run is one, and has a folder of its own in `local_dir`.
+
+    Raises:
+        SetupError: if not.
+    """
+    if job.name is not None and (job.name in ("", ".", "..") or Path(job.name).name != job.name):
+        raise SetupError(f"--name: {job.name!r} must be a plain name, as mine; --local-dir says where it goes")
+    if job.resume and job.restore is not None:
+        raise SetupError("--resume: goes on with a run, and --restore begins a new one: give one of them")
 
 
 def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:

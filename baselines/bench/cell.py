@@ -66,12 +66,7 @@ def run_cell(task: Task) -> dict[str, Any]:
         heldout[twin] = {"score": twin_score, "normalised_score": _normalised(twin_score, twin_ends)}
     score = float(record.score.mean())
     result = {
-        "name": cell.name,
-        "title": cell.entry.title or cell.name,
-        "preset": cell.entry.preset,
-        "config": cell.entry.config,
-        "env": cell.env,
-        "seed": cell.seed,
+        **described(cell),
         "episodes": len(record.score),
         "normalised_score": _normalised(score, ends),
         "mode": mode,
@@ -88,6 +83,13 @@ def run_cell(task: Task) -> dict[str, Any]:
     if trained["curve"]:
         _prune(folder)
     return result
+
+
+def described(cell: Cell) -> dict[str, Any]:
+    """What a result says of its cell."""
+    entry = cell.entry
+    about = {"name": cell.name, "title": entry.title or cell.name, "preset": entry.preset, "config": entry.config}
+    return {**about, "env": cell.env, "seed": cell.seed}
 
 
 def command_of(job: Job) -> str:

@@ -17,7 +17,7 @@ from edge_experts.envs.seeds import REPORTED
 
 from ..evaluation.evaluate import play
 from ..provenance import provenance
-from .cell import PROGRESS, command_of, job_of, policies_of, train_on, validated, write_result
+from .cell import PROGRESS, command_of, described, job_of, policies_of, train_on, validated, write_result
 from .protocol import MODES, Task
 
 VALIDATION_EPISODES = 16  # of each market, by which a mode of play is chosen
@@ -44,12 +44,7 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
     heldout = {twin: _score(policy, twin, references) for market in markets for twin in heldout_ids(market)}
     modules = [module.unwrapped() for module in policy.modules.values()]
     result = {
-        "name": cell.name,
-        "title": cell.entry.title or cell.name,
-        "preset": cell.entry.preset,
-        "config": cell.entry.config,
-        "env": cell.env,
-        "seed": cell.seed,
+        **described(cell),
         "mode": mode,
         "normalised_score": float(np.mean(list(scores.values()))),
         "scores": scores,

@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 from .atomic import check_target
 from .strict_json import parse_json
 
+MOST = 2**53  # of anything that is counted
+LARGEST_SEED = 2**32 - 1  # that NumPy's, Python's and torch's generators all take
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that says in one line what is wrong, naming the option, the value and the fix."""
@@ -19,8 +22,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog.split()[0]}: {message.removeprefix('argument ')}\n")
 
 
-def at_least(low: int) -> Callable[[str], int]:
-    """The kind of an option that takes a whole number of `low` or more."""
+def at_least(low: int, most: int = MOST) -> Callable[[str], int]:
+    """The kind of an option that takes a whole number of `low` or more, and of `most` at most."""
 
     def whole(text: str) -> int:
         try:
@@ -29,6 +32,8 @@ def at_least(low: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < low:
             raise argparse.ArgumentTypeError(f"{value} must be {low} or more")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text[:40]} must be {most} or less")
         return value
 
     return whole

@@ -35,6 +35,21 @@ def test_settings_that_nobody_can_learn_with(name: str, tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": ".."}, "--name: '..' must be a plain name"),
+        ({"name": "a/b"}, "--name: 'a/b' must be a plain name"),
+        ({"name": ""}, "--name: '' must be a plain name"),
+        ({"resume": True, "restore": Path("zoo:text")}, "--resume: goes on with a run, and --restore begins a new one"),
+    ],
+)
+def test_runs_that_have_no_folder_of_their_own(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=message):
+        train(Job(algo="PPO", env="netmoe-v1", stop={"env_steps": 9}, local_dir=tmp_path / "runs", **options))
+    assert not any(tmp_path.iterdir())
+
+
 def test_weights_that_are_not_finite_end_a_run(tmp_path: Path, ray_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.rllib.algorithms.algorithm import Algorithm
 

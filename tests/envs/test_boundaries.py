@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from edge_experts.baselines.cli import main
 from edge_experts.envs.io.answer import CLOSED, LONGEST, WRONG, answer, say
 from edge_experts.envs.io.atomic import write_text
-from edge_experts.envs.io.command_line import json_object, new_file
+from edge_experts.envs.io.command_line import at_least, json_object, new_file
 from edge_experts.envs.io.strict_json import parse_json
 from edge_experts.envs.io.strict_yaml import MOST_ALIASES, MOST_BYTES, parse_yaml, read_yaml, shortened
 
@@ -49,6 +50,13 @@ def test_json_is_read_otherwise_and_options_name_the_fault() -> None:
         json_object('{"lr": NaN}')
     with pytest.raises(Exception, match="is not valid JSON"):
         json_object("{lr: 1}")
+
+
+@pytest.mark.parametrize("text", ["1" + "0" * 30, "-1", "1.5", "True", "nan", ""])
+def test_counts_that_are_none(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="must be|is not a whole number"):
+        at_least(0)(text)
+    assert at_least(0)(str(2**53)) == 2**53
 
 
 @pytest.mark.parametrize("text", YAML)
