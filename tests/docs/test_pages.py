@@ -30,6 +30,19 @@ def test_the_front_page_is_short() -> None:
     assert len(TEXT.split()) <= 900
 
 
+def test_what_is_promised_is_tested() -> None:
+    promised = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", said("promises.md"))
+    assert len(promised) >= 15
+    for file, name in promised:
+        assert f"\ndef {name}(" in (ROOT / file).read_text("utf-8"), f"{file} has no {name}"
+
+
+def test_every_environment_is_in_the_sites_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for name in shipped_ids():
+        assert f"environments/{name.split('/')[1]}.md" in menu
+
+
 def test_what_is_made_is_up_to_date() -> None:
     """Made again with `make pages`."""
     for path, text in texts(ROOT).items():
