@@ -19,13 +19,13 @@ from edge_experts.envs.registry import find
 from .algorithms.imitation import MaskedMARWILConfig, check_rewards
 from .checkpoints.weights import check_fits, is_exported
 from .errors import SetupError
+from .launch.folder import held, place
+from .launch.numbers import check_numbers
 from .market_names import markets_of
 from .networks.config import NetworkConfig
-from .numbers import check_numbers
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
 from .ray_env import find_env
 from .reward import FIELD, REWARDS
-from .run_folder import held, place
 from .sampling.teacher import phases_of, slowed
 from .setup import new_config, set_up, update_config
 from .training import Run, check_stop

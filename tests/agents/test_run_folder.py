@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_experts.agents.errors import SetupError
-from edge_experts.agents.run_folder import held
+from edge_experts.agents.launch.folder import held
 
 
 def hold(

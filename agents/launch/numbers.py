@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .errors import SetupError
+from ..errors import SetupError
 
 WHOLE: dict[str, int] = {
     "num_learners": 0,

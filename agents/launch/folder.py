@@ -8,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .checkpoints.metadata import latest_checkpoint, read_description
-from .checkpoints.weights import is_exported, located
-from .errors import SetupError
+from ..checkpoints.metadata import latest_checkpoint, read_description
+from ..checkpoints.weights import is_exported, located
+from ..errors import SetupError
 
 LOCK = ".lock"
 

@@ -1,0 +1,1 @@
+"""What a training run needs before it begins: numbers to learn with, and a folder of its own."""
