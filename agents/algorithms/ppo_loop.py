@@ -202,7 +202,7 @@ def learn(trainee: Trainee, rows: Rows, settings: PPOSettings, minibatches: int)
             values = module.compute_values({"obs": seen}, out["embeddings"])
             loss = surrogate_loss(logp, part["logp"], part["advantages"], settings.clip_param)
             loss = loss + settings.vf_loss_coeff * value_loss(values, part["targets"])
-            for routing in out.get(ROUTING, {}).values():
+            for routing in out.get(ROUTING, {}).values() if settings.balance_coeff else ():
                 loss = loss + settings.balance_coeff * balance_loss(routing.weights, routing.probabilities)
             trainee.optimiser.zero_grad(set_to_none=True)
             loss.backward()

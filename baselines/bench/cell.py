@@ -63,14 +63,14 @@ def run_cell(task: Task) -> dict[str, Any]:
         shifted = load_scenario(twin)
         twin_ends = references[shifted.hash()]
         twin_score = float(play(policies[mode], shifted, twin_ends["episodes"], REPORTED).score.mean())
-        heldout[twin] = {"score": twin_score, "normalised_score": _normalised(twin_score, twin_ends)}
+        heldout[twin] = {"score": twin_score, "normalised_score": normalised(twin_score, twin_ends)}
     score = float(record.score.mean())
     result = {
         **described(cell),
         "episodes": len(record.score),
-        "normalised_score": _normalised(score, ends),
+        "normalised_score": normalised(score, ends),
         "mode": mode,
-        "modes": {m: _normalised(float(played.score.mean()), ends) for m, played in records.items()},
+        "modes": {m: normalised(float(played.score.mean()), ends) for m, played in records.items()},
         **trained,
         "measures": {
             **summarise(record, scenario),
@@ -116,7 +116,7 @@ def _note(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.command")
 
 
-def _normalised(score: float, ends: dict[str, Any]) -> float:
+def normalised(score: float, ends: dict[str, Any]) -> float:
     """A mean score between floor and reference, which are of the same episodes."""
     return float(normalised_score(score, ends["random"], ends["reference"]))
 
@@ -188,7 +188,7 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dic
             play(CheckpointPolicy(checkpoint, mode == DRAWN), scenario, ends["episodes"], REPORTED).score.mean()
         )
         point = {name: about[name] for name in PROGRESS}
-        curve.append({**point, "normalised_score": _normalised(score, ends)})
+        curve.append({**point, "normalised_score": normalised(score, ends)})
     trained = {
         **{name: curve[-1][name] for name in PROGRESS},
         "knows": policies[mode].knows,

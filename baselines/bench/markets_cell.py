@@ -10,14 +10,13 @@ import numpy as np
 from edge_experts.agents.checkpoints.metadata import checkpoints_of, read_description
 from edge_experts.agents.market_names import markets_of
 from edge_experts.agents.networks.actor_critic import active_count, parameter_count
-from edge_experts.agents.score_reference import normalised_score
 from edge_experts.configs.train.common import budget
 from edge_experts.envs import heldout_ids, load_scenario
 from edge_experts.envs.seeds import REPORTED
 
 from ..evaluation.evaluate import play
 from ..provenance import provenance
-from .cell import PROGRESS, command_of, described, job_of, policies_of, train_on, validated, write_result
+from .cell import PROGRESS, command_of, described, job_of, normalised, policies_of, train_on, validated, write_result
 from .protocol import MODES, Task
 
 VALIDATION_EPISODES = 16  # of each market, by which a mode of play is chosen
@@ -37,7 +36,7 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
     tried: dict[str, list[float]] = {mode: [] for mode in MODES}
     for market, scenario in scenarios.items():
         for mode, score in validated(policies, scenario, VALIDATION_EPISODES).items():
-            tried[mode].append(_between(score, ends[market]))
+            tried[mode].append(normalised(score, ends[market]))
     mode = max(MODES, key=lambda m: np.mean(tried[m]))
     policy = policies[mode]
     scores = {market: _score(policy, market, references) for market in markets}
@@ -63,8 +62,4 @@ def _score(policy: Any, market: str, references: Mapping[str, Any]) -> float:
     """Normalised score on the episodes that floor and reference were measured on."""
     scenario = load_scenario(market)
     ends = references[scenario.hash()]
-    return _between(float(play(policy, scenario, ends["episodes"], REPORTED).score.mean()), ends)
-
-
-def _between(score: float, ends: Mapping[str, Any]) -> float:
-    return float(normalised_score(score, ends["random"], ends["reference"]))
+    return normalised(float(play(policy, scenario, ends["episodes"], REPORTED).score.mean()), ends)
