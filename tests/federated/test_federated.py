@@ -35,11 +35,6 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def lab(recorder: Callable[[], Recorder] = Recorder, **changes: str) -> Lab:
     plan = load_plan("dirichlet01", TINY | {name.replace("__", "."): value for name, value in changes.items()})
     return Lab(gather(plan, load_data("digits"), 0), recorder)
