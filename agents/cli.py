@@ -90,7 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--restore",
         type=Path,
         metavar="CKPT",
-        help="begin from a checkpoint, an export or zoo:NAME, in a new results directory",
+        help="begin from the weights of a checkpoint, an export or zoo:NAME, in a new results directory",
+    )
+    train.add_argument(
+        "--trust",
+        action="store_true",
+        help="trust whoever wrote the checkpoint of --restore: go on from all its state, whose pickles may run code",
     )
     train.add_argument(
         "--resume", action="store_true", help="continue the last run of this name from its last checkpoint"
@@ -100,6 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="play a checkpoint")
     evaluate.add_argument("checkpoint", type=Path, help="a checkpoint folder of `rllib train`")
     evaluate.add_argument("--episodes", type=at_least(1), default=10, metavar="N", help="how many to play")
+    evaluate.add_argument(
+        "--env", metavar="ID", help="where to play it, as `rllib train` takes it; where it was trained by default"
+    )
+    evaluate.add_argument(
+        "--trust", action="store_true", help="trust whoever wrote it: import its environment and networks, and unpickle"
+    )
     evaluate.add_argument("--render", action="store_true", help="print the world after every step of the first episode")
     commands.add_parser("list", help="list environments, algorithms and policy schemes")
     return parser
@@ -160,7 +171,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .checkpoints.play import play_checkpoint
 
-    play_checkpoint(arguments.checkpoint, arguments.episodes, arguments.render)
+    play_checkpoint(arguments.checkpoint, arguments.episodes, arguments.render, arguments.env, arguments.trust)
 
 
 def _list(arguments: argparse.Namespace) -> None:

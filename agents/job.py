@@ -17,7 +17,9 @@ from edge_experts.envs.io.strict_yaml import read_yaml
 from edge_experts.envs.registry import find
 
 from .algorithms.imitation import MaskedMARWILConfig, check_rewards
-from .checkpoints.weights import check_fits, is_exported
+from .checkpoints.metadata import is_exported
+from .checkpoints.modules import has_modules
+from .checkpoints.weights import check_fits, check_same_run
 from .errors import SetupError
 from .launch.folder import held, place
 from .launch.numbers import check_numbers
@@ -70,7 +72,9 @@ class Job:
     checkpoint_steps: int = 0
     """Environment steps between checkpoints."""
     restore: Path | None = None
-    """A checkpoint, an export or `zoo:NAME` to begin from, in a new folder."""
+    """A checkpoint, an export or `zoo:NAME` whose weights to begin from, in a new folder."""
+    trust: bool = False
+    """Whether whoever wrote `restore` is trusted: go on from all of its state, which is pickled and may run code."""
     resume: bool = False
     """Whether to go on with the last run of this name."""
     local_dir: Path = Path("runs")
@@ -130,14 +134,17 @@ def train(job: Job) -> Run:
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
     _check_names(job)
-    folder, restore = place(job.local_dir / (job.name or name), job.resume, job.restore)
-    if restore is not None and is_exported(restore):
-        check_fits(restore, config)
+    folder, restore = place(job.local_dir / (job.name or name), job.resume, job.restore, job.trust)
+    if restore is not None and job.resume:
+        check_same_run(restore, config)
+    elif restore is not None and has_modules(restore):
+        check_fits(restore, config, "--restore")
     _start_ray(job.ray_address)
     if job.ray_address is None:
         _check_processors(config)
     with held(folder, job.resume) as mine:
-        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps)
+        whole = job.resume or (job.trust and restore is not None and not is_exported(restore))
+        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps, whole)
         run.train()
     return run
 

@@ -16,16 +16,20 @@ from typing import Any
 
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from tqdm import tqdm
 
 from edge_experts.envs import Scenario, load_scenario
 from edge_experts.envs.io.atomic import replacing, write_text
+from edge_experts.envs.io.strict_json import parse_json
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
-from .checkpoints.metadata import REPLAY, checkpoints_of, describe_checkpoint, latest_checkpoint
-from .checkpoints.weights import begin_from, is_exported
-from .errors import SetupError, TrainingError
+from .checkpoints.manifest import REPLAY, write_manifest
+from .checkpoints.metadata import MODULE, checkpoint_name, checkpoints_of, describe_checkpoint, latest_checkpoint
+from .checkpoints.modules import save_modules
+from .checkpoints.weights import begin_from
+from .errors import CheckpointError, SetupError, TrainingError
 from .markets import scenarios_of
 from .mixture.report import report_routers
 from .plotting import draw_curve
@@ -38,6 +42,7 @@ from .score_reference import stored_score
 RESULTS, CURVE = "results.jsonl", "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about
 CLOCKS = ("time_total_s", "cpu_time_s")  # columns: wall-clock and processor time since the run began
+PATIENCE = 20  # iterations without a sample, until a run gives up
 STEPS = "num_env_steps_sampled_lifetime"
 CRITERIA = {
     "training_iteration": "training_iteration",
@@ -76,6 +81,7 @@ class Run:
         checkpoint_freq: Iterations between checkpoints; 0: only at the end.
         checkpoint_steps: Environment steps between checkpoints; 0: as `checkpoint_freq` says.
         restore: Checkpoint to begin from.
+        whole: Whether to go on from all that it holds, which RLlib pickled; otherwise from its weights.
     """
 
     def __init__(
@@ -86,9 +92,12 @@ class Run:
         checkpoint_freq: int = 0,
         restore: Path | None = None,
         checkpoint_steps: int = 0,
+        whole: bool = False,
     ) -> None:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
+        self.whole = whole
+        self._empty = 0  # iterations one after the other in which nothing was sampled
         self.scenario = _scenario_of(config)
         self.markets = scenarios_of(config)
         self.reward = reward_of(self.scenario)  # what agents are paid
@@ -100,11 +109,11 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         algorithm = self.config.build_algo()
         try:
-            if self.restore is not None and is_exported(self.restore):
-                begin_from(algorithm, self.restore)
-            elif self.restore is not None:
+            if self.restore is not None and self.whole:
                 algorithm.restore_from_path(str(self.restore.resolve()))
                 self._keep_rows(algorithm.iteration)
+            elif self.restore is not None:
+                begin_from(algorithm, self.restore)
             self._loop(algorithm)
         finally:
             algorithm.stop()
@@ -113,10 +122,11 @@ class Run:
     def _loop(self, algorithm: Any) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        reached = self.rows[-1]["env_steps"] if self.rows else 0  # TensorBoard forgets what comes after it
         before = [self.rows[-1].get(name, 0.0) if self.rows else 0.0 for name in CLOCKS]
         started = _clocks()
         with (
-            SummaryWriter(str(self.folder)) as writer,
+            SummaryWriter(str(self.folder), purge_step=reached + 1 if reached else None) as writer,
             open(self.folder / RESULTS, "a", encoding="utf-8") as log,
             _Progress(self.stop, self.rows) as progress,
             _interruptible() as interrupted,
@@ -124,6 +134,8 @@ class Run:
             while not self._is_done():
                 result = algorithm.train()
                 self._check_weights(algorithm)
+                if self._is_empty(algorithm, result):
+                    continue
                 spent = [b + now - s for b, now, s in zip(before, _clocks(), started, strict=True)]
                 row = self._row(algorithm.iteration, result, spent)
                 self._count_runners(algorithm, row)
@@ -144,6 +156,25 @@ class Run:
         checkpoint = latest_checkpoint(self.folder)
         if self.scenario is not None and checkpoint is not None:
             report_routers(checkpoint, self.scenario, self.folder)
+
+    def _is_empty(self, algorithm: Any, result: Mapping[str, Any]) -> bool:
+        """Whether nothing was sampled, as after a sampling process died; such an iteration is not counted.
+
+        Raises:
+            TrainingError: if that goes on.
+        """
+        steps = _steps_of(result)
+        if self.config.num_env_runners == 0 or steps > (self.rows[-1]["env_steps"] if self.rows else 0):
+            self._empty = 0
+            return False
+        self._empty += 1
+        algorithm._iteration -= 1
+        if self._empty > PATIENCE:
+            raise TrainingError(
+                f"train: no sampling process has answered for {PATIENCE} iterations; last checkpoint: "
+                f"{latest_checkpoint(self.folder) or 'none'}; go on with --resume"
+            )
+        return True
 
     def _check_weights(self, algorithm: Any) -> None:
         """See that there is something to save.
@@ -186,8 +217,7 @@ class Run:
         known = mean is not None and math.isfinite(float(mean))
         row: dict[str, Any] = {
             "training_iteration": iteration,
-            # algorithms that learn from demonstrations count what they replay
-            "env_steps": int(result.get(STEPS, runners.get(STEPS, 0))),
+            "env_steps": _steps_of(result),
             **{name: round(value, 3) for name, value in zip(CLOCKS, spent_s, strict=True)},
             "episode_return_mean": float(mean) if known else None,
             "module_returns": {
@@ -229,20 +259,55 @@ class Run:
         """Rows of a resumed run up to the checkpoint; what was done after it is done again."""
         path = self.folder / RESULTS
         if path.exists():
-            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-            self.rows = [row for row in rows if row["training_iteration"] <= iteration]
+            self.rows = [row for row in read_rows(path) if row["training_iteration"] <= iteration]
             write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        for later in checkpoints_of(self.folder):  # those that are damaged
+            if later.name > checkpoint_name(iteration):
+                later.rename(later.with_name(f"damaged_{later.name}_{time.time_ns()}"))
 
     def _save(self, algorithm: Any) -> None:
         """Write a checkpoint under a temporary name, then rename it: a checkpoint that exists is complete."""
-        final = self.folder / f"checkpoint_{algorithm.iteration:06d}"
+        final = self.folder / checkpoint_name(algorithm.iteration)
         if final.exists():
             return
         with replacing(final) as part:
             algorithm.save_to_path(str(part.resolve()))
             describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None, self.reward, self.credit)
+            learner = getattr(algorithm.learner_group, "_learner", None)  # none here where learners are remote
+            module = learner.module if learner is not None else MultiRLModule.from_checkpoint(str(part / MODULE))
+            try:
+                save_modules(dict(module.items()), part)
+            except TypeError as error:
+                tqdm.write(f"{final}: {error} has no plain form, so playing it will need --trust", file=sys.stderr)
+            write_manifest(part)
         for older in checkpoints_of(self.folder)[:-1]:
             shutil.rmtree(older / REPLAY, ignore_errors=True)
+
+
+def _steps_of(result: Mapping[str, Any]) -> int:
+    """Environment steps so far; algorithms that learn from demonstrations count what they replay."""
+    return int(result.get(STEPS, result.get("env_runners", {}).get(STEPS, 0)))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run's results; a last one that a kill has torn is left out, and said to be.
+
+    Raises:
+        CheckpointError: if another one is damaged.
+    """
+    rows: list[dict[str, Any]] = []
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = parse_json(line)
+            int(row["training_iteration"]), int(row["env_steps"])
+        except (ValueError, TypeError, KeyError) as error:
+            if number < len(lines):
+                raise CheckpointError(f"results: '{path}', line {number}: {error}; take that line out") from None
+            print(f"--resume: the last line of '{path}' is torn, and left out", file=sys.stderr)
+        else:
+            rows.append(row)
+    return rows
 
 
 def _clocks() -> tuple[float, float]:

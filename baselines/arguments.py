@@ -40,6 +40,14 @@ def add_policies(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--explore", action="store_true", help="let checkpoints draw their actions instead of taking the likeliest"
     )
+    add_trust(command)
+
+
+def add_trust(command: argparse.ArgumentParser) -> None:
+    """Let a command be told that whoever wrote its checkpoints is trusted."""
+    command.add_argument(
+        "--trust", action="store_true", help="trust whoever wrote the checkpoints: their code may be run"
+    )
 
 
 def add_game(command: argparse.ArgumentParser, episodes: int, measured: str) -> None:
@@ -66,7 +74,7 @@ def scenario_of(arguments: argparse.Namespace) -> Scenario:
 
 def policies_of(arguments: argparse.Namespace, scenario: Scenario) -> dict[str, PolicySpec]:
     """The policies that are named, by the names to show them by."""
-    return find_policies(arguments.policies, scenario, arguments.explore)
+    return find_policies(arguments.policies, scenario, arguments.explore, trust=arguments.trust)
 
 
 def refuse_for_others(arguments: argparse.Namespace, *options: str) -> None:

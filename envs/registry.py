@@ -157,6 +157,11 @@ def is_market(name: str) -> bool:
     return name.endswith(YAML) or name in registered_scenarios() or name in _market_ids()
 
 
+def is_installed(name: str) -> bool:
+    """Whether a name is of an environment that an installed package brings."""
+    return name in _entry_points()
+
+
 @cache
 def _market_ids() -> frozenset[str]:
     names = [*shipped_ids(), *heldout_ids()]

@@ -28,7 +28,7 @@ from ray.rllib.utils.metrics import (
 
 from edge_experts.envs.io.atomic import write_text
 
-from ..checkpoints.metadata import REPLAY
+from ..checkpoints.manifest import REPLAY
 from ..networks.config import NetworkConfig
 from ..sampling.batches import nested
 from ..sampling.replay_buffer import ReplayBuffer

@@ -12,10 +12,13 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from edge_experts.envs.io.strict_json import parse_json
 
 from ..errors import CheckpointError
+from .manifest import MANIFEST, verify
+from .modules import has_modules
 
 DESCRIPTION = "edge_experts.json"
-REPLAY = "replay"  # folder of what off-policy algorithms replay; only the newest checkpoint of a run keeps it
-MODULE = Path("learner_group") / "learner" / "rl_module"
+VERSION = 2
+MODULE = Path("learner_group") / "learner" / "rl_module"  # in the part that RLlib pickles
+FIELDS = ("algo", "env", "env_config", "policies")
 
 
 def describe_checkpoint(
@@ -36,6 +39,7 @@ def describe_checkpoint(
     """
     mapping = config.policy_mapping_fn if config.is_multi_agent else None
     text = {
+        "version": VERSION,
         "algo": config.algo_class.__name__,
         "env": config.env if isinstance(config.env, str) else None,
         "markets": [*getattr(config, "markets", ())],
@@ -50,18 +54,27 @@ def describe_checkpoint(
     (folder / DESCRIPTION).write_text(json.dumps(text, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself.
+def read_description(folder: Path, trust: bool = False) -> dict[str, Any]:
+    """What a checkpoint or an export says of itself, once all its files were found to be whole.
+
+    Args:
+        folder: The checkpoint.
+        trust: Take one without a manifest or without networks as plain data, whose pickles are then read.
 
     Raises:
-        CheckpointError: if there is no such checkpoint, or it is not one of `rllib train`.
+        CheckpointError: if there is no such checkpoint, it is not one of `rllib train`, or it is damaged.
     """
     file = folder / DESCRIPTION
     if not folder.is_dir():
         raise CheckpointError(f"checkpoint: there is no folder '{folder}'")
-    if not file.is_file() or not (folder / MODULE).is_dir():
+    if not file.is_file():
+        raise CheckpointError(f"checkpoint: '{folder}' is not a checkpoint of rllib train ({DESCRIPTION} is missing)")
+    if (folder / MANIFEST).exists() or not trust:
+        verify(folder)
+    if not (has_modules(folder) or (trust and (folder / MODULE).is_dir())):
         raise CheckpointError(
-            f"checkpoint: '{folder}' is not a checkpoint of rllib train ({DESCRIPTION} or {MODULE} is missing)"
+            f"checkpoint: '{folder}' holds no networks as plain data, only what RLlib pickled, which may run any code: "
+            "add --trust if you trust its author"
         )
     try:
         about = parse_json(file.read_text("utf-8"))
@@ -69,7 +82,24 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint: '{file}' is damaged: {error}") from None
     if not isinstance(about, dict):
         raise CheckpointError(f"checkpoint: '{file}' is damaged: it holds no description")
+    if about.get("version", VERSION if trust else None) != VERSION:
+        raise CheckpointError(
+            f"checkpoint: '{file}' has version {about.get('version')}, this package reads {VERSION}: write it anew"
+        )
+    missing = [name for name in FIELDS if name not in about]
+    if missing or not isinstance(about["env_config"], dict):
+        raise CheckpointError(f"checkpoint: '{file}' is damaged: it lacks {', '.join(missing) or 'env_config'}")
     return about
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a checkpoint is only for playing: without what RLlib needs to go on with a run."""
+    return has_modules(folder) and not (folder / MODULE).is_dir()
+
+
+def checkpoint_name(iteration: int) -> str:
+    """The folder of a checkpoint within its run."""
+    return f"checkpoint_{iteration:06d}"
 
 
 def checkpoints_of(run: Path) -> list[Path]:

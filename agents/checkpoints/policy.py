@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from edge_experts.envs import World
 from edge_experts.envs.api.flat_form import FlatForm
@@ -25,9 +24,9 @@ from ..sampling.batches import nested
 from ..sampling.rollout_buffer import Group, group_agents
 from ..sampling.turns import choose_in_turn
 from .inference import decide
-from .metadata import MODULE, read_description
+from .load import load_checkpoint
 from .randomness import OwnRandomness
-from .weights import is_exported, load_modules, located, read_export
+from .weights import located
 
 
 class CheckpointPolicy:
@@ -37,6 +36,7 @@ class CheckpointPolicy:
         folder: A checkpoint written by `rllib train` for one of our environments, an export, or `zoo:NAME`.
         explore: Draw actions from the policy; otherwise the most likely ones are played.
         seed: Key of the draws.
+        trust: The checkpoint's author: run code of theirs, see `load.load_checkpoint`.
 
     Where every agent was trained with a policy of its own and there are more agents now, agent n of a role plays as
     agent n modulo the number trained.
@@ -47,25 +47,13 @@ class CheckpointPolicy:
     Entity networks play any market; a flat network only what has the observations it was trained on.
     """
 
-    def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0) -> None:
+    def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0, trust: bool = False) -> None:
         self.folder, self.explore = located(folder), explore
         self._randomness = OwnRandomness(seed)
-        self.modules: Any
-        if is_exported(self.folder):
-            self.description, self.modules = read_export(self.folder), load_modules(self.folder)
-        else:
-            self.description, self.modules = read_description(self.folder), self._read_modules()
+        self.description, self.modules = load_checkpoint(self.folder, trust)
         self._mapping = PolicyMapping(self.description["policies"] or DEFAULT_SCHEME)
         self._fitting: dict[tuple[str, str], Any] = {}
         self._memories: dict[tuple[str, str], torch.Tensor] = {}
-
-    def _read_modules(self) -> Any:
-        try:
-            return MultiRLModule.from_checkpoint(str((self.folder / MODULE).resolve()))
-        except Exception as error:  # whatever a damaged file raises
-            raise CheckpointError(
-                f"checkpoint: '{self.folder}' cannot be read: {type(error).__name__}: {error}"
-            ) from None
 
     @property
     def knows(self) -> str:
@@ -93,7 +81,7 @@ class CheckpointPolicy:
     def _policy_of(self, agent: str, episode: Any = None) -> str:
         """The policy of an agent."""
         policy = self._mapping(agent)
-        for module in self.modules.keys():  # noqa: SIM118  of several markets all have the same weights
+        for module in self.modules:  # of several markets all have the same weights
             if module != policy and policy_of(module) == policy:
                 return str(module)
         if policy in self.modules or self._mapping.scheme != "independent":
@@ -111,7 +99,7 @@ class CheckpointPolicy:
         if group.module not in self.modules:
             raise CheckpointError(
                 f"checkpoint: '{self.folder}' has no policy for '{group.module}' of {world.scenario.id}; it has "
-                f"{', '.join(self.modules.keys())}"
+                f"{', '.join(self.modules)}"
             )
         module = self.modules[group.module].unwrapped()
         if getattr(module, "is_entities", False):

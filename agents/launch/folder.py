@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..checkpoints.metadata import latest_checkpoint, read_description
-from ..checkpoints.weights import is_exported, located
-from ..errors import SetupError
+from ..checkpoints.metadata import checkpoints_of, read_description
+from ..checkpoints.weights import located
+from ..errors import CheckpointError, SetupError
 
 LOCK = ".lock"
 
 
-def place(base: Path, resume: bool, restore: Path | None) -> tuple[Path, Path | None]:
+def place(base: Path, resume: bool, restore: Path | None, trust: bool = False) -> tuple[Path, Path | None]:
     """The folder of a run and the checkpoint that it begins from.
 
     Args:
         base: The folder of the first run of its name; others are numbered.
         resume: Whether the last one goes on.
         restore: A checkpoint to begin a new one from.
+        trust: Whoever wrote that.
 
     Raises:
         SetupError: if there is nothing to resume.
@@ -32,13 +34,12 @@ def place(base: Path, resume: bool, restore: Path | None) -> tuple[Path, Path | 
         key=lambda p: _number(p, base) or 0,
     )
     if resume:
-        found = latest_checkpoint(taken[-1]) if taken else None
-        if found is None:
+        if not taken or not checkpoints_of(taken[-1]):
             raise SetupError(f"--resume: there is no run with a checkpoint under '{base}'; start it without --resume")
-        return taken[-1], found
+        return taken[-1], _newest_whole(taken[-1])
     begun = None if restore is None else located(restore)
-    if begun is not None and not is_exported(begun):
-        read_description(begun)
+    if begun is not None:
+        read_description(begun, trust)
     last = _number(taken[-1], base) if taken else None
     return (base if last is None else base.with_name(f"{base.name}-{last + 1}")), begun
 
@@ -71,6 +72,21 @@ def held(folder: Path, resume: bool) -> Iterator[Path]:
         yield folder
     finally:
         lock.release()
+
+
+def _newest_whole(run: Path) -> Path:
+    """The newest checkpoint of a run that is not damaged; says which ones are."""
+    checkpoints = checkpoints_of(run)
+    for checkpoint in reversed(checkpoints):
+        try:
+            read_description(checkpoint)
+        except CheckpointError as error:
+            print(f"--resume: {error}", file=sys.stderr)
+        else:
+            if checkpoint != checkpoints[-1]:
+                print(f"--resume: goes on from '{checkpoint}'", file=sys.stderr)
+            return checkpoint
+    raise SetupError(f"--resume: no checkpoint of '{run}' is whole; start it without --resume")
 
 
 def _number(path: Path, base: Path) -> int | None:

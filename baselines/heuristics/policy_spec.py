@@ -21,10 +21,12 @@ class PolicySpec:
     Args:
         given: Which.
         explore: A checkpoint draws its actions; otherwise it takes the likeliest.
+        trust: Whoever wrote the checkpoint: networks of their own are imported.
     """
 
     given: str
     explore: bool = False
+    trust: bool = False
 
     @property
     def is_checkpoint(self) -> bool:
@@ -45,11 +47,11 @@ class PolicySpec:
         from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 
         ray_logging.after_import()
-        return CheckpointPolicy(self.given, self.explore, seed)
+        return CheckpointPolicy(self.given, self.explore, seed, self.trust)
 
 
 def find_policies(
-    given: Sequence[str], scenario: Scenario, explore: bool = False, is_asked: bool = True
+    given: Sequence[str], scenario: Scenario, explore: bool = False, is_asked: bool = True, trust: bool = False
 ) -> dict[str, PolicySpec]:
     """Policies by the names to show them by; each checkpoint has been read, and asked for its first actions if wanted.
 
@@ -62,7 +64,7 @@ def find_policies(
         name, _, what = (text, "", text) if Path(text).is_dir() or "=" not in text else text.partition("=")
         if name in found:
             raise ValueError(f"policies: '{name}' is given twice: name one of them otherwise, as NAME={what}")
-        spec = PolicySpec(what, explore)
+        spec = PolicySpec(what, explore, trust)
         policy = spec(world)
         if spec.is_checkpoint and is_asked:
             policy.act(world)  # fails here if it is of another scenario

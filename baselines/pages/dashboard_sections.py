@@ -106,6 +106,7 @@ def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
     """One episode of the run's last checkpoint, where it can be played in a world."""
     from edge_experts.agents.checkpoints.metadata import latest_checkpoint
     from edge_experts.envs import Recorder, World, play_episodes
+    from edge_experts.envs.io.import_string import without_imports
     from edge_experts.envs.registry import EnvError, find
 
     checkpoint = latest_checkpoint(folder)
@@ -115,13 +116,14 @@ def _last_episode(folder: Path) -> dict[str, dict[str, Any]] | None:
     from edge_experts.agents.errors import CheckpointError
 
     try:
-        policy = CheckpointPolicy(checkpoint)
-        market = find(policy.description["env"]).market
+        with without_imports(f"checkpoint '{checkpoint}'"):  # looking at somebody's run must not run their code
+            policy = CheckpointPolicy(checkpoint)
+            market = find(policy.description["env"]).market
+            if market is None:
+                return None
+            world = World(market, seed=1, overrides=policy.description["env_config"].get("overrides"))
     except (CheckpointError, EnvError, ValueError):
         return None
-    if market is None:
-        return None
-    world = World(market, seed=1, overrides=policy.description["env_config"].get("overrides"))
     recorder = Recorder(world)
     for _ in play_episodes(world, policy):
         recorder.note()

@@ -6,11 +6,16 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .suggestions import nearest
+
+_asking: ContextVar[tuple[str, str | None] | None] = ContextVar("asking", default=None)
 
 
 class LoadError(ValueError):
@@ -22,12 +27,33 @@ def is_reference(name: str) -> bool:
     return ":" in name
 
 
+@contextmanager
+def without_imports(author: str, but: str | None = None) -> Iterator[None]:
+    """Within the block no reference is followed: what is in it was written by somebody else, whose code is not run.
+
+    Args:
+        author: What names the references, for messages.
+        but: A reference that the user gave, which is followed.
+    """
+    token = _asking.set((author, but))
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
 def load_object(reference: str) -> Any:
     """The object behind `module:name` or `file.py:name`.
 
     Raises:
-        LoadError: if the module, the file or the name in it cannot be found, or importing it fails.
+        LoadError: if the module, the file or the name in it cannot be found, or importing it fails; or if it is not to
+            be imported, see `without_imports`.
     """
+    asking = _asking.get()
+    if asking is not None and reference != asking[1]:
+        raise LoadError(
+            f"{asking[0]} names '{reference}', whose code would be run: add --trust if you trust its author"
+        )
     place, _, name = reference.rpartition(":")
     try:
         module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)

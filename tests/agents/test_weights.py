@@ -12,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edge_experts.agents.checkpoints.metadata import checkpoints_of
+from edge_experts.agents.checkpoints.manifest import MANIFEST, write_manifest
+from edge_experts.agents.checkpoints.metadata import DESCRIPTION, checkpoints_of, read_description
+from edge_experts.agents.checkpoints.modules import MODULES, WEIGHTS, read_modules
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
-from edge_experts.agents.checkpoints.weights import ABOUT, WEIGHTS, is_exported, load_modules, located, read_export, zoo
+from edge_experts.agents.checkpoints.weights import located, zoo
 from edge_experts.agents.errors import CheckpointError
 from edge_experts.agents.job import Job, train
 from edge_experts.baselines.cli import main
@@ -69,8 +71,8 @@ def _actions(policy: Any, env: str = ENV) -> list[np.ndarray]:
 
 
 def test_an_export_plays_as_its_checkpoint_does_and_holds_no_pickle(trained: Path, exported: Path) -> None:
-    assert sorted(file.name for file in exported.iterdir()) == [ABOUT, WEIGHTS]
-    about = read_export(exported)
+    assert sorted(file.name for file in exported.iterdir()) == [DESCRIPTION, MANIFEST, MODULES, WEIGHTS]
+    about = read_description(exported)
     assert about["knows"] == "own view" and set(about["scores"]) == {"text-v1"} and about["seed"] == 0
     assert "--algo MoEPPO --env edge_experts/text-v1" in about["command"]
     for env in (ENV, "edge_experts/video-v1"):
@@ -83,7 +85,7 @@ def test_an_export_plays_as_its_checkpoint_does_and_holds_no_pickle(trained: Pat
 def test_training_begins_from_an_export(exported: Path, tmp_path: Path, ray_here: Any) -> None:
     same = {"config": {**SMALL, "lr": 0.0}, "algo": "MoEPPO", "env": ENV, "local_dir": tmp_path}
     run = train(Job(**same, restore=exported, stop={"training_iteration": 1}))
-    before, after = load_modules(exported), CheckpointPolicy(checkpoints_of(run.folder)[-1]).modules
+    before, after = read_modules(exported), CheckpointPolicy(checkpoints_of(run.folder)[-1]).modules
     for role, module in before.items():
         for weight, kept in zip(module.parameters(), after[role].parameters(), strict=True):
             assert torch.equal(weight, kept)
@@ -104,7 +106,7 @@ def test_the_zoo_is_found_by_name(exported: Path, monkeypatch: Any, capsys: Any)
 
 def test_what_is_shipped_can_be_played() -> None:
     for name, folder in zoo().items():
-        about = read_export(folder)
+        about = read_description(folder)
         assert about["scores"] and about["command"].startswith("rllib train"), name
         world = World(about["env"], 1, 0)
         world.reset()
@@ -114,33 +116,54 @@ def test_what_is_shipped_can_be_played() -> None:
 
 
 def _broken(folder: Path, change: str) -> str:
-    about = json.loads((folder / ABOUT).read_text())
+    about, modules = (json.loads((folder / name).read_text()) for name in (DESCRIPTION, MODULES))
     if change == "version":
-        (folder / ABOUT).write_text(json.dumps({**about, "version": 99}))
-        return "has version 99, this package reads 1"
+        (folder / DESCRIPTION).write_text(json.dumps({**about, "version": 99}))
+        return "has version 99, this package reads 2"
     if change == "field":
-        (folder / ABOUT).write_text(json.dumps({key: value for key, value in about.items() if key != "env"}))
-        return "lacks env: export it again"
+        (folder / DESCRIPTION).write_text(json.dumps({key: value for key, value in about.items() if key != "env"}))
+        return "is damaged: it lacks env"
     if change == "kind":
-        about["modules"]["user"]["kind"] = "os.system"
-        (folder / ABOUT).write_text(json.dumps(about))
-        return "modules.user.kind: 'os.system' is not known here"
+        modules["user"]["class"] = "os:system"
+        (folder / MODULES).write_text(json.dumps(modules))
+        return "user: its network 'os:system' is code from elsewhere, which is not run: add --trust"
+    if change == "no network":
+        modules["user"]["class"] = "edge_experts.agents.job:train"
+        (folder / MODULES).write_text(json.dumps(modules))
+        return "user: 'edge_experts.agents.job:train' is not a RLModule"
+    if change == "width":
+        modules["user"]["model_config"]["hidden"] = [8, 9]
+        (folder / MODULES).write_text(json.dumps(modules))
+        return "does not fit"
+    if change == "space":
+        modules["user"]["observation_space"] = {"kind": "Box"}
+        (folder / MODULES).write_text(json.dumps(modules))
+        return "'user' cannot be built: KeyError: 'shape'"
     if change == "json":
-        (folder / ABOUT).write_text("[1, ")
-        return "cannot be read"
+        (folder / DESCRIPTION).write_text("[1, ")
+        return "is damaged"
     if change == "tensors":
         (folder / WEIGHTS).write_bytes(b"nothing")
         return "cannot be read"
     tensors = load_file(folder / WEIGHTS)
+    if change == "not finite":
+        name = next(name for name in tensors if name.endswith("score.bias"))
+        save_file({**tensors, name: tensors[name] * torch.nan}, folder / WEIGHTS)
+        return "score.bias' is not finite"
     save_file({key: value for key, value in tensors.items() if not key.endswith("score.bias")}, folder / WEIGHTS)
-    return "is damaged"
+    return "is damaged: '[a-z/_.]+score.bias' is missing"
 
 
-@pytest.mark.parametrize("change", ["version", "field", "kind", "json", "tensors", "missing"])
+CHANGES = ["version", "field", "kind", "no network", "width", "space", "json", "tensors", "not finite", "missing"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_broken_export_is_refused(change: str, exported: Path, tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(exported, folder)
     said = _broken(folder, change)
-    assert is_exported(folder)
+    with pytest.raises(CheckpointError, match="is damaged: '[a-z_.]+' was changed; take another one"):
+        CheckpointPolicy(folder)
+    write_manifest(folder)  # as whoever made it on purpose would
     with pytest.raises(CheckpointError, match=said):
         CheckpointPolicy(folder)

@@ -7,7 +7,7 @@ import argparse
 from edge_experts.envs import load_scenario, shipped_ids
 from edge_experts.envs.io.command_line import at_least, new_file
 
-from ...arguments import write_json
+from ...arguments import add_trust, write_json
 from ...heuristics.policy_spec import find_policies
 
 HELP = "measure policies on markets that they were not trained on"
@@ -19,6 +19,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--envs", nargs="+", metavar="ID|YAML", help="all shipped scenarios by default")
     command.add_argument("--twins", action="store_true", help="the held-out twins of each, too")
     command.add_argument("--explore", action="store_true", help="checkpoints draw their actions")
+    add_trust(command)
     command.add_argument(
         "--episodes", type=at_least(1), metavar="N", help="as many as floor and reference were measured on, by default"
     )
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ...evaluation.transfer import transfer, transfer_table
 
     envs = arguments.envs or shipped_ids()
-    policies = find_policies(arguments.policies, load_scenario(envs[0]), arguments.explore, is_asked=False)
+    policies = find_policies(arguments.policies, load_scenario(envs[0]), arguments.explore, False, arguments.trust)
     with tqdm(total=len(policies) * len(envs), unit="market", disable=None) as bar:
 
         def note(text: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from edge_experts.envs import load_scenario
 from edge_experts.envs.io.command_line import at_least, new_file
 
+from ...arguments import add_trust
+
 HELP = "write a checkpoint's policies as tensors and JSON, with their scores: what can be given away"
 
 
@@ -25,6 +27,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--envs", nargs="+", metavar="ID", help="where; those that it was trained on by default")
     command.add_argument("--explore", action="store_true", help="draw actions while scores are measured")
+    add_trust(command)
     command.add_argument("--command", dest="how", metavar="TEXT", help="the command that trained it")
 
 
@@ -39,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ...evaluation.transfer import market_score
 
     ray_logging.after_import()
-    policy = CheckpointPolicy(arguments.checkpoint, explore=arguments.explore)
+    policy = CheckpointPolicy(arguments.checkpoint, explore=arguments.explore, trust=arguments.trust)
     about = policy.description
     envs = arguments.envs or about.get("markets") or [about["env"]]
     scores = {}

@@ -9,7 +9,7 @@ from edge_experts.envs import Recorder, World, play_episodes
 from edge_experts.envs.io.command_line import at_least, new_file
 from edge_experts.envs.registry import find
 
-from ...arguments import add_changes, refuse_for_others, scenario_of
+from ...arguments import add_changes, add_trust, refuse_for_others, scenario_of
 from ...heuristics.policy_spec import PolicySpec
 
 HELP = "watch a policy for one episode"
@@ -21,6 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--policy", metavar="POLICY|CHECKPOINT", help="coordinated by default; random, if the environment is no market"
     )
+    add_trust(command)
     add_changes(command)
     command.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="key of the episode")
     command.add_argument("--slots", type=at_least(1), metavar="N", help="stop after so many slots")
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         play_generic(source, arguments.policy or "random", arguments.seed, arguments.slots, print)
         return
     world = World(scenario_of(arguments), seed=arguments.seed)
-    policy = PolicySpec(arguments.policy or "coordinated")(world, arguments.seed)
+    policy = PolicySpec(arguments.policy or "coordinated", trust=arguments.trust)(world, arguments.seed)
     recorder, frames, save = Recorder(world), [], arguments.save
     last = min(arguments.slots or world.scenario.episode.slots, world.scenario.episode.slots)
     for slot, _ in enumerate(play_episodes(world, policy), start=1):

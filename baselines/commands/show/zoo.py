@@ -17,9 +17,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the list."""
-    from edge_experts.agents.checkpoints.weights import read_export, zoo
+    from edge_experts.agents.checkpoints.metadata import read_description
+    from edge_experts.agents.checkpoints.weights import zoo
 
-    known = {name: read_export(folder) for name, folder in zoo().items()}
+    known = {name: read_description(folder) for name, folder in zoo().items()}
     if arguments.json:
         print(json.dumps(known, indent=1))
         return
