@@ -145,7 +145,8 @@ def _train(arguments: argparse.Namespace) -> None:
     from .checkpoints.metadata import latest_checkpoint
     from .errors import SetupError
     from .job import Job, train
-    from .training import CURVE, RESULTS
+    from .results import RESULTS
+    from .training import CURVE
 
     options = dict(vars(arguments))
     source, changes = options.pop("source"), parse_overrides(options.pop("set"))

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from edge_experts.envs import Scenario, load_scenario
 from edge_experts.envs.io.atomic import replacing, write_text
-from edge_experts.envs.io.strict_json import parse_json
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
@@ -34,12 +33,13 @@ from .markets import scenarios_of
 from .mixture.report import report_routers
 from .plotting import draw_curve
 from .policy_mapping import AT
+from .results import RESULTS, read_rows
 from .reward import reward_of
 from .sampling.batched_runner import BatchedEnvRunner
 from .sampling.credit import resolved
 from .score_reference import stored_score
 
-RESULTS, CURVE = "results.jsonl", "learning_curve.png"
+CURVE = "learning_curve.png"
 # stop criteria by name, and the column of the results that each is about
 CLOCKS = ("time_total_s", "cpu_time_s")  # columns: wall-clock and processor time since the run began
 PATIENCE = 20  # iterations without a sample, until a run gives up
@@ -259,7 +259,11 @@ class Run:
         """Rows of a resumed run up to the checkpoint; what was done after it is done again."""
         path = self.folder / RESULTS
         if path.exists():
-            self.rows = [row for row in read_rows(path) if row["training_iteration"] <= iteration]
+            try:
+                kept = read_rows(path)
+            except ValueError as error:
+                raise CheckpointError(f"--resume: {error}") from None
+            self.rows = [dict(row) for row in kept if row["training_iteration"] <= iteration]
             write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         for later in checkpoints_of(self.folder):  # those that are damaged
             if later.name > checkpoint_name(iteration):
@@ -287,27 +291,6 @@ class Run:
 def _steps_of(result: Mapping[str, Any]) -> int:
     """Environment steps so far; algorithms that learn from demonstrations count what they replay."""
     return int(result.get(STEPS, result.get("env_runners", {}).get(STEPS, 0)))
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a run's results; a last one that a kill has torn is left out, and said to be.
-
-    Raises:
-        CheckpointError: if another one is damaged.
-    """
-    rows: list[dict[str, Any]] = []
-    lines = path.read_text("utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            row = parse_json(line)
-            int(row["training_iteration"]), int(row["env_steps"])
-        except (ValueError, TypeError, KeyError) as error:
-            if number < len(lines):
-                raise CheckpointError(f"results: '{path}', line {number}: {error}; take that line out") from None
-            print(f"--resume: the last line of '{path}' is torn, and left out", file=sys.stderr)
-        else:
-            rows.append(row)
-    return rows
 
 
 def _clocks() -> tuple[float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edge_experts.envs.io.strict_json import parse_json
 from edge_experts.envs.tables.quality_table import is_heldout
 
 from .plan import PlanError
@@ -84,9 +84,9 @@ def _jsonl(path: Path, text: str) -> list[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                records.append((number, json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise PlanError(f"{path}, line {number}: is not valid JSON: {error}") from None
+                records.append((number, parse_json(line)))
+            except ValueError as error:
+                raise PlanError(f"{path}, line {number}: {error}") from None
     return records
 
 

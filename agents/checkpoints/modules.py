@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.rllib.core.models.catalog import Catalog
+from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors import SafetensorError
@@ -130,6 +131,8 @@ def _build(folder: Path, name: str, said: Any, tensors: Mapping[str, Any], trust
         ) from None
     prefix = f"{policy_of(name)}/"
     own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    if isinstance(module, TargetNetworkAPI) and not own.keys() <= module.state_dict().keys():
+        module.make_target_networks()  # which only learners have
     wanted = module.state_dict()
     for key in sorted(wanted.keys() ^ own.keys()):
         raise CheckpointError(

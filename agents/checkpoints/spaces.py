@@ -30,7 +30,7 @@ def space_to_json(space: Space[Any]) -> dict[str, Any]:
             "dtype": str(space.dtype),
         }
     if isinstance(space, spaces.MultiBinary):
-        return {"kind": "MultiBinary", "n": [*space.shape]}
+        return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else [*space.shape]}
     if isinstance(space, spaces.Dict):
         return {"kind": "Dict", "spaces": [[name, space_to_json(inner)] for name, inner in space.spaces.items()]}
     if isinstance(space, spaces.Tuple):

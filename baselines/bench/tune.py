@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from edge_experts.envs import load_scenario
 from edge_experts.envs.io.atomic import write_text
+from edge_experts.envs.io.strict_json import parse_json
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.schema import Count
 
@@ -88,7 +89,7 @@ def read_trials(file: Path) -> list[dict[str, Any]]:
     trials = []
     for number, line in enumerate(lines, start=1):
         try:
-            trial = json.loads(line)
+            trial = parse_json(line)
             trials.append({key: trial[key] for key in ("config", "score", "scores", "steps", "cpu_time_s", "seed")})
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{file}:{number}: is no trial of edge-experts tune; move the file away") from None

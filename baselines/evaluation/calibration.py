@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_experts.envs import Scenario, World, load_scenario
+from edge_experts.envs.io.typed_json import read_json
 from edge_experts.envs.seeds import REPORTED
 
 from ..heuristics.policies import POLICIES
@@ -45,7 +45,7 @@ def read_references(path: Path | None) -> dict[str, Any]:
     if path is None or not path.exists():
         return {}
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = read_json(path)
         return {key: entry for key, entry in stored.items() if entry["episodes"] > 0}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"--references: '{path}' does not hold references; move it away") from error

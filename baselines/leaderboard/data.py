@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_experts.envs.io.typed_json import read_json, read_typed
+
 from .bootstrap import Scores, interquartile_mean
+from .result import ResultForm
 
 Result = dict[str, Any]
 GAMES = "games"  # folder beside that of the results
@@ -50,8 +52,8 @@ class Leaderboard:
         files = sorted(folder.glob("*/*/seed_*.json"))
         if not files:
             raise ValueError(f"report: there are no results under '{folder}'; make some with: edge-experts bench")
-        games = {file.stem: _read(file) for file in sorted((folder.parent / GAMES).glob("*.json"))}
-        return cls([_read(file) for file in files], references, games)
+        games = {file.stem: _mended(read_json, file) for file in sorted((folder.parent / GAMES).glob("*.json"))}
+        return cls([_mended(partial(read_typed, form=ResultForm), file) for file in files], references, games)
 
     @property
     def envs(self) -> list[str]:
@@ -159,11 +161,11 @@ def bare(env: str) -> str:
     return env.rpartition("/")[2]
 
 
-def _read(file: Path) -> Any:
+def _mended(read: Callable[[Path], Any], file: Path) -> Any:
     try:
-        return json.loads(file.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"report: '{file}' is damaged: {error}; remove it and make it again") from None
+        return read(file)
+    except ValueError as error:
+        raise ValueError(f"report: {error}; remove it and make it again") from None
 
 
 def _heldout(result: Result) -> float:

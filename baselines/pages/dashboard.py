@@ -7,8 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from edge_experts.agents.results import RESULTS
+
 from .dashboard_html import page
-from .dashboard_sections import RESULTS, DashboardError, episode_sections, read_episode, run_sections
+from .dashboard_sections import DashboardError, episode_sections, read_episode, run_sections
 from .recording_sections import JUDGES, recording_sections
 
 
@@ -29,7 +31,10 @@ def build_page(folder: Path) -> str:
     if (folder / "users.parquet").is_file():
         return page(f"Episode {folder.name}", episode_sections(read_episode(folder)))
     if (folder / JUDGES).is_file():
-        return page(f"Recording {folder.name}", recording_sections(folder))
+        try:
+            return page(f"Recording {folder.name}", recording_sections(folder))
+        except ValueError as error:
+            raise DashboardError(f"dashboard: {error}") from None
     raise DashboardError(
         f"dashboard: '{folder}' is neither a run (it has no {RESULTS}) nor a recorded episode (no users.parquet) "
         f"nor a recorded table (no {JUDGES})"
@@ -60,7 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        """Send the page."""
+        """Send the page, to whoever asks this machine for it: another Host is a site that was made to point here."""
+        port = self.server.server_port  # type: ignore[attr-defined]
+        if self.headers.get("Host") not in {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}:
+            self.send_error(403, "this page is for this machine only")
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(self._page)))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .dashboard_html import Traces, facts_table, panels
+from edge_experts.agents.results import RESULTS, read_rows
 
-RESULTS = "results.jsonl"
+from .dashboard_html import Traces, facts_table, panels
 
 
 class DashboardError(ValueError):
@@ -19,7 +18,10 @@ class DashboardError(ValueError):
 
 def run_sections(folder: Path) -> list[str]:
     """A run's facts and curves, and an episode of its last checkpoint where that can be played, as HTML."""
-    rows = _read_rows(folder / RESULTS)
+    try:
+        rows = read_rows(folder / RESULTS)
+    except ValueError as error:
+        raise DashboardError(f"dashboard: {error}") from None
     if not rows:
         raise DashboardError(f"dashboard: '{folder / RESULTS}' holds no results yet")
     steps = [row["env_steps"] for row in rows]
@@ -150,13 +152,6 @@ def read_episode(folder: Path) -> dict[str, dict[str, Any]]:
             raise DashboardError(f"dashboard: '{folder / name}.parquet' cannot be read: {error}") from None
         tables[name] = {column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names}
     return tables
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DashboardError(f"dashboard: '{path}' is damaged: {error}") from None
 
 
 def _read_scalars(folder: Path) -> dict[str, tuple[list[int], list[float]]]:

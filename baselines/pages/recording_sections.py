@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
+from typing_extensions import TypedDict
+
+from edge_experts.envs.io.strict_yaml import read_yaml
+from edge_experts.envs.io.typed_json import read_typed, typed
 
 from .dashboard_html import Traces, facts_table, panels
 
@@ -22,14 +24,52 @@ MEASURES = {
 }
 
 
+class Mean(TypedDict):
+    """What a judge was measured to do."""
+
+    mean: float | None
+
+
+class Judges(TypedDict):
+    """What `judges.json` says."""
+
+    alpha: float | None
+    flags: list[str]
+    judges: dict[str, dict[str, Mean | Any | None]]
+
+
+class Fit(TypedDict):
+    """Of the composition rule to judged fusions."""
+
+    factor: float | None
+    low: float | None
+    high: float | None
+    r2: float | None
+
+
+class Spent(TypedDict):
+    """By a role."""
+
+    usd: float
+
+
+class Sidecar(TypedDict):
+    """What is shown of the table's sidecar."""
+
+    rows: int
+    smoke: bool
+    spent: list[Spent]
+    coherence: Fit
+
+
 def recording_sections(folder: Path) -> list[str]:
     """Facts, judges and fusions of a recording, as HTML.
 
     Args:
         folder: What `edge-experts record` saved to.
     """
-    report = json.loads((folder / JUDGES).read_text("utf-8"))
-    sidecar = yaml.safe_load((folder / "table.yaml").read_text("utf-8"))
+    report = read_typed(folder / JUDGES, Judges)
+    sidecar = typed(read_yaml(folder / "table.yaml"), Sidecar, f"'{folder / 'table.yaml'}' is damaged")
     fit = sidecar["coherence"]
     facts = {
         "rows": sidecar["rows"],

@@ -131,9 +131,11 @@ def test_train_writes_everything_and_resumes_and_evaluates(
     assert [row["training_iteration"] for row in rows(run)] == [1, 2, 3, 4, 5]
     steps = [row["env_steps"] for row in rows(run)]
     assert steps == sorted(steps) and len(set(steps)) == 5 and steps[-1] >= 480
-    # without --resume a new directory is taken; --restore begins there with the old weights
-    rllib(*job, "--stop", '{"training_iteration": 6}', "--restore", str(run / "checkpoint_000005"))
-    assert [row["training_iteration"] for row in rows(tmp_path / "job-2")] == [6]
+    # without --resume a new directory is taken; --restore begins there with the old weights, or with --trust with all
+    rllib(*job, "--stop", '{"training_iteration": 1}', "--restore", str(run / "checkpoint_000005"))
+    assert [row["training_iteration"] for row in rows(tmp_path / "job-2")] == [1]
+    rllib(*job, "--stop", '{"training_iteration": 6}', "--restore", str(run / "checkpoint_000005"), "--trust")
+    assert [row["training_iteration"] for row in rows(tmp_path / "job-3")] == [6]
     capsys.readouterr()
     rllib("evaluate", str(run / "checkpoint_000005"), "--episodes", "2", "--render")
     shown = capsys.readouterr()
@@ -221,8 +223,12 @@ def test_env_of_ones_own_from_a_file_with_a_remote_runner(
     assert done.returncode == 0, done.stderr[-3000:]
     last = rows(tmp_path / "runs" / "echo")[-1]
     assert set(last["module_returns"]) == {"caller"} and 0 < last["episode_return_mean"] < 8
-    rllib("evaluate", "runs/echo/checkpoint_000002", "--episodes", "3")
-    assert "MoEPPO on my_env.py:Echo" in capsys.readouterr().out
+    evaluate = ["evaluate", "runs/echo/checkpoint_000002", "--episodes", "3"]
+    assert main(evaluate) == 2  # its description names code
+    assert "names 'my_env.py:Echo', whose code would be run: add --trust" in capsys.readouterr().err
+    for named in (["--trust"], ["--env", "my_env.py:Echo"]):
+        rllib(*evaluate, *named)
+        assert "MoEPPO on my_env.py:Echo" in capsys.readouterr().out
 
 
 YAML = """

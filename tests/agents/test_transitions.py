@@ -16,7 +16,8 @@ from ray.rllib.core.columns import Columns
 
 from edge_experts.agents.algorithms.off_policy import NEXT, TransitionEnvRunner
 from edge_experts.agents.algorithms.sac import BoxSACModule, ChoiceSACModule
-from edge_experts.agents.checkpoints.metadata import REPLAY, checkpoints_of
+from edge_experts.agents.checkpoints.manifest import REPLAY
+from edge_experts.agents.checkpoints.metadata import checkpoints_of
 from edge_experts.agents.networks.diffusion import DiffusionActor
 from edge_experts.agents.networks.q_network import QNetwork
 from edge_experts.agents.sampling.replay_buffer import WEIGHTS, ReplayBuffer
