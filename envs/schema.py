@@ -5,25 +5,28 @@ Money is counted in credits; one credit is a thousandth of a US dollar.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+# No quantity in these units is beyond these bounds, and all products of the kernel stay finite within them.
+LEAST, MOST = 1e-9, 1e12
+Positive = Annotated[float, Field(ge=LEAST, le=MOST)]
+NonNegative = Annotated[float, Field(ge=0, le=MOST)]
+Decibels = Annotated[float, Field(ge=-300, le=300)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Index = Annotated[int, Field(ge=0, le=1_000_000)]
+Parts = Annotated[int, Field(ge=1, le=64)]
 
 
 def _taste(value: object) -> float | str:
     """A concentration, or `own`: one line for whatever is neither."""
     if value == "own":
         return "own"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError("give a concentration above 0, or own")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= MOST:
+        raise ValueError(f"give a concentration from {LEAST:g} to {MOST:g}, or own")
     return float(value)
 
 
@@ -40,7 +43,7 @@ class Episode:
     """Time limit in slots; reaching it truncates."""
     slot_s: Positive = 5.0
     """Length of a slot, seconds."""
-    requests_per_user: Annotated[int, Field(ge=0)] = 0
+    requests_per_user: Index = 0
     """A user leaves after so many requests (terminated); 0: never."""
 
 
@@ -54,7 +57,7 @@ class Tables:
     """Expert table: a shipped name or a path."""
     split: Literal["train", "heldout", "all"] = "train"
     """Prompts that requests are drawn from."""
-    prompts: Annotated[int, Field(ge=0)] = 0
+    prompts: Index = 0
     """Use only so many prompts of each table's split, spread evenly over it; 0: all."""
 
 
@@ -69,7 +72,7 @@ class Requests:
     """Lowest value of a perfect answer, credits; values are uniform."""
     value_high: NonNegative = 1.0
     """Highest value of a perfect answer, credits."""
-    subtasks: Count = 3
+    subtasks: Parts = 3
     """Parts of a request (segments, scenes, geometry and texture, or the k answers of an ensemble); each goes to one
     expert."""
     parts: Literal["auto", "own", "shared"] = "auto"
@@ -110,7 +113,7 @@ class Kind:
     """As in `requests`; so are those below."""
     value_low: NonNegative | None = None
     value_high: NonNegative | None = None
-    subtasks: Count | None = None
+    subtasks: Parts | None = None
     parts: Literal["auto", "own", "shared"] | None = None
     topic_share: Share | None = None
     deadline_slots: Count | None = None
@@ -127,9 +130,9 @@ class Arrivals:
     and `trace_code` are recorded; or a registered one, or `module:function`."""
     rate_per_s: Positive = 0.1
     """Mean request rate of an idle user, 1/s (not used by `saturated`)."""
-    burst_ratio: Annotated[float, Field(ge=1)] = 4.0
+    burst_ratio: Annotated[float, Field(ge=1, le=MOST)] = 4.0
     """Rate of the busy state over that of the calm state (`bursty`)."""
-    burst_slots: Annotated[float, Field(ge=1)] = 8.0
+    burst_slots: Annotated[float, Field(ge=1, le=MOST)] = 8.0
     """Mean length of either state in slots (`bursty`)."""
 
 
@@ -161,7 +164,7 @@ class Radio:
     """Another provider takes over when it is stronger by so much (`serving`)."""
     handover_s: NonNegative = 0.0
     """What a handover adds to the latency of a part placed in the slot after it, seconds (`serving`)."""
-    min_snr_db: float | None = None
+    min_snr_db: Decibels | None = None
     """A link of a lower signal-to-noise ratio, at highest power over the whole band, is an outage; null: none."""
     range_m: Positive | None = None
     """A provider farther away cannot be reached; null: no limit."""
@@ -169,9 +172,9 @@ class Radio:
     """Carrier frequency."""
     bandwidth_hz: Positive = 5e6
     """Bandwidth of each provider, per direction."""
-    noise_dbm_hz: float = -174.0
+    noise_dbm_hz: Decibels = -174.0
     """Thermal noise density."""
-    noise_figure_db: float = 7.0
+    noise_figure_db: Decibels = 7.0
     """Receiver noise figure."""
     provider_power_w: Positive = 2.0
     """Nominal downlink transmit power of a provider."""
@@ -200,7 +203,7 @@ class Mobility:
 class Devices:
     """Users and the devices they carry."""
 
-    count: Count = 16
+    count: Annotated[int, Field(ge=1, le=16_384)] = 16
     """Number of users, each with one device."""
     act: bool = True
     """Whether users are agents; otherwise they wait."""
@@ -256,9 +259,9 @@ class Providers:
     """Price as a multiple of the expert's list price."""
     speed_levels: tuple[Positive, ...] = (0.75, 1.0, 1.25)
     """Compute speed as a multiple of nominal; power grows with its cube."""
-    default_price: Annotated[int, Field(ge=0)] = 2
+    default_price: Index = 2
     """Price level at the start, kept when providers do not act."""
-    default_speed: Annotated[int, Field(ge=0)] = 1
+    default_speed: Index = 1
     """Speed level at the start."""
     default_bandwidth: Annotated[int, Field(ge=0, le=2)] = 0
     """Bandwidth policy at the start: 0 equal, 1 by load, 2 by channel."""

@@ -13,6 +13,7 @@ LIGHT_MPS = 299_792_458.0
 PROVIDER_HEIGHT_M = 10.0  # TR 38.901 table 7.2-1, UMi street canyon
 USER_HEIGHT_M = 1.5
 SHADOW_LOS_DB, SHADOW_NLOS_DB = 4.0, 7.82  # TR 38.901 table 7.4.1-1
+FAR = 1e6  # argument of J0
 SHADOW_LOS_M, SHADOW_NLOS_M = 10.0, 13.0  # decorrelation distances, TR 38.901 table 7.5-6
 EQUAL, BY_LOAD, BY_CHANNEL = 0, 1, 2
 UMI = 0  # the path loss above; the channel models from outside have another code
@@ -86,9 +87,12 @@ def share_weight(policy: int, bits: float, efficiency: float) -> float:
 def jakes_correlation(speed_mps: float, carrier_hz: float, interval_s: float) -> float:
     """Correlation of Rayleigh fading after an interval: `J0(2 pi f_d tau)` with the Doppler shift `f_d = v f / c`.
 
-    J0 is evaluated from its integral representation; the rule is exact to rounding for a periodic integrand.
+    J0 is evaluated from its integral representation; the rule is exact to rounding for a periodic integrand. Far out,
+    where it is below 0.001, its asymptotic form takes over: `sqrt(2 / (pi x)) cos(x - pi / 4)`.
     """
     argument = 2.0 * math.pi * speed_mps * carrier_hz / LIGHT_MPS * interval_s
+    if argument > FAR:
+        return math.sqrt(2.0 / (math.pi * argument)) * math.cos(argument - math.pi / 4.0)
     nodes = 64 + 2 * math.ceil(argument)
     angles = (np.arange(nodes) + 0.5) * math.pi / nodes
     return float(np.cos(argument * np.sin(angles)).mean())

@@ -106,6 +106,7 @@ class World:
         self.params, self.tables = load_params(self.scenario)
         self.n_worlds, self.threads = n_worlds, threads
         self._prepare(seed, np.arange(first_world, first_world + n_worlds))
+        self.reset()
 
     def _prepare(self, seed: int, identities: NDArray[np.int64]) -> None:
         self.seed = seed

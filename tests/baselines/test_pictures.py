@@ -151,7 +151,7 @@ def broken(folder: Path, what: str) -> Any:
     ("what", "message"),
     [
         ("nothing", "neither a run"),
-        ("rows", "is damaged"),
+        ("rows", "is torn, and left out"),
         ("empty", "holds no results yet"),
         ("tables", "cannot be read"),
         ("missing", "there is no folder"),
