@@ -325,7 +325,7 @@ def _adapter() -> TypeAdapter[Scenario]:
 def _nearest(name: str) -> str:
     known = [leaf for leaf, _ in field_docs()]
     sections = sorted({leaf.split(".")[0] for leaf in known})
-    return "; " + did_you_mean(name, [*known, *sections], f"the fields are {', '.join(known)}")
+    return "; " + did_you_mean(name, [*known, *sections], f"the sections are {', '.join(sections)}")
 
 
 def _set(data: dict[str, Any], dotted: str, value: Any) -> None:

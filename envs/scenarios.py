@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .heldout import NAMESPACE, changes_of, shifts, twin_ids
-from .io.strict_yaml import read_config, read_yaml
+from .io.strict_yaml import read_config, read_yaml, shortened
 from .io.suggestions import did_you_mean
 from .scenario import Scenario, ScenarioError, from_dict, parse_value
 
@@ -38,6 +38,8 @@ def load_scenario(
         scenario = _read_file(Path(source))
     else:
         scenario = _read_shipped(str(source))
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise ScenarioError(f"overrides: {shortened(overrides)} is no mapping of fields, as {{'devices.count': 32}}")
     return scenario.replace(overrides) if overrides else scenario
 
 

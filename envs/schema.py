@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PlainValidator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 # No quantity in these units is beyond these bounds, and all products of the kernel stay finite within them.
 LEAST, MOST = 1e-9, 1e12
-Positive = Annotated[float, Field(ge=LEAST, le=MOST)]
-NonNegative = Annotated[float, Field(ge=0, le=MOST)]
-Decibels = Annotated[float, Field(ge=-300, le=300)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Index = Annotated[int, Field(ge=0, le=1_000_000)]
-Parts = Annotated[int, Field(ge=1, le=64)]
+
+
+def _no_flag(value: object) -> object:
+    """Python takes `True` for 1, which nobody means."""
+    if isinstance(value, bool):
+        raise ValueError("give a number")
+    return value
+
+
+NoFlag = BeforeValidator(_no_flag)
+Flag = Annotated[bool, Field(strict=True)]
+Positive = Annotated[float, NoFlag, Field(ge=LEAST, le=MOST)]
+NonNegative = Annotated[float, NoFlag, Field(ge=0, le=MOST)]
+Decibels = Annotated[float, NoFlag, Field(ge=-300, le=300)]
+Share = Annotated[float, NoFlag, Field(ge=0, le=1)]
+Count = Annotated[int, NoFlag, Field(ge=1, le=1_000_000)]
+Index = Annotated[int, NoFlag, Field(ge=0, le=1_000_000)]
+Parts = Annotated[int, NoFlag, Field(ge=1, le=64)]
 
 
 def _taste(value: object) -> float | str:
@@ -82,9 +93,9 @@ class Requests:
     """How often a part of its own keeps the category of the first part."""
     dispatch: Literal["sequential", "parallel"] = "sequential"
     """`sequential`: a part a slot; `parallel`: all k experts of an ensemble are asked in one slot."""
-    split_work: bool = True
+    split_work: Flag = True
     """Whether a part is an equal share of its prompt's work; otherwise every expert does all of it (top-k)."""
-    distinct: bool = False
+    distinct: Flag = False
     """Whether every part must go to another expert (top-k)."""
     deadline_slots: Count = 4
     """Slots from arrival until a request expires."""
@@ -130,9 +141,9 @@ class Arrivals:
     and `trace_code` are recorded; or a registered one, or `module:function`."""
     rate_per_s: Positive = 0.1
     """Mean request rate of an idle user, 1/s (not used by `saturated`)."""
-    burst_ratio: Annotated[float, Field(ge=1, le=MOST)] = 4.0
+    burst_ratio: Annotated[float, NoFlag, Field(ge=1, le=MOST)] = 4.0
     """Rate of the busy state over that of the calm state (`bursty`)."""
-    burst_slots: Annotated[float, Field(ge=1, le=MOST)] = 8.0
+    burst_slots: Annotated[float, NoFlag, Field(ge=1, le=MOST)] = 8.0
     """Mean length of either state in slots (`bursty`)."""
 
 
@@ -148,7 +159,7 @@ class Gate:
     noise: NonNegative = 0.1
     """Standard deviation of a modelled reading's error. With both defaults it agrees with the recorded score as well
     as a second judge does (`python -m edge_experts.envs.tables.agreement`)."""
-    length: bool = False
+    length: Flag = False
     """Whether users know before how long the answer of each expert to a part will be; else the mean of its category."""
 
 
@@ -203,15 +214,15 @@ class Mobility:
 class Devices:
     """Users and the devices they carry."""
 
-    count: Annotated[int, Field(ge=1, le=16_384)] = 16
+    count: Annotated[int, NoFlag, Field(ge=1, le=16_384)] = 16
     """Number of users, each with one device."""
-    act: bool = True
+    act: Flag = True
     """Whether users are agents; otherwise they wait."""
     scripted: Index = 0
     """So many of them (the last ones) are no agents: they take the expert of the best gate reading, at full power."""
-    at_home: bool = False
+    at_home: Flag = False
     """Whether user u stands at provider u modulo P and reaches it without radio: both belong to one client."""
-    may_wait: bool = True
+    may_wait: Flag = True
     """Whether a user that could place a part may wait instead."""
     power_levels_w: tuple[Positive, ...] = (0.01, 0.05, 0.1, 0.2)
     """Transmit power levels, watts (the highest is that of LTE and NR user equipment, 23 dBm)."""
@@ -245,13 +256,13 @@ class Providers:
 
     count: Count = 4
     """Number of providers."""
-    act: bool = True
+    act: Flag = True
     """Whether providers are agents; otherwise they keep their defaults."""
     period: Count = 1
     """Slots between a provider's decisions; what it sets holds that long."""
     view_levels: tuple[Count, ...] = (1,)
     """Views of an output that are rendered and sent; what is sent grows with them, up to the output's recorded size."""
-    view_angle_deg: Annotated[float, Field(gt=0, le=360)] = 360.0
+    view_angle_deg: Annotated[float, NoFlag, Field(gt=0, le=360)] = 360.0
     """How much of the turn around an object one view shows; what no view shows counts as quality 0."""
     power_factors: tuple[Positive, ...] = (1.0,)
     """Downlink transmit power as a multiple of `radio.provider_power_w`."""
@@ -263,7 +274,7 @@ class Providers:
     """Price level at the start, kept when providers do not act."""
     default_speed: Index = 1
     """Speed level at the start."""
-    default_bandwidth: Annotated[int, Field(ge=0, le=2)] = 0
+    default_bandwidth: Annotated[int, NoFlag, Field(ge=0, le=2)] = 0
     """Bandwidth policy at the start: 0 equal, 1 by load, 2 by channel."""
     default_views: Index = 0
     """View level at the start."""

@@ -10,10 +10,11 @@ import gymnasium
 import numpy as np
 from pettingzoo import AECEnv
 
+from ..io.strict_yaml import shortened
 from ..scenario import Scenario
 from .order_of_service import PendingQueues
 from .parallel_env import EdgeEnv, Observation
-from .spaces import AgentSpaces
+from .spaces import AgentSpaces, as_array
 
 ORDERS = ("agents", "service")
 ONLY_WORLD = np.zeros(1, int)
@@ -106,6 +107,8 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             return
         if action is None:
             raise ValueError(f"action: None for {agent!r}, whose episode has not ended; give one of its action space")
+        if not self.action_space(agent).contains(as_array(action)):
+            raise ValueError(f"action: {shortened(action)} of '{agent}' is not in {self.action_space(agent)}")
         if not self._actions:
             self.rewards = dict.fromkeys(self.agents, 0.0)
         if self._queues is not None and agent.startswith("user_"):
@@ -118,9 +121,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             self._play()
 
     def _ask(self, agent: str, action: Any) -> None:
-        """Let later users see what one has chosen; a choice that is out of range is refused here."""
-        if not self.action_space(agent).contains(np.asarray(action)):
-            raise ValueError(f"action: {action!r} of {agent!r} is not in {self.action_space(agent)}")
+        """Let later users see what one has chosen."""
         spaces, world = self.env.role_spaces["user"], self.env.world
         assert self._queues is not None
         asked = spaces.to_world(np.asarray(action)[None, None])[0]
@@ -128,7 +129,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
 
     def _play(self) -> None:
         played = self._actions
-        self._actions = {}  # a refused action leaves the slot to be played anew
+        self._actions = {}
         self.agent_selection = self._order[0]
         self._observations, self.rewards, self.terminations, self.truncations, self.infos = self.env.step(played)
         self._cumulative_rewards = {

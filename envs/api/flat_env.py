@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from pettingzoo import ParallelEnv
 
+from ..io.strict_yaml import shortened
 from ..scenario import Scenario, ScenarioError
 from .flat_form import KINDS, FlatForm
 from .parallel_env import EdgeEnv
@@ -99,6 +100,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         Raises:
             ValueError: if an action is missing, out of range, or for an agent that is not there.
         """
+        if not isinstance(actions, Mapping):
+            return self.env.step(actions)  # which says what it expects
         chosen = {agent: self._chosen(agent, action) for agent, action in actions.items() if agent in self.agents}
         unknown = {agent: action for agent, action in actions.items() if agent not in chosen}
         observations, rewards, terminated, truncated, infos = self.env.step({**chosen, **unknown})
@@ -118,9 +121,10 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         if given.shape != form.action.shape or not (
             given.dtype.kind in "iu" and 0 <= given < form.mask_size
             if form.kind == "discrete"
-            else given.dtype.kind in "fiu" and np.isfinite(given).all()
+            else given.dtype.kind in "fiu" and form.action.contains(given.astype(form.action.dtype))
         ):
-            raise ValueError(f"actions: '{agent}' plays {action!r}, which is not in {form.action}")
+            hint = "" if form.kind == "discrete" else ": clip it"
+            raise ValueError(f"actions: '{agent}' plays {shortened(action)}, which is not in {form.action}{hint}")
         return form.actions(given, self._masks[agent])
 
     def state(self) -> np.ndarray:

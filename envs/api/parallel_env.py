@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from pettingzoo import ParallelEnv
 
+from ..io.strict_yaml import shortened
 from ..scenario import Scenario
 from ..scenarios import load_scenario
 from ..sim.spec import ROLES
@@ -235,9 +236,11 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         """Put the agents' actions where the world reads them."""
         if not self.agents:
             raise ValueError("step: the episode is over or has not begun; call reset()")
+        if not isinstance(actions, Mapping):
+            raise ValueError(f"actions: {shortened(actions)}, expected a mapping from agents to actions")
         for agent in actions:
             if agent not in self.agents:
-                raise ValueError(f"actions: {agent!r} is not in the present agents {self.agents}")
+                raise ValueError(f"actions: {agent!r} is not in the present agents {shortened(self.agents)}")
         for agent in self.agents:
             if agent not in actions:
                 raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
@@ -255,7 +258,9 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             for i, action in zip(self._seats[role], given, strict=True):
                 one = as_array(action)
                 if one.shape != spaces.shape or one.dtype.kind not in "iu":
-                    raise ValueError(f"actions: '{role}_{i}' plays {action!r}, which is not in {spaces.action}")
+                    raise ValueError(
+                        f"actions: '{role}_{i}' plays {shortened(action)}, which is not in {spaces.action}"
+                    )
         return spaces.to_world(together)
 
     def _observe(self, agents: list[str], final: bool) -> dict[str, Observation]:

@@ -109,6 +109,6 @@ def explain(error: ValidationError, hint: Any = lambda field: "") -> str:
 
 
 def shortened(value: Any) -> str:
-    """A value as a message shows it: not longer than anybody reads."""
-    shown = _SHORT.repr(value)
+    """A value as a message shows it: on one line, and not longer than anybody reads."""
+    shown = " ".join(_SHORT.repr(value).split())
     return shown if len(shown) <= 2 * SHOWN else f"{shown[:SHOWN]} ... {shown[-SHOWN // 2 :]}"

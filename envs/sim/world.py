@@ -322,11 +322,13 @@ class World:
         Args:
             worlds: Indices; an index may be repeated.
         """
-        rows = np.asarray(worlds, dtype=np.int64)
-        if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= self.n_worlds:
+        rows = np.asarray(worlds)
+        is_listed = rows.dtype.kind in "iu" and rows.ndim == 1 and len(rows) > 0
+        if not is_listed or rows.min() < 0 or rows.max() >= self.n_worlds:
             raise ValueError(f"worlds: {worlds!r}, expected a list of indices in 0..{self.n_worlds - 1}")
         copy = World.__new__(World)
         copy.scenario, copy.params, copy.tables = self.scenario, self.params, self.tables
+        rows = rows.astype(np.int64)
         copy.n_worlds, copy.threads = len(rows), self.threads
         copy._prepare(self.seed, self.state.clock.world[rows])
         for mine, other in [(copy.state, self.state), (copy.views, self.views), (copy.final_views, self.final_views)]:
@@ -360,5 +362,5 @@ def sample_masked(rng: np.random.Generator, masks: NDArray[np.int8], sizes: tupl
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, int | np.integer) or not low <= value < high:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < high:
         raise ValueError(f"{name}: {value!r}, expected an integer with {low} <= {name} < {high}")

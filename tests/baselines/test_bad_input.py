@@ -24,7 +24,7 @@ from edge_experts.envs.tables import ExpertTable, QualityTable
 OVERRIDES: list[tuple[str, dict[str, Any], str]] = [
     ("text-v1", {"kinds.video.share": 2}, "kinds.video.share: unknown field"),
     ("text-v1", {"kinds": {"video": {"share": 1}}}, "kinds: 'video' is not one of tables.quality"),
-    ("mixed-v1", {"kinds.video.share": 0}, "kinds.video.share: 0 is not valid.*greater than 0"),
+    ("mixed-v1", {"kinds.video.share": 0}, "kinds.video.share: 0 is not valid.*greater than or equal to"),
     ("mixed-v1", {"kinds.video.colour": 1}, "kinds.video.colour: unknown field"),
     ("mixed-v1", {"kinds.video.value_low": 99.0}, "kinds.video.value_low: 99.0 must not exceed"),
     ("mixed-v1", {"tables.quality": []}, "tables.quality: .*name at least one table"),
