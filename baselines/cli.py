@@ -44,7 +44,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'") from None
+        raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'") from None
 
 
 def _module(name: str) -> Any:

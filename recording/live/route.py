@@ -112,7 +112,7 @@ def make_router(
 
 
 def _header(ready: Ready, policy: str, sizes: Sizes) -> Header:
-    return Header(
+    return Header(  # type: ignore[call-arg]
         scenario=str(ready.file),
         checksums=checksums(ready.file, ready.scenario),
         policy=policy,

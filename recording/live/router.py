@@ -135,9 +135,9 @@ class Router:
         stated, only = model.removeprefix(AUTO).removeprefix("/"), self.market.categories
         try:
             async with asyncio.timeout(self._plan.gate.timeout_s):
-                readings, category = await together(
-                    [read_gate(self._plan, self._caller, asked.text, id, WHOLE), self._sort(stated, asked.text, id)]
-                )
+                read = read_gate(self._plan, self._caller, asked.text, id, WHOLE)
+                found: list[Any] = await together([read, self._sort(stated, asked.text, id)])
+                readings, category = found
         except (TimeoutError, PlanError) as error:  # the policy can do without readings, not without a category
             readings, category = None, stated or (only[0] if len(only) == 1 else None)
             why = f" ({error or 'no answer in time'})"
