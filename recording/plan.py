@@ -123,6 +123,8 @@ class Plan:
     """CSV with `prompt`, `part`, `expert` and the `score` (0 to 10) that a person gave; empty: none."""
     seed: Index = 0
     """Of the assignments and of what is probed."""
+    format: Literal["csv", "parquet"] = "csv"
+    """Of the quality table."""
     gate: Endpoint
     experts: tuple[Expert, ...]
     fuser: Endpoint | None = None
@@ -171,7 +173,7 @@ class Plan:
         return hashlib.sha256(json.dumps(_without(data), sort_keys=True).encode()).hexdigest()
 
 
-FREE = ("rpm", "tpm", "parallel", "timeout_s", "usd_in", "usd_out", "key_env", "family", "probes", "anchors")
+FREE = ("rpm", "tpm", "parallel", "timeout_s", "usd_in", "usd_out", "key_env", "family", "probes", "anchors", "format")
 MODEL_FREE = ("host_class", "parameters", "memory_gb", "power_w")
 
 
