@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -151,7 +152,7 @@ class Router:
             "category_from": "model" if stated else "only" if len(only) == 1 else "gate",
             "readings": readings,
             "gate_s": round(self.market.now() - began, 6),
-            "bits": 8 * len(asked.text.encode()),
+            "bits": 8 * len(json.dumps(asked.body["messages"], ensure_ascii=False).encode()),
         }
         return Task(category, readings, asked.line["bits"])
 
@@ -207,9 +208,11 @@ class Router:
         if status == "failed":
             return
         market.measure(u, load, line["latency_s"], line["words"], reply.usd)
-        if self._scorer is not None:
-            line |= await self._score(self._scorer, asked, reply)
-        self._log.note(line)
+        try:
+            if self._scorer is not None:
+                line |= await self._score(self._scorer, asked, reply)
+        finally:
+            self._log.note(line)
 
     def _exchange(self, asked: Asked, load: Load) -> Exchange:
         place, body = f"experts.{self._experts[load.expert]}", asked.body
@@ -270,8 +273,13 @@ class Router:
             if not is_whole:
                 running.cancel()
 
-    async def close(self) -> None:
-        """Let answers and scores in hand come, and end."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._caller.close()
-        self._log.close()
+    async def close(self, within_s: float) -> None:
+        """Let answers and scores in hand come for a while, and end."""
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._caller.close()
+        except TimeoutError:
+            await asyncio.gather(*self._tasks, return_exceptions=True)  # they are cancelled, and note what they have
+        finally:
+            self._log.close()

@@ -68,7 +68,7 @@ def make_app(router: Router) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        await router.close()
+        await router.close(CLOSING_S)
 
     return Starlette(
         routes=[Route("/v1/models", models), Route("/v1/chat/completions", complete, methods=["POST"])],

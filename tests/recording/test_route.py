@@ -24,6 +24,7 @@ from edge_experts.recording.live.log import Header, Question, read_log
 pytest.importorskip("starlette", reason="the extra `route` is not installed")
 openai = pytest.importorskip("openai", reason="the OpenAI library is not installed")
 
+from edge_experts.recording.live import server  # noqa: E402
 from edge_experts.recording.live.market import HISTORY, MEMORY  # noqa: E402
 from edge_experts.recording.live.route import make_router, prepare  # noqa: E402
 from edge_experts.recording.live.server import listen, server_of  # noqa: E402
@@ -50,14 +51,14 @@ class Live:
         """A client of the router."""
         listener = listen(0)
         router = make_router(prepare(self.plan, self.scenario), make, "test", self.log, **options)
-        server = server_of(router)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        served = server_of(router)
+        thread = threading.Thread(target=served.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
             yield openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=20)
         finally:
-            server.should_exit = True
+            served.should_exit = True
             thread.join()
             listener.close()
 
@@ -245,6 +246,15 @@ def test_without_readings_the_policy_goes_by_the_means(live: Live) -> None:
     start, end = header.fields["gate"]
     assert one.readings is None and one.question == 1
     assert one.observation[start:end] == pytest.approx(world.params.priors.gate[1], abs=1e-5)
+
+
+def test_answers_whose_scores_do_not_come_are_noted_without(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CLOSING_S", 0.3)
+    live.script.judge = lambda body: str(time.sleep(1.5) or 7)  # type: ignore[func-returns-value]
+    with live.serving(fixed("fixed:alpha"), scores=True) as client:
+        ask(client, 0)
+    _, [one] = live.read()
+    assert one.status == "answered" and one.words > 0 and one.quality is None
 
 
 @pytest.fixture
