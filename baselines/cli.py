@@ -15,7 +15,7 @@ from edge_experts.envs.io.command_line import Parser, parse
 
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "play", "zoo", "export", "dashboard"),
-    "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "federate"),
+    "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "route", "twin", "federate"),
     "compare": ("bench", "tune", "report", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
 
@@ -44,7 +44,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'") from None
+        raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'") from None
 
 
 def _module(name: str) -> Any:

@@ -3,6 +3,9 @@ from .judges.coherence import Fit as Fit
 from .judges.coherence import fit_coherence as fit_coherence
 from .judges.expectation import expected_score as expected_score
 from .judges.report import judge_report as judge_report
+from .live.twin import Gap as Gap
+from .live.twin import Twin as Twin
+from .live.twin import replay as replay
 from .plan import Plan as Plan
 from .plan import PlanError as PlanError
 from .plan import load_plan as load_plan

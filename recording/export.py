@@ -26,7 +26,7 @@ from .plan import Expert, Plan, PlanError
 from .prompts import MODALITY
 from .records import Answer, Part, Record
 
-FILES = ("table.csv", "table.yaml", "experts.csv", "fused.csv", "judges.json", "scenario.yaml")
+FILES = ("table.csv", "table.parquet", "table.yaml", "experts.csv", "fused.csv", "judges.json", "scenario.yaml")
 TEXTS = "texts.jsonl"
 SCALE = (
     "0..10, mean of the judges {names}, each the expectation over the digits' log-probabilities or the mean of three"
@@ -77,10 +77,11 @@ def export(recording: Recording, folder: Path, keep_text: bool) -> list[Path]:
     shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
     part.mkdir()
     try:
-        _write_csv(part / "table.csv", rows)
+        table = part / f"table.{recording.plan.format}"
+        (_write_csv if table.suffix == ".csv" else _write_parquet)(table, rows)
         _write_csv(part / "experts.csv", [_expert_row(recording, expert) for expert in recording.plan.experts])
         _write_csv(part / "fused.csv", fused_rows(recording), fused_columns(recording.plan))
-        _write_yaml(part / "table.yaml", sidecar(recording, rows, left_out, part / "table.csv"))
+        _write_yaml(part / "table.yaml", sidecar(recording, rows, left_out, table))
         (part / "judges.json").write_text(json.dumps(recording.judges, indent=1) + "\n", "utf-8")
         _write_yaml(part / "scenario.yaml", scenario_of(recording, rows, _slug(folder)))
         load_params(load_scenario(part / "scenario.yaml"))
@@ -88,7 +89,8 @@ def export(recording: Recording, folder: Path, keep_text: bool) -> list[Path]:
             lines = (json.dumps(line, ensure_ascii=False) for line in texts(recording))
             (part / TEXTS).write_text("\n".join(lines) + "\n", "utf-8")
         written = [file for file in (*FILES, TEXTS) if (part / file).exists()]
-        (folder / "table.yaml").unlink(missing_ok=True)  # it states the checksum of the table that goes
+        for old in ("table.yaml", "table.csv", "table.parquet"):  # the first states the checksum of what goes
+            (folder / old).unlink(missing_ok=True)
         for file in written:
             os.replace(part / file, folder / file)
     finally:
@@ -255,7 +257,7 @@ def scenario_of(recording: Recording, rows: Sequence[Row], slug: str) -> Row:
         "source": f"recorded by `edge-experts record`; models: {', '.join(e.model for e in plan.experts)}",
         "experts": [expert.name for expert in plan.experts],
         "episode": {"slot_s": SLOT_S},
-        "tables": {"quality": "table.csv", "experts": "experts.csv"},
+        "tables": {"quality": f"table.{plan.format}", "experts": "experts.csv"},
         "requests": requests,
         "providers": {
             "count": min(4, len(plan.experts)),
@@ -289,6 +291,15 @@ def _write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str] | None = 
         out = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
         out.writeheader()
         out.writerows(rows)
+
+
+def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
+    """Write a table whose empty cells are null."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {name: [None if row[name] == "" else row[name] for row in rows] for name in rows[0]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
 
 
 def _write_yaml(path: Path, data: Row) -> None:

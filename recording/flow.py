@@ -50,6 +50,21 @@ async def record(plan: Plan, prompts: Iterable[Prompt], caller: Caller) -> list[
     return await together(one(prompt) for prompt in prompts)
 
 
+async def read_gate(plan: Plan, caller: Caller, task: str, prompt: str, part: int) -> Any:
+    """What the gate says of every expert for a task, by name, in [0, 1]; None where it never says it in that form.
+
+    Args:
+        plan: Whose gate and experts.
+        caller: Who asks.
+        task: What the experts would be asked.
+        prompt: Id of the prompt, for the books.
+        part: Index of the part, -1 for the whole.
+    """
+    read = partial(q.read_readings, experts=plan.experts)
+    extra = {"grammar": q.grammar_readings(plan.experts)} if plan.gate.grammar else {}
+    return await caller.ask_for(read, "gate", q.ask_readings(task, plan.experts), prompt, part, **extra)
+
+
 class Scorer:
     """Asks a judge for scores.
 
@@ -129,16 +144,10 @@ class _Recording:
 
     async def _fill(self, part: Part) -> None:
         experts = self._plan.experts
-        readings, *answers = await together([self._read(part), *(self._answer(part, expert) for expert in experts)])
+        read = read_gate(self._plan, self._caller, part.text, self._prompt.id, part.index)
+        readings, *answers = await together([read, *(self._answer(part, expert) for expert in experts)])
         part.readings = readings  # type: ignore[assignment]
         part.answers = {expert.name: found for expert, found in zip(experts, answers, strict=True)}  # type: ignore[misc]
-
-    async def _read(self, part: Part) -> Any:
-        experts, gate = self._plan.experts, self._plan.gate
-        read = partial(q.read_readings, experts=experts)
-        extra = {"grammar": q.grammar_readings(experts)} if gate.grammar else {}
-        messages = q.ask_readings(part.text, experts)
-        return await self._caller.ask_for(read, "gate", messages, self._prompt.id, part.index, **extra)
 
     async def _answer(self, part: Part, expert: Expert) -> Any:
         messages = [{"role": "user", "content": part.text}]

@@ -7,7 +7,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -123,6 +123,8 @@ class Plan:
     """CSV with `prompt`, `part`, `expert` and the `score` (0 to 10) that a person gave; empty: none."""
     seed: Index = 0
     """Of the assignments and of what is probed."""
+    format: Literal["csv", "parquet"] = "csv"
+    """Of the quality table."""
     gate: Endpoint
     experts: tuple[Expert, ...]
     fuser: Endpoint | None = None
@@ -151,15 +153,15 @@ class Plan:
             yield "fuser", self.fuser
         yield from ((f"judges.{judge.name}", judge) for judge in self.judges)
 
-    def keys(self) -> dict[str, str]:
-        """The keys of all endpoints, from the environment, by the variable's name.
+    def keys(self, kinds: Collection[str] = ("gate", "experts", "fuser", "judges")) -> dict[str, str]:
+        """The keys of the endpoints of these kinds, from the environment, by the variable's name.
 
         Raises:
             PlanError: if a variable that the plan names is not set.
         """
         found = {}
         for place, endpoint in self.endpoints():
-            if endpoint.key_env:
+            if endpoint.key_env and place.partition(".")[0] in kinds:
                 found[endpoint.key_env] = os.environ.get(endpoint.key_env, "").strip()
                 if not found[endpoint.key_env]:
                     raise PlanError(f"{place}.key_env: '{endpoint.key_env}' is not set in the environment: export it")
@@ -171,7 +173,7 @@ class Plan:
         return hashlib.sha256(json.dumps(_without(data), sort_keys=True).encode()).hexdigest()
 
 
-FREE = ("rpm", "tpm", "parallel", "timeout_s", "usd_in", "usd_out", "key_env", "family", "probes", "anchors")
+FREE = ("rpm", "tpm", "parallel", "timeout_s", "usd_in", "usd_out", "key_env", "family", "probes", "anchors", "format")
 MODEL_FREE = ("host_class", "parameters", "memory_gb", "power_w")
 
 

@@ -25,6 +25,13 @@ READINGS = """Rate how well each of these writers would do the task below, from 
 Answer with JSON only, as {form}.
 
 {task}"""
+CATEGORY = """To which of these categories does the task below belong?
+
+{categories}
+
+Answer with JSON only, as {{"category": "..."}}, and one of these names.
+
+{task}"""
 FUSE = """Below are a task and its parts, written by different writers. Join the parts, in order, into one text that \
 reads as if one writer had written it. Keep what they say; answer with the text only.
 
@@ -79,6 +86,11 @@ def ask_readings(task: str, experts: Sequence[Expert]) -> Messages:
     return ask(READINGS, experts=listed, form=form, task=fenced("task", task))
 
 
+def ask_category(task: str, categories: Sequence[str]) -> Messages:
+    """Ask the gate for the category of a task."""
+    return ask(CATEGORY, categories="\n".join(f"- {name}" for name in categories), task=fenced("task", task))
+
+
 def ask_fusion(task: str, texts: Sequence[str]) -> Messages:
     """Ask the fuser for one text."""
     joined = "\n\n".join(fenced(f"part-{i}", text) for i, text in enumerate(texts, 1))
@@ -102,6 +114,12 @@ def grammar_split(parts: int) -> str:
         f'root ::= "{{" ws "\\"parts\\":" ws "[" {strings} "]" ws "}}"\n'
         r'string ::= "\"" [^"\\\x00-\x1F]{8,240} "\""' + '\nws ::= " "?'
     )
+
+
+def grammar_category(categories: Sequence[str]) -> str:
+    """llama.cpp's grammar of one of some categories."""
+    names = " | ".join(json.dumps(json.dumps(name, ensure_ascii=False), ensure_ascii=False) for name in categories)
+    return f'root ::= "{{" ws "\\"category\\":" ws ({names}) ws "}}"\nws ::= " "?'
 
 
 def grammar_readings(experts: Sequence[Expert]) -> str:
@@ -129,6 +147,13 @@ def read_readings(reply: Reply, experts: Sequence[Expert]) -> dict[str, float] |
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10:
             return None
     return {name: value / 10 for name, value in data.items()}
+
+
+def read_category(reply: Reply, categories: Sequence[str]) -> str | None:
+    """The category that a reply names, if it is one of these."""
+    data = _read_json(reply)
+    found = data.get("category") if isinstance(data, dict) else None
+    return found if isinstance(found, str) and found in categories else None
 
 
 def read_number(reply: Reply) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from .flow import record
 from .judges.anchors import Place, read_anchors
 from .judges.coherence import fit_coherence
 from .judges.report import judge_report
-from .plan import Plan, load_plan
+from .plan import Plan, PlanError, load_plan
 from .prompts import Prompts, check_split, read_prompts
 from .records import Record
 
@@ -45,6 +46,8 @@ def load(path: Path) -> tuple[Plan, Prompts, dict[Place, float]]:
         PlanError: naming the field, the value and the fix.
     """
     plan = load_plan(path)
+    if plan.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise PlanError("format: parquet needs pyarrow: pip install 'edge-experts[parquet]'")
     file = Path(plan.prompts)
     prompts = read_prompts(file)
     if plan.parts > 1:

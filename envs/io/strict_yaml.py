@@ -104,7 +104,7 @@ def explain(error: ValidationError, hint: Any = lambda field: "") -> str:
     if first["type"] in ("missing", "missing_argument"):
         return f"{field}: is required{more}"
     if not field:
-        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+        return str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"]
     return f"{field}: {shortened(first['input'])} is not valid: {first['msg']}{more}"
 
 

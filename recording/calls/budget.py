@@ -55,7 +55,8 @@ class Budget:
 def most_tokens(call: Call) -> tuple[int, int]:
     """The most tokens that a call can read and write: a token is at least a byte."""
     read = len(json.dumps(list(call.messages), ensure_ascii=False).encode()) + 16 * len(call.messages)
-    return read, int(call.parameters["max_tokens"])
+    given = call.parameters
+    return read, int(given["max_completion_tokens"] if "max_completion_tokens" in given else given["max_tokens"])
 
 
 def price(endpoint: Endpoint, tokens_in: float, tokens_out: float) -> float:

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..plan import TOKENS, Endpoint, Plan
 from .budget import Budget, most_tokens, price
 from .client import Client, MalformedError, RefusedError
-from .store import Call, Reply, Store
+from .store import Call, Reply
 
 ASKED_AGAIN = 2  # times, when an answer does not have the form that was asked for
 Read = TypeVar("Read")
+
+
+class Books(Protocol):
+    """Where calls are kept: a `Store`, or one that forgets them."""
+
+    def find(self, call: Call) -> tuple[str, Reply | None] | None:
+        """Status and answer of a call, if it was ever sent."""
+
+    def send(self, call: Call, usd_at_risk: float) -> None:
+        """A call is about to be sent."""
+
+    def settle(self, call: Call, usd_at_risk: float) -> None:
+        """The endpoint did not do the work."""
+
+    def answer(self, call: Call, reply: Reply, usd_at_risk: float) -> None:
+        """A call was answered."""
+
+    def mark(self, call: Call, status: str) -> None:
+        """A call has no usable answer."""
+
+    def mark_unread(self, call: Call) -> None:
+        """An answer did not have the form that was asked for."""
 
 
 class Caller:
@@ -27,10 +49,10 @@ class Caller:
     """
 
     def __init__(
-        self, plan: Plan, keys: Mapping[str, str], store: Store, budget: Budget, done: Callable[[], None]
+        self, plan: Plan, keys: Mapping[str, str], store: Books, budget: Budget, done: Callable[[], None]
     ) -> None:
         self._endpoints = dict(plan.endpoints())
-        self._clients = {
+        self.clients = {
             place: Client(place, endpoint, keys.get(endpoint.key_env, ""))
             for place, endpoint in self._endpoints.items()
         }
@@ -60,7 +82,7 @@ class Caller:
         Raises:
             PlanError: if the endpoint cannot be used, or the budget is reached.
         """
-        call = self._call(place, messages, prompt, part, replica, extra)
+        call = self.call(place, messages, prompt, part, replica, extra)
         found = self._store.find(call)
         if found is None or found[0] == "sent":
             if call.key not in self._flying:  # a task that cancelling its asker leaves alone: it is paid for
@@ -101,7 +123,7 @@ class Caller:
             value = read(reply)
             if value is not None:
                 return value
-            self._store.mark_unread(self._call(place, messages, prompt, part, again, extra))
+            self._store.mark_unread(self.call(place, messages, prompt, part, again, extra))
         return None
 
     async def close(self) -> None:
@@ -110,7 +132,7 @@ class Caller:
             if key not in self._sent:
                 task.cancel()
         await asyncio.gather(*self._flying.values(), return_exceptions=True)
-        for client in self._clients.values():
+        for client in self.clients.values():
             await client.close()
 
     async def begin(self, call: Call) -> None:
@@ -130,7 +152,7 @@ class Caller:
 
     async def _fly(self, place: str, call: Call) -> Reply | None:
         try:
-            reply = await self._clients[place].ask(call, self)
+            reply = await self.clients[place].ask(call, self)
         except (RefusedError, MalformedError) as error:
             self._store.mark(call, "refused" if isinstance(error, RefusedError) else "malformed")
             return None
@@ -146,9 +168,16 @@ class Caller:
         place = _place(call.role)
         return price(self._endpoints[place], *most_tokens(call))
 
-    def _call(
-        self, place: str, messages: Sequence[Mapping[str, str]], prompt: str, part: int, replica: str, extra: Any
+    def call(
+        self,
+        place: str,
+        messages: Sequence[Mapping[str, Any]],
+        prompt: str,
+        part: int,
+        replica: str,
+        extra: Mapping[str, Any],
     ) -> Call:
+        """What `ask` sends: the endpoint's own parameters, and `extra` in place of those of the same name."""
         endpoint = self._endpoints[place]
         return Call(
             _role(place), endpoint.model, {**_parameters(place, endpoint), **extra}, messages, replica, prompt, part

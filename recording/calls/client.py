@@ -6,6 +6,8 @@ import asyncio
 import json
 import ssl
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -101,6 +103,7 @@ class Client:
             verify=_trusted(),
             trust_env=not is_loopback(urlsplit(endpoint.base_url).hostname or ""),
         )
+        self._url = f"{endpoint.base_url}/chat/completions"
         self._slots = asyncio.Semaphore(endpoint.parallel)
         # a bucket of a second's requests, so that no minute holds more than its share
         rpm = endpoint.rpm
@@ -133,6 +136,27 @@ class Client:
                 raise kind(f"{self.place}: {last}, {ATTEMPTS} times; go on later with --resume") from None
         raise AssertionError  # an attempt returns or raises
 
+    @asynccontextmanager
+    async def open(self, call: Call, begun: Callable[[], None]) -> AsyncIterator[httpx.Response]:
+        """The answer to a question as it comes, whatever its status: asked once, when it is its turn.
+
+        Args:
+            call: The question.
+            begun: Is told when its turn has come.
+
+        Raises:
+            TimeoutError: if it is not whole within the endpoint's `timeout_s`.
+            httpx.HTTPError: if there is no connection, or it breaks.
+        """
+        async with self._slots:
+            await self._wait_for_turn(call)
+            begun()
+            async with (
+                asyncio.timeout(self.endpoint.timeout_s),
+                self._http.stream("POST", self._url, json=_body(call)) as response,
+            ):
+                yield response
+
     async def _ask_once(self, call: Call, ledger: Ledger) -> Reply:
         await self._wait_for_turn(call)
         await ledger.begin(call)
@@ -147,10 +171,9 @@ class Client:
             raise
 
     async def _post(self, call: Call) -> httpx.Response:
-        body = {"model": call.model, **call.parameters, "messages": list(call.messages)}
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):  # of the whole, however slowly it drips
-                response = await self._http.post(f"{self.endpoint.base_url}/chat/completions", json=body)
+                response = await self._http.post(self._url, json=_body(call))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _Again(f"cannot be reached ({type(error).__name__})") from None
         except (httpx.TimeoutException, TimeoutError):
@@ -196,22 +219,26 @@ class Client:
         tokens_out = body.usage.completion_tokens if body.usage else len(choice.message.content.encode())
         self._has_answered = True
         return Reply(
-            text=self._without_key(choice.message.content),
-            finish=self._without_key(choice.finish_reason or ""),
-            logprobs=json.loads(self._without_key(json.dumps(choice.logprobs))),
+            text=self.without_key(choice.message.content),
+            finish=self.without_key(choice.finish_reason or ""),
+            logprobs=json.loads(self.without_key(json.dumps(choice.logprobs))),
             tokens_in=tokens_in,
             tokens_out=tokens_out,
             seconds=seconds,
             usd=price(self.endpoint, tokens_in, tokens_out),
         )
 
-    def _without_key(self, text: str) -> str:
+    def without_key(self, text: str) -> str:
         """A text in which an endpoint may have quoted the key."""
         return text.replace(self._key, "[key]") if self._key else text
 
     async def close(self) -> None:
         """End the connections."""
         await self._http.aclose()
+
+
+def _body(call: Call) -> dict[str, Any]:
+    return {"model": call.model, **call.parameters, "messages": list(call.messages)}
 
 
 @cache

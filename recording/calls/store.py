@@ -52,7 +52,7 @@ class Call:
     role: str
     model: str
     parameters: Mapping[str, Any]
-    messages: Sequence[Mapping[str, str]]
+    messages: Sequence[Mapping[str, Any]]
     replica: str
     prompt: str
     part: int

@@ -149,9 +149,11 @@ def own_family(plan: Plan, judge: Judge, records: Sequence[Record]) -> dict[str,
 def agreement(scores: Sequence[Sequence[float | None]]) -> float | None:
     """Krippendorff's alpha of scores on an interval scale, a row a judge; None where it is not defined.
 
-    Source: K. Krippendorff, Content Analysis (2004), chapter 11; computed by the library `krippendorff`.
+    Source: K. Krippendorff, Content Analysis (2004), chapter 11; computed by NLTK, whose time grows with the square of
+    the number of different scores, so they are rounded to hundredths.
     """
-    import krippendorff
+    from nltk.metrics.agreement import AnnotationTask
+    from nltk.metrics.distance import interval_distance
 
     data = np.array([[np.nan if one is None else one for one in row] for row in scores], dtype=float)
     told = (~np.isnan(data)).sum(axis=0)
@@ -159,7 +161,8 @@ def agreement(scores: Sequence[Sequence[float | None]]) -> float | None:
     values = np.unique(pairable[~np.isnan(pairable)])
     if len(data) < 2 or len(values) < 2:
         return None
-    return float(krippendorff.alpha(reliability_data=data, level_of_measurement="interval"))
+    given = [(judge, item, round(float(data[judge, item]), 2)) for judge, item in np.argwhere(~np.isnan(data)).tolist()]
+    return float(AnnotationTask(given, interval_distance).alpha())
 
 
 def flags(judges: dict[str, dict[str, Any]], alpha: float | None) -> list[str]:

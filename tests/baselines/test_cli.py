@@ -127,5 +127,5 @@ assert rllib(["list"]) == 2
 def test_without_the_extras_worlds_work_and_the_rest_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", CORE_ONLY], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "No module named 'tqdm'; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'" in done.stderr
+    assert "No module named 'tqdm'; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'" in done.stderr
     assert "No module named 'ray'; pip install 'edge-experts[rllib]'" in done.stderr and "Traceback" not in done.stderr

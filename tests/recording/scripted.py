@@ -38,6 +38,7 @@ class Script:
         faults: By call, counted from 0: which of `FAULTS` befalls it; a callable decides from the number and the body.
         logprobs: `digits`, `none`, or `wrong`.
         delay_s: Before every answer.
+        word_s: Before every word of an answer that is streamed.
         gate: Makes what the gate says; None: a proper split and readings.
         judge: Makes what a judge says of a body; None: by the skill of who wrote the answer.
         answers: Makes an expert's answer; None: a line with its name.
@@ -49,6 +50,7 @@ class Script:
     faults: Callable[[int, Body], str] = lambda number, body: ""
     logprobs: str = "digits"
     delay_s: float = 0.0
+    word_s: float = 0.0
     gate: Callable[[Body], str] | None = None
     judge: Callable[[Body], str] | None = None
     answers: Callable[[Body], str] | None = None
@@ -72,6 +74,8 @@ class Script:
 
 def _gate(text: str) -> str:
     task = between(text, "task")[0]
+    if "To which of these categories" in text:
+        return json.dumps({"category": ("letter", "story")[int(re.findall(r"\d+", task)[-1]) % 2]})
     if "Split the task" in text:
         return json.dumps({"parts": [f"first half of {task}", f"second half of {task}"]})
     names = re.findall(r"^- (\w+)", text, re.MULTILINE)
@@ -129,7 +133,43 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             if not fault:
                 with script.lock:
                     script.asked[hashlib.sha256(raw).hexdigest()] += 1
-            self.send(fault, json.dumps({"choices": [choice], "usage": usage}).encode(), key)
+            if body.get("stream") and not fault.isdigit():
+                self.stream(fault, text, usage)
+                return
+            self.send(
+                fault,
+                json.dumps(
+                    {
+                        "id": "scripted",
+                        "object": "chat.completion",
+                        "created": 0,
+                        "model": "scripted",
+                        "choices": [choice],
+                        "usage": {**usage, "total_tokens": sum(usage.values())},
+                    }
+                ).encode(),
+                key,
+            )
+
+        def stream(self, fault: str, text: str, usage: Body) -> None:
+            """The answer word by word, as server-sent events."""
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            frame: Body = {"id": "scripted", "object": "chat.completion.chunk", "created": 0, "model": "scripted"}
+            for word in re.findall(r"\S+\s*", text)[: 2 if fault == "cut" else None]:
+                time.sleep(script.word_s)
+                self.event({**frame, "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]})
+            if fault != "cut":
+                self.event({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+                self.event({**frame, "choices": [], "usage": usage})
+                self.wfile.write(b"data: [DONE]\n\n")
+
+        def event(self, data: Body) -> None:
+            self.wfile.write(f"data: {json.dumps(data)}\n\n".encode())
+            self.wfile.flush()
 
         def send(self, fault: str, data: bytes, key: str) -> None:
             if fault == "stall":

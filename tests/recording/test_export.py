@@ -131,3 +131,18 @@ def test_the_dashboard_shows_judges_and_fusions(recorded: Path, tmp_path: Path) 
     text = (tmp_path / "page.html").read_text("utf-8")
     for told in ("Recording market", "Krippendorff", "coherence factor", "Points for padding", "1 changes of expert"):
         assert told in text, told
+
+
+def test_a_table_may_be_parquet(record: Run, plan: Path) -> None:
+    out = plan.parent / "out"
+    assert record() == 0
+    before = QualityTable.load(out / "table.csv", ExpertTable.load(out / "experts.csv"))
+    plan.write_text(f"format: parquet\n{plan.read_text()}")
+    assert record("--resume") == 0 and not (out / "table.csv").exists(), "one table, with the sidecar's checksum"
+    after = QualityTable.load(out / "table.parquet", ExpertTable.load(out / "experts.csv"))
+    for name in ("quality", "output_bits", "work_units", "part", "n_ratings"):
+        assert np.array_equal(getattr(before, name), getattr(after, name)), name
+    assert np.array_equal(before.dimensions["gate"], after.dimensions["gate"])
+    assert before.prompts == after.prompts and before.measured["usd"].tolist() == after.measured["usd"].tolist()
+    world = World(out / "scenario.yaml")
+    assert world.tables[0].path.name == "table.parquet"

