@@ -34,8 +34,9 @@ def add_policies(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "policies",
         nargs="+",
-        metavar="[NAME=]CHECKPOINT|POLICY",
-        help="checkpoint folders, or names of `edge-experts list`; with NAME to show them by, if you like",
+        metavar="[NAME=]CHECKPOINT|POLICY|file.py:name",
+        help="checkpoint folders, names of `edge-experts list`, or act(observations, masks) -> actions of yours; with "
+        "NAME to show them by, if you like",
     )
     command.add_argument(
         "--explore", action="store_true", help="let checkpoints draw their actions instead of taking the likeliest"

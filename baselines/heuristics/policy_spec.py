@@ -1,4 +1,4 @@
-"""Policies and checkpoints as a command line names them, `[NAME=]CHECKPOINT|POLICY`."""
+"""Policies and checkpoints as a command line names them, `[NAME=]CHECKPOINT|POLICY|file.py:name`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from pathlib import Path
 
 from edge_experts.envs import Scenario, World
 from edge_experts.envs.api.policy import Policy
+from edge_experts.envs.io.import_string import is_reference
 
+from .array_policy import load_array_policy
 from .policies import make_policy
 
+FIXED = "fixed:"  # before the name of an expert
 ZOO = "zoo:"  # before the name of a shipped policy, see `agents.checkpoints.weights`
 
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """A policy's name, or a checkpoint's folder; called with worlds, it makes the policy that plays them.
+    """A policy's name, reference, or a checkpoint's folder; called with worlds, it makes the policy that plays them.
 
     Args:
         given: Which.
@@ -33,6 +36,11 @@ class PolicySpec:
         """Whether it was trained."""
         return self.given.startswith(ZOO) or Path(self.given).is_dir()
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is code of the user's own."""
+        return not self.is_checkpoint and is_reference(self.given) and not self.given.startswith(FIXED)
+
     def __call__(self, world: World, seed: int = 0) -> Policy:
         """The policy.
 
@@ -40,7 +48,7 @@ class PolicySpec:
             ValueError: if there is no such policy, or the folder holds no checkpoint.
         """
         if not self.is_checkpoint:
-            return make_policy(self.given, world, seed)
+            return load_array_policy(self.given) if self.is_outside else make_policy(self.given, world, seed)
         from edge_experts.agents import ray_logging
 
         ray_logging.before_import()

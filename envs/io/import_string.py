@@ -15,6 +15,8 @@ from typing import Any
 
 from .suggestions import nearest
 
+OURS = "edge_experts."
+_theirs: set[str] = set()  # files of code that was referred to
 _asking: ContextVar[tuple[str, str | None] | None] = ContextVar("asking", default=None)
 
 
@@ -42,6 +44,11 @@ def without_imports(author: str, but: str | None = None) -> Iterator[None]:
         _asking.reset(token)
 
 
+def their_files() -> frozenset[str]:
+    """The files of all code that was loaded by reference, by which a fault in it is told from one of this package."""
+    return frozenset(_theirs)
+
+
 def load_object(reference: str) -> Any:
     """The object behind `module:name` or `file.py:name`.
 
@@ -57,9 +64,11 @@ def load_object(reference: str) -> Any:
     place, _, name = reference.rpartition(":")
     try:
         module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        if not module.__name__.startswith(OURS):
+            _theirs.add(str(getattr(module, "__file__", None)))
     except LoadError as error:
         raise LoadError(f"'{reference}': {error}" if Path(place).is_file() else str(error)) from None
-    except Exception as error:  # whatever the user's own code raises
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
         raise LoadError(f"'{reference}': '{place}' cannot be imported: {type(error).__name__}: {error}") from None
     try:
         return getattr(module, name)
@@ -83,6 +92,7 @@ def load_file(path: Path, anew: bool = False) -> ModuleType:
         raise LoadError(f"there is no file '{path}'")
     file = path.resolve()
     # files of one name in different folders are different modules
+    _theirs.add(str(file))
     name = f"edge_experts_user_{path.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     if name in sys.modules and not anew:
         return sys.modules[name]
@@ -94,7 +104,7 @@ def load_file(path: Path, anew: bool = False) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception):
+        if isinstance(error, KeyboardInterrupt):
             raise
         raise LoadError(f"'{path}' cannot be imported: {type(error).__name__}: {error}") from None
     return module

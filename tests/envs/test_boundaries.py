@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 from argparse import ArgumentTypeError
@@ -125,3 +126,39 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
     assert isinstance(child.stdout, io.BufferedReader) and child.stderr is not None
     child.stdout.close()
     assert child.stderr.read() == b"" and child.wait(60) == CLOSED
+
+
+BROKEN = """
+import sys
+import numpy as np
+
+def act(observations, masks):
+    {fault}
+"""
+FAULTS = {
+    "raise KeyError('mine')": "KeyError: 'mine'",
+    "raise ValueError('mine')": "ValueError: mine",
+    "sys.exit(0)": r"SystemExit: ended with sys.exit\(0\)",
+    "return np.zeros(3) + np.zeros(4)": "ValueError: operands could not be broadcast",
+    "open('nowhere/at/all')": "FileNotFoundError: ",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_in_code_that_the_user_brought_are_called_theirs(fault: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "their.py").write_text(BROKEN.format(fault=fault))
+    line = ["evaluate", f"{tmp_path}/their.py:act", "--env", "netmoe-v1", "--episodes", "1"]
+    assert main(line) == WRONG
+    assert re.search(rf"their.py, line 6: {FAULTS[fault]}.*; this is code of yours", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_while_their_code_is_imported(fault: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "their.py").write_text(f"import sys\nimport numpy as np\nact = 1\n{fault.removeprefix('return ')}\n")
+    assert main(["evaluate", f"{tmp_path}/their.py:act", "--env", "netmoe-v1", "--episodes", "1"]) == WRONG
+    assert re.search(r"their.py.* cannot be imported: \w+: ", capsys.readouterr().err)
+
+
+def test_faults_of_ours_keep_their_traceback() -> None:
+    with pytest.raises(KeyError):
+        answer("tool", lambda: {}["ours"], (ValueError,))

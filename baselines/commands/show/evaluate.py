@@ -42,7 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     world = World(scenario_of(arguments))
     specs = policies_of(arguments, world.scenario)
-    policies = {name: spec(world) if spec.is_checkpoint else spec.given for name, spec in specs.items()}
+    policies = {
+        name: spec(world) if spec.is_checkpoint or spec.is_outside else spec.given for name, spec in specs.items()
+    }
     results = evaluate(
         policies, arguments.env, arguments.episodes, arguments.seed, arguments.split, changes, progress=True
     )
