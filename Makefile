@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: install train test lint types bench report pages docs calibrate clean
+.PHONY: install train test faults audit lint types bench report pages docs calibrate clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,20 @@ train: install
 
 test: install lint types
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# ten minutes of kills, cuts, flipped bits and full disks
+faults: install
+	$(BIN)/python tests/faults.py --seconds 600 --seed 0
+
+# a bill of materials of what is installed, and known weaknesses in it, where the database can be reached
+audit: install
+	@mkdir -p $(RUNS)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet cyclonedx-bom pip-audit
+	$(VENV)/audit/bin/cyclonedx-py environment $(BIN)/python --output-file $(RUNS)/sbom.json
+	@echo "wrote $(RUNS)/sbom.json"
+	$(VENV)/audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		|| echo "weaknesses were found, or their database was not reached: see above"
 
 lint: install
 	$(BIN)/ruff check .

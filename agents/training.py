@@ -115,6 +115,11 @@ class Run:
             elif self.restore is not None:
                 begin_from(algorithm, self.restore)
             self._loop(algorithm)
+        except OSError as error:  # as a full disk
+            raise TrainingError(
+                f"train: '{self.folder}' cannot be written: {error.strerror or error}; last checkpoint: "
+                f"{latest_checkpoint(self.folder) or 'none'}; mend that, and go on with --resume"
+            ) from None
         finally:
             algorithm.stop()
         return self.rows[-1] if self.rows else {}

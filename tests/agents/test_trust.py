@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from edge_experts.agents.checkpoints.modules import MODULES, WEIGHTS, read_modul
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 from edge_experts.agents.checkpoints.spaces import space_from_json, space_to_json
 from edge_experts.agents.cli import main as rllib
-from edge_experts.agents.errors import CheckpointError
+from edge_experts.agents.errors import CheckpointError, TrainingError
 from edge_experts.agents.job import Job, train
 from edge_experts.agents.results import read_rows
 from edge_experts.baselines.cli import main as edge_experts
@@ -167,6 +168,32 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(copy: Path, ray_here: An
     for checkpoint in checkpoints_of(copy):
         read_description(checkpoint)  # the damaged one was done again
     assert list(copy.glob("damaged_checkpoint_000002_*"))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Any:
+    """A disk of 400 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], capture_output=True)
+    if made.returncode:
+        pytest.skip("only root may make a tiny disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_ends_a_run_with_its_last_checkpoint_whole(tiny: Path, ray_here: Any) -> None:
+    job = Job(algo="PPO", env="edge_experts/netmoe-v1", config=SMALL, seed=0, name="job", local_dir=tiny)
+    job = Job(**{**vars(job), "checkpoint_freq": 1, "stop": {"training_iteration": 50}})
+    with pytest.raises(TrainingError, match="No space left on device.*; last checkpoint: .*checkpoint_0.*--resume"):
+        train(job)
+    names = [checkpoint.name for checkpoint in checkpoints_of(tiny / "job")]
+    assert names and not list((tiny / "job").glob(".*.part*"))
+    for checkpoint in checkpoints_of(tiny / "job"):
+        read_description(checkpoint)
+    assert subprocess.run(["mount", "-o", "remount,size=4m", str(tiny)]).returncode == 0
+    again = train(Job(**{**vars(job), "resume": True, "stop": {"training_iteration": len(names) + 2}}))
+    assert [row["training_iteration"] for row in again.rows] == list(range(1, len(names) + 3))
 
 
 def test_rows_before_the_last_must_be_whole(tmp_path: Path) -> None:
