@@ -139,7 +139,7 @@ def train(job: Job) -> Run:
         check_same_run(restore, config)
     elif restore is not None and has_modules(restore):
         check_fits(restore, config, "--restore")
-    _start_ray(job.ray_address)
+    start_ray(job.ray_address)
     if job.ray_address is None:
         _check_processors(config)
     with held(folder, job.resume) as mine:
@@ -305,7 +305,7 @@ def _read_yaml(path: Path, env: str | None, runner: str) -> tuple[AlgorithmConfi
     return config, experiment.get("stop", {}), DEFAULT_SCHEME
 
 
-def _start_ray(address: str | None) -> None:
+def start_ray(address: str | None) -> None:
     """Start Ray on this machine, or join the cluster at an address."""
     import ray
 

@@ -25,7 +25,14 @@ from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.registry import is_market
 
 from .checkpoints.manifest import REPLAY, write_manifest
-from .checkpoints.metadata import MODULE, checkpoint_name, checkpoints_of, describe_checkpoint, latest_checkpoint
+from .checkpoints.metadata import (
+    MODULE,
+    checkpoint_name,
+    checkpoints_of,
+    describe_checkpoint,
+    latest_checkpoint,
+    read_description,
+)
 from .checkpoints.modules import save_modules
 from .checkpoints.weights import begin_from
 from .errors import CheckpointError, SetupError, TrainingError
@@ -269,6 +276,9 @@ class Run:
             except ValueError as error:
                 raise CheckpointError(f"--resume: {error}") from None
             self.rows = [dict(row) for row in kept if row["training_iteration"] <= iteration]
+            last = read_description(self.restore).get("row") if self.restore is not None else None
+            if last and (not self.rows or self.rows[-1]["training_iteration"] < iteration):
+                self.rows.append(last)  # the file's was torn
             write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         for later in checkpoints_of(self.folder):  # those that are damaged
             if later.name > checkpoint_name(iteration):

@@ -50,6 +50,7 @@ def describe_checkpoint(
         "credit": credit,
         "seed": config.seed,
         **{name: (row or {}).get(name) for name in ("env_steps", "time_total_s", "cpu_time_s")},
+        "row": row,
     }
     (folder / DESCRIPTION).write_text(json.dumps(text, indent=2, default=str) + "\n", encoding="utf-8")
 

@@ -21,6 +21,7 @@ from edge_experts.envs.seeds import REPORTED, TEACHER
 
 from ..evaluation.evaluate import ENDS, play
 from ..heuristics.demonstrate import demonstrate
+from .cluster import Cluster, RemoteCell
 from .protocol import FOLDER, Benchmark, Cell, Task, curve_key
 
 RUNS = Path("runs") / "bench"
@@ -35,6 +36,7 @@ def fill(
     results: Path = FOLDER,
     runs: Path = RUNS,
     progress: bool = True,
+    cluster: Cluster | None = None,
 ) -> list[Cell]:
     """Run the cells that have no result yet; returns those that failed.
 
@@ -50,6 +52,7 @@ def fill(
         results: Where results go.
         runs: Where training runs go.
         progress: Show a bar with the remaining time.
+        cluster: Where the cells run; in processes of this machine by default.
     """
     missing = [cell for cell in cells if not cell.result(results).exists()]
     if not missing:
@@ -61,13 +64,14 @@ def fill(
     for env in sorted({cell.env for cell in missing if cell.entry.demonstrations}):
         _demonstrate(env, benchmark)
     failed: list[Cell] = []
-    children: set[subprocess.Popen[bytes]] = set()
+    children: set[subprocess.Popen[bytes] | RemoteCell] = set()
     stopping = threading.Event()
 
     def run(cell: Cell) -> int:
         if stopping.is_set():
             return 0
-        child = _start(Task(cell=cell, benchmark=benchmark, runs=runs, results=results, references=references))
+        task = Task(cell=cell, benchmark=benchmark, runs=runs, results=results, references=references)
+        child = _start(task, cluster)
         children.add(child)
         code = child.wait()
         children.discard(child)
@@ -75,7 +79,7 @@ def fill(
 
     done = len(cells) - len(missing)
     with (
-        ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool,
+        ThreadPoolExecutor(jobs or (cluster.slots if cluster else os.cpu_count()) or 1) as pool,
         tqdm(total=len(cells), initial=done, unit="run", disable=None if progress else True, smoothing=0) as bar,
     ):
         waiting: dict[Future[int], Cell] = {pool.submit(run, cell): cell for cell in missing}
@@ -101,7 +105,7 @@ def fill(
     return failed
 
 
-def _start(task: Task) -> subprocess.Popen[bytes]:
+def _start(task: Task, cluster: Cluster | None) -> subprocess.Popen[bytes] | RemoteCell:
     """The process of a cell, which reads its task from a file beside its log."""
     log = _log(task.cell, task.runs)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +113,8 @@ def _start(task: Task) -> subprocess.Popen[bytes]:
     write_text(file, task.to_json())
     command = [sys.executable, "-m", "edge_experts.baselines.bench", str(file)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    if cluster is not None:
+        return cluster.start(command, log, environment)
     with open(log, "ab") as stream:
         return subprocess.Popen(
             command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True

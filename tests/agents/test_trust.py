@@ -152,22 +152,23 @@ def test_what_was_changed_or_lost_is_found_by_every_command(copy: Path, part: st
 
 
 def test_a_run_goes_on_from_its_newest_whole_checkpoint(copy: Path, ray_here: Any, capsys: Any) -> None:
-    (checkpoints_of(copy)[-1] / WEIGHTS).write_bytes(b"torn")
-    with open(copy / "results.jsonl", "a") as log:
-        log.write('{"training_iteration": 3, "env_st')
+    shutil.copytree(checkpoints_of(copy)[-1], copy / "checkpoint_000003")
+    (copy / "checkpoint_000003" / WEIGHTS).write_bytes(b"torn")
+    rows = (copy / "results.jsonl").read_bytes()
+    (copy / "results.jsonl").write_bytes(rows[:-20])  # the second row, of which the checkpoint has a copy
     job = Job(
         algo="PPO", env=ENV, config=SMALL, seed=0, name="job", local_dir=copy.parent, resume=True, checkpoint_freq=1
     )
-    done = train(Job(**{**vars(job), "stop": {"training_iteration": 3}}))
+    done = train(Job(**{**vars(job), "stop": {"training_iteration": 4}}))
     said = capsys.readouterr().err
     assert f"'{WEIGHTS}' was changed" in said and "goes on from" in said and "results.jsonl' is torn" in said
-    assert [row["training_iteration"] for row in done.rows] == [1, 2, 3]
-    assert [row["training_iteration"] for row in read_rows(copy / "results.jsonl")] == [1, 2, 3]
+    assert [row["training_iteration"] for row in done.rows] == [1, 2, 3, 4]
+    assert [row["training_iteration"] for row in read_rows(copy / "results.jsonl")] == [1, 2, 3, 4]
     names = [checkpoint.name for checkpoint in checkpoints_of(copy)]
-    assert names == ["checkpoint_000001", "checkpoint_000002", "checkpoint_000003"]
+    assert names == [f"checkpoint_00000{i}" for i in (1, 2, 3, 4)]
     for checkpoint in checkpoints_of(copy):
         read_description(checkpoint)  # the damaged one was done again
-    assert list(copy.glob("damaged_checkpoint_000002_*"))
+    assert list(copy.glob("damaged_checkpoint_000003_*"))
 
 
 @pytest.fixture

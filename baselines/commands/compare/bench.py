@@ -34,6 +34,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--steps", type=at_least(1), metavar="N", help="environment steps of a run; those of the presets by default"
     )
     command.add_argument("--jobs", type=at_least(1), metavar="N", help="runs at a time; one for each core by default")
+    command.add_argument(
+        "--ray-address", metavar="ADDR", help="run them on this Ray cluster, whose nodes share this folder"
+    )
     command.add_argument("--benchmark", type=existing_file, metavar="YAML", help="a protocol of your own")
     command.add_argument("--results", type=Path, default=FOLDER, metavar="D", help="where results go")
     command.add_argument("--list", action="store_true", help="only say what there is and what is missing")
@@ -41,6 +44,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fill missing cells; 1 if some failed."""
+    from ...bench.cluster import Cluster
     from ...bench.scheduler import fill
 
     benchmark = load_benchmark(arguments.benchmark)
@@ -54,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{state} {cell.name:16s} {cell.env} seed {cell.seed}")
         return 0
     with _terminable():
-        failed = fill(cells, benchmark, arguments.jobs, arguments.results)
+        cluster = Cluster(arguments.ray_address) if arguments.ray_address else None
+        failed = fill(cells, benchmark, arguments.jobs, arguments.results, cluster=cluster)
     print(f"{len(cells) - len(failed)} of {len(cells)} results in {arguments.results}")
     return int(bool(failed))
 
