@@ -125,7 +125,7 @@ def train(job: Job) -> Run:
         config.env_runners(num_env_runners=job.num_env_runners)
     if job.seed is not None:
         config.debugging(seed=job.seed)
-    check_numbers(config)
+    check_numbers(config, job.ray_address is None)
     config = set_up(config, job.policies or policies, job.runner)
     if job.reward is not None and isinstance(config, MaskedMARWILConfig) and config.beta:
         check_rewards(str(config.demonstrations), load_scenario(str(config.env), config.env_config["overrides"]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
+
 from ..errors import SetupError
 
 WHOLE: dict[str, int] = {
@@ -28,8 +30,15 @@ REAL: dict[str, tuple[float, float]] = {
 SCHEDULED = ("lr", "actor_lr", "critic_lr", "alpha_lr", "entropy_coeff")  # a number, or a list of [steps, number]
 
 
-def check_numbers(config: Any) -> None:
+GPUS = ("num_gpus_per_learner", "num_gpus_per_env_runner")
+
+
+def check_numbers(config: Any, here: bool = True) -> None:
     """See that the numbers of a configuration are ones that an algorithm can learn with.
+
+    Args:
+        config: Of the run.
+        here: On this machine, whose GPUs are counted.
 
     Raises:
         SetupError: naming the setting, its value and what it must be.
@@ -42,6 +51,13 @@ def check_numbers(config: Any) -> None:
         value = _given(config, name)
         if value is not None and not (_is_number(value) and least <= value <= most):
             raise SetupError(f"config.{name}: {value!r} must be a number {_between(least, most)}")
+    there = torch.cuda.device_count()
+    for name in GPUS:
+        value = _given(config, name)
+        if value is not None and not (_is_number(value) and 0 <= value < math.inf):
+            raise SetupError(f"config.{name}: {value!r} must be a number of 0 or more")
+        if here and value and value > there:
+            raise SetupError(f"config.{name}: {value!r} is more than the {there} GPUs of this machine: give 0")
     for name in SCHEDULED:
         value = _given(config, name)
         for part in _values(value):

@@ -15,7 +15,7 @@ from edge_experts.envs import Scenario
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
 from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
 from edge_experts.envs.io.suggestions import did_you_mean
-from edge_experts.envs.registry import is_market
+from edge_experts.envs.registry import find, is_market
 from edge_experts.envs.schema import Count
 
 FOLDER = Path("results") / "bench"
@@ -169,6 +169,7 @@ def select_cells(
         kind_of(reference)
     for env in envs or ():
         if not markets_of(env) and not is_market(env):
+            find(env)  # which suggests the nearest, if there is no such environment at all
             raise ValueError(
                 f"--envs: '{env}' is not one of ours: only theirs are the references that scores are normalised by"
             )

@@ -22,6 +22,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     "lambda_": ("x", "config.lambda_: 'x' must be a number between 0 and 1"),
     "clip_param": (-0.1, "config.clip_param: -0.1 must be a number of 0 or more"),
     "vf_loss_coeff": (float("nan"), "config.vf_loss_coeff: nan must be a number of 0 or more"),
+    "num_gpus_per_learner": (
+        99,
+        "config.num_gpus_per_learner: 99 is more than the [0-9]+ GPUs of this machine: give 0",
+    ),
+    "num_gpus_per_env_runner": (-1, "config.num_gpus_per_env_runner: -1 must be a number of 0 or more"),
     "lr": (-1, "config.lr: -1 must be 0 or more, or a list of"),
     "entropy_coeff": ([[0, 0.1], [100, "much"]], "config.entropy_coeff: .* must be 0 or more, or a list of"),
 }
