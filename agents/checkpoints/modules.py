@@ -78,6 +78,12 @@ def read_modules(folder: Path, trust: bool = False) -> dict[str, Any]:
     return {name: _build(folder, name, about, tensors, trust) for name, about in said.items()}
 
 
+def add_targets(module: Any, state: Mapping[str, Any]) -> None:
+    """Give a network target networks, which only learners have, where a state that it is to take has them."""
+    if isinstance(module, TargetNetworkAPI) and not state.keys() <= module.state_dict().keys():
+        module.make_target_networks()
+
+
 def settings_of_modules(folder: Path) -> dict[str, dict[str, Any]]:
     """What the networks in a folder were built with, by name: `class`, spaces, `model_config`.
 
@@ -131,8 +137,7 @@ def _build(folder: Path, name: str, said: Any, tensors: Mapping[str, Any], trust
         ) from None
     prefix = f"{policy_of(name)}/"
     own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    if isinstance(module, TargetNetworkAPI) and not own.keys() <= module.state_dict().keys():
-        module.make_target_networks()  # which only learners have
+    add_targets(module, own)
     wanted = module.state_dict()
     for key in sorted(wanted.keys() ^ own.keys()):
         raise CheckpointError(

@@ -25,6 +25,7 @@ from ..sampling.rollout_buffer import Group, group_agents
 from ..sampling.turns import choose_in_turn
 from .inference import decide
 from .load import load_checkpoint
+from .modules import add_targets
 from .randomness import OwnRandomness
 from .weights import located
 
@@ -127,6 +128,7 @@ class CheckpointPolicy:
             fitted = type(module)(
                 observation_space=spaces.observation, action_space=spaces.action, model_config=settings
             )
+            add_targets(fitted, module.state_dict())
             try:
                 fitted.load_state_dict(module.state_dict())
             except RuntimeError:

@@ -311,7 +311,7 @@ import subprocess, sys
 from edge_experts.baselines.bench import scheduler
 from edge_experts.baselines.cli import main
 
-scheduler._start = lambda task: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", "idle cell"])
+scheduler._start = lambda *task: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", "idle cell"])
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -651,7 +651,7 @@ def test_who_was_not_there_in_training_plays_as_another(workplace: Path, ray_her
     assert users is not None and users.shape == (2, 5, 2)
     crowd.step(users, providers)
     assert not crowd.state.users.invalid.any()
-    del policy.modules._rl_modules["provider_0"], policy.modules._rl_modules["provider_1"]
+    del policy.modules["provider_0"], policy.modules["provider_1"]
     with pytest.raises(CheckpointError, match="has no policy for 'provider_0' of me/small-v0"):
         policy.act(crowd)
 
