@@ -26,6 +26,7 @@ from numba.core.errors import NumbaError
 from ..io.import_string import LoadError, is_reference, load_object
 from ..io.suggestions import did_you_mean
 from ..physics import arrivals, mobility, quality, radio
+from ..physics.jit import callback
 from ..scenario import Scenario, ScenarioError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -229,10 +230,7 @@ def _compile(slot: str, function: Callable[..., Any], name: str) -> Any:
 @cache
 def _unused(slot: str) -> Any:
     """Fills the place of a model that is never called."""
-    try:
-        return cfunc(SLOTS[slot].signature, cache=True)(_UNUSED[slot])
-    except RuntimeError:  # nowhere to keep it
-        return cfunc(SLOTS[slot].signature)(_UNUSED[slot])
+    return callback(SLOTS[slot].signature, _UNUSED[slot])
 
 
 def _no_quality(
