@@ -11,6 +11,7 @@ import numpy as np
 from pettingzoo import AECEnv
 
 from ..scenario import Scenario
+from .flat_env import FlatEnv
 from .order_of_service import PendingQueues
 from .parallel_env import EdgeEnv, Observation
 from .spaces import AgentSpaces
@@ -31,6 +32,9 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             slot will serve them; each sees the `backlog` that the choices before it will make, as policies do that were
             trained with `--order sequential`.
 
+        flat: Observations and actions as in `FlatEnv`, with discrete choices: for what wants one `Discrete` action, as
+            PettingZoo's `TerminateIllegalWrapper`.
+
     Other arguments, and errors, as `EdgeEnv`.
 
     Version history:
@@ -47,14 +51,19 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         seed: int | None = None,
         render_mode: str | None = None,
         order: str = "agents",
+        fixed_population: bool = False,
+        flat: bool = False,
     ) -> None:
         super().__init__()
         if order not in ORDERS:
             raise ValueError(f"order: {order!r} is not one of {', '.join(ORDERS)}")
+        if flat and order == "service":
+            raise ValueError("flat: True goes with order='agents'; give one of them")
         self.in_service = order == "service"
-        self.env = EdgeEnv(scenario, overrides, seed=seed, render_mode=render_mode)
+        view = FlatEnv if flat else EdgeEnv
+        self.env: Any = view(scenario, overrides, seed=seed, render_mode=render_mode, fixed_population=fixed_population)
         self.metadata, self.render_mode = self.env.metadata, render_mode
-        self.possible_agents = self.env.possible_agents
+        self.possible_agents, self.state_space = self.env.possible_agents, self.env.state_space
         self.agents: list[str] = []
         self.agent_selection: str | None = None
         self._order: list[str] = []
@@ -162,7 +171,8 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         return self.env.render()
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the window, if there is one."""
+        self.env.close()
 
 
 def aec_env(**kwargs: Any) -> TurnEnv:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ import numpy as np
 from pettingzoo import ParallelEnv
 
 from ..scenario import Scenario, ScenarioError
+from ..sim.spec import ROLES
 from .flat_form import KINDS, FlatForm
 from .parallel_env import EdgeEnv
+from .policy import GateFollowers, Policy
+from .scripted import scripted_actions
 from .spaces import AgentSpaces, as_array
 
 
@@ -38,12 +41,15 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         overrides: Dotted scenario fields to change.
         actions: `discrete` or `box`.
         team: Pay everybody the mean reward of all (`rewards.team` = 1).
+        role: Show the agents of one role only, `user` or `provider`, whose spaces are alike; all by default.
+        partners: Who plays the other role; by default users follow the gate and providers keep their defaults.
+        fixed_population: As in `EdgeEnv`.
         seed: Key of the random stream.
         render_mode: As in `EdgeEnv`.
 
     Raises:
-        ScenarioError: if the scenario is not valid.
-        ValueError: if `actions` is neither of the two.
+        ScenarioError: if the scenario is not valid, or nobody of the role acts in it.
+        ValueError: if `actions` is neither of the two, or `role` is none.
 
     Version history:
         v0: first version.
@@ -58,17 +64,26 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         *,
         actions: str = "discrete",
         team: bool = False,
+        role: str | None = None,
+        partners: Policy | None = None,
+        fixed_population: bool = False,
         seed: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         if actions not in KINDS:
             raise ValueError(f"actions: {actions!r}, expected one of {', '.join(KINDS)}")
+        if role not in (*ROLES, None):
+            raise ValueError(f"role: {role!r} is not one of {', '.join(ROLES)}")
         changes = dict(overrides or {})
         if team and changes.setdefault("rewards.team", 1.0) != 1.0:
             raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
-        self.env = EdgeEnv(scenario, changes, seed=seed, render_mode=render_mode)
+        self.env = EdgeEnv(scenario, changes, seed=seed, render_mode=render_mode, fixed_population=fixed_population)
+        if role is not None and not self.env.scenario.acts(role):
+            raise ScenarioError(f"role: '{role}' does not act in {self.env.scenario.id}; take the other one")
         self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
-        self.possible_agents = self.env.possible_agents
+        self.role, self.partners = role, partners or GateFollowers()
+        self.possible_agents = self._shown(self.env.possible_agents)
+        self.state_space = self.env.state_space
         self.agents: list[str] = []
         self._forms = {role: FlatForm(spaces, actions) for role, spaces in self.env.role_spaces.items()}
         self._masks: dict[str, np.ndarray] = {}
@@ -89,7 +104,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
         """Begin an episode."""
         observations, infos = self.env.reset(seed=seed, options=options)
-        return self._show(observations, infos), infos
+        return self._show(observations, infos), {agent: infos[agent] for agent in self._shown(infos)}
 
     def step(
         self, actions: Mapping[str, Any]
@@ -99,15 +114,25 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         Raises:
             ValueError: if an action is missing, out of range, or for an agent that is not there.
         """
-        chosen = {agent: self._chosen(agent, action) for agent, action in actions.items() if agent in self.agents}
-        unknown = {agent: action for agent, action in actions.items() if agent not in chosen}
-        observations, rewards, terminated, truncated, infos = self.env.step({**chosen, **unknown})
+        for agent in actions:
+            if agent not in self.agents:
+                raise ValueError(f"actions: {agent!r} is not in the present agents {self.agents}")
+        chosen = {agent: self._chosen(agent, action) for agent, action in actions.items()}
+        scripted = scripted_actions(self.env, self.partners) if self.role else {}
+        others = {agent: action for agent, action in scripted.items() if agent not in self.agents}
+        observations, *outcome = self.env.step({**chosen, **others})
+        rewards, terminated, truncated, infos = ({a: part[a] for a in self._shown(part)} for part in outcome)
         return self._show(observations, infos), rewards, terminated, truncated, infos
 
+    def _shown(self, agents: Iterable[str]) -> list[str]:
+        """Those of some agents that this view shows."""
+        return [agent for agent in agents if self.role is None or self.env.role_of(agent) == self.role]
+
     def _show(self, observations: dict[str, Any], infos: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
-        self.agents = self.env.agents
+        self.agents = self._shown(self.env.agents)
         shown = {}
-        for agent, seen in observations.items():
+        for agent in self._shown(observations):
+            seen = observations[agent]
             form, self._masks[agent] = self._form(agent), seen["action_mask"]
             infos[agent]["action_mask"] = form.mask(seen["action_mask"])
             shown[agent] = form.observe(seen["observation"], seen["action_mask"])
