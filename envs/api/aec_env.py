@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             slot will serve them; each sees the `backlog` that the choices before it will make, as policies do that were
             trained with `--order sequential`.
 
-        flat: Observations and actions as in `FlatEnv`, with discrete choices: for what wants one `Discrete` action, as
-            PettingZoo's `TerminateIllegalWrapper`.
+        flat: One `Discrete` action an agent, as in `FlatEnv` with `dict_observations`: for what reads the mask by the
+            action, as PettingZoo's `TerminateIllegalWrapper` does.
+        role: As in `FlatEnv`; goes with `flat`.
 
     Other arguments, and errors, as `EdgeEnv`.
 
@@ -53,6 +55,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         order: str = "agents",
         fixed_population: bool = False,
         flat: bool = False,
+        role: str | None = None,
     ) -> None:
         super().__init__()
         if order not in ORDERS:
@@ -60,7 +63,9 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         if flat and order == "service":
             raise ValueError("flat: True goes with order='agents'; give one of them")
         self.in_service = order == "service"
-        view = FlatEnv if flat else EdgeEnv
+        if role is not None and not flat:
+            raise ValueError(f"role: {role!r} goes with flat=True; give both")
+        view: Any = partial(FlatEnv, role=role, dict_observations=True) if flat else EdgeEnv
         self.env: Any = view(scenario, overrides, seed=seed, render_mode=render_mode, fixed_population=fixed_population)
         self.metadata, self.render_mode = self.env.metadata, render_mode
         self.possible_agents, self.state_space = self.env.possible_agents, self.env.state_space

@@ -24,8 +24,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     Observation space:
         `Box`: the observation of `EdgeEnv`, then its action mask, that of the joint choices where actions are
-            discrete. The
-        mask is in `info["action_mask"]` too.
+            discrete. The mask is in `info["action_mask"]` too. With `dict_observations` a `Dict` of both, `observation`
+            and `action_mask`, as PettingZoo's own games with masks have it.
 
     Action space:
         `discrete`: one choice among all combinations of the parts, the last part running fastest; a combination that
@@ -43,6 +43,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         team: Pay everybody the mean reward of all (`rewards.team` = 1).
         role: Show the agents of one role only, `user` or `provider`, whose spaces are alike; all by default.
         partners: Who plays the other role; by default users follow the gate and providers keep their defaults.
+        dict_observations: Observations and masks side by side instead of in one vector.
         fixed_population: As in `EdgeEnv`.
         seed: Key of the random stream.
         render_mode: As in `EdgeEnv`.
@@ -66,6 +67,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         team: bool = False,
         role: str | None = None,
         partners: Policy | None = None,
+        dict_observations: bool = False,
         fixed_population: bool = False,
         seed: int | None = None,
         render_mode: str | None = None,
@@ -87,28 +89,34 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         self.agents: list[str] = []
         self._forms = {role: FlatForm(spaces, actions) for role, spaces in self.env.role_spaces.items()}
         self._masks: dict[str, np.ndarray] = {}
+        self._pairs = {role: self._pair(role) for role in self._forms} if dict_observations else {}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
-        return self._form(agent).observation
+        return self._pairs[self.env.role_of(agent)] if self._pairs else self._form(agent).observation
 
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
         return self._form(agent).action
+
+    def _pair(self, role: str) -> gymnasium.spaces.Dict:
+        mask = gymnasium.spaces.Box(0, 1, (self._forms[role].mask_size,), np.int8)
+        seen = self.env.role_spaces[role].observation["observation"]
+        return gymnasium.spaces.Dict({"observation": seen, "action_mask": mask})
 
     def _form(self, agent: str) -> FlatForm:
         return self._forms[self.env.role_of(agent)]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Begin an episode."""
         observations, infos = self.env.reset(seed=seed, options=options)
         return self._show(observations, infos), {agent: infos[agent] for agent in self._shown(infos)}
 
     def step(
         self, actions: Mapping[str, Any]
-    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play one slot; actions as `action_space`.
 
         Raises:
@@ -128,14 +136,18 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         """Those of some agents that this view shows."""
         return [agent for agent in agents if self.role is None or self.env.role_of(agent) == self.role]
 
-    def _show(self, observations: dict[str, Any], infos: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+    def _show(self, observations: dict[str, Any], infos: dict[str, dict[str, Any]]) -> dict[str, Any]:
         self.agents = self._shown(self.env.agents)
-        shown = {}
+        shown: dict[str, Any] = {}
         for agent in self._shown(observations):
-            seen = observations[agent]
-            form, self._masks[agent] = self._form(agent), seen["action_mask"]
-            infos[agent]["action_mask"] = form.mask(seen["action_mask"])
-            shown[agent] = form.observe(seen["observation"], seen["action_mask"])
+            form, seen = self._form(agent), observations[agent]
+            self._masks[agent] = seen["action_mask"]
+            mask = infos[agent]["action_mask"] = form.mask(seen["action_mask"])
+            shown[agent] = (
+                {"observation": seen["observation"], "action_mask": mask}
+                if self._pairs
+                else form.observe(seen["observation"], seen["action_mask"])
+            )
         return shown
 
     def _chosen(self, agent: str, action: Any) -> Any:

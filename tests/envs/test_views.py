@@ -147,12 +147,11 @@ def test_pettingzoos_own_tools_take_flat_turns(capsys: pytest.CaptureFixture[str
     env = TerminateIllegalWrapper(turns(), illegal_reward=-1.0)
     env.reset(seed=1)
     for agent in env.agent_iter(40):
-        *_, terminated, truncated, info = env.last()
-        legal = info["action_mask"].astype(np.int8)
-        env.step(None if terminated or truncated else env.action_space(agent).sample(legal))
+        seen, _, terminated, truncated, _ = env.last()
+        env.step(None if terminated or truncated else env.action_space(agent).sample(seen["action_mask"]))
     assert env.agents, "nobody was ended"
-    agent, (*_, info) = env.agent_selection, env.last()
-    env.step(int(np.flatnonzero(info["action_mask"] == 0)[0]))
+    agent, (seen, *_) = env.agent_selection, env.last()
+    env.step(int(np.flatnonzero(seen["action_mask"] == 0)[0]))
     assert env.rewards[agent] == -1.0 and all(env.terminations.values())
     render_test(turns)
     assert "provider 0" in capsys.readouterr().out
@@ -163,3 +162,25 @@ def test_pettingzoos_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr("time.time", lambda: float(next(clock)))
     performance_benchmark(TurnEnv("text-v1", SMALL, flat=True))
     assert "turns per second" in capsys.readouterr().out
+
+
+def test_observations_and_masks_side_by_side() -> None:
+    """The same numbers as in one vector."""
+    pairs, flat = FlatEnv("text-v1", SMALL, role="user", dict_observations=True), FlatEnv("text-v1", SMALL, role="user")
+    parallel_api_test(FlatEnv("text-v1", SMALL, dict_observations=True), 20)
+    seen, _ = pairs.reset(seed=1)
+    vectors, _ = flat.reset(seed=1)
+    for _ in range(11):
+        for agent, one in seen.items():
+            assert pairs.observation_space(agent).contains(one)
+            assert np.array_equal(np.concatenate([one["observation"], one["action_mask"]]), vectors[agent])
+        actions = {a: pairs.action_space(a).sample(one["action_mask"]) for a, one in seen.items()}
+        seen, vectors = pairs.step(actions)[0], flat.step(actions)[0]
+
+
+def test_turns_refuse_what_does_not_go_together() -> None:
+    with pytest.raises(ValueError, match="flat: True goes with order='agents'"):
+        TurnEnv("text-v1", flat=True, order="service")
+    with pytest.raises(ValueError, match="role: 'user' goes with flat=True"):
+        TurnEnv("text-v1", role="user")
+    assert TurnEnv("text-v1", flat=True, role="provider").possible_agents == [f"provider_{p}" for p in range(4)]
