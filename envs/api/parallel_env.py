@@ -62,7 +62,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         overrides: Dotted scenario fields to change, as `{"devices.count": 32}`.
         seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
         fixed_population: Keep everybody in `agents` until the episode's end, for libraries that cannot have agents
-            leave and join. An absent user sees zeros, can only wait, and is paid nothing; `info["present"]` tells.
+            leave and join. An absent user sees zeros, can only wait, and is paid nothing; after a step
+            `info["present"]` tells.
         render_mode: `"human"` (a window, drawn anew after every slot; text where there is no display), `"rgb_array"`
             (both need `edge-experts[plot]`) or `"ansi"`.
 
@@ -148,7 +149,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         self._seat(self._present())
         if self.render_mode == "human":
             self.render()
-        return self._observe(self.agents, final=False), {agent: self._fixed(agent, over=False) for agent in self.agents}
+        return self._observe(self.agents, final=False), {agent: {} for agent in self.agents}
 
     def step(
         self, actions: Mapping[str, Any]
@@ -244,7 +245,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             return self.possible_agents.copy()
         return [agent for agent, (role, i) in self._places.items() if role == "provider" or live[i]]
 
-    def _fixed(self, agent: str, over: bool, cut: bool = False) -> dict[str, Any]:
+    def _fixed(self, agent: str, over: bool, cut: bool) -> dict[str, Any]:
         """What `info` says beside the outcome: of a fixed population, whether an agent is there at the slot's end.
 
         Args:

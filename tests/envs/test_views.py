@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pettingzoo
@@ -46,11 +49,10 @@ def test_a_fixed_population_plays_the_same_game() -> None:
     parallel_api_test(EdgeEnv("text-v1", CHURN, fixed_population=True), 30)
     parallel_seed_test(lambda: EdgeEnv("text-v1", CHURN, fixed_population=True), 30)
     fixed, plain = EdgeEnv("text-v1", CHURN, fixed_population=True), EdgeEnv("text-v1", CHURN)
-    seen, infos = fixed.reset(seed=3)
+    seen, _ = fixed.reset(seed=3)
     shown, _ = plain.reset(seed=3)
-    away, came, slots = 0, 0, 0
+    away, came, slots, present = 0, 0, 0, set(plain.agents)
     while fixed.agents:
-        present = {agent for agent in fixed.agents if infos[agent]["present"]}
         assert present == set(plain.agents) and fixed.agents == fixed.possible_agents
         for agent in fixed.agents:
             if agent in present:
@@ -65,7 +67,8 @@ def test_a_fixed_population_plays_the_same_game() -> None:
         shown, expected, *_ = plain.step({agent: actions[agent] for agent in plain.agents})
         assert all(rewards[agent] == expected.get(agent, 0.0) for agent in rewards)
         assert not any(terminated.values()) and set(rewards) == set(fixed.possible_agents)
-        came += len(set(plain.agents) - present)
+        here = {agent for agent in rewards if infos[agent]["present"]}
+        came, present = came + len(here - present), here
         slots += 1
         assert set(truncated.values()) == {slots == 12}
     assert away > 20 and came > 2
@@ -184,3 +187,15 @@ def test_turns_refuse_what_does_not_go_together() -> None:
     with pytest.raises(ValueError, match="role: 'user' goes with flat=True"):
         TurnEnv("text-v1", role="user")
     assert TurnEnv("text-v1", flat=True, role="provider").possible_agents == [f"provider_{p}" for p in range(4)]
+
+
+def test_a_pettingzoo_that_knows_no_ids_is_enough() -> None:
+    """PettingZoo 1.26, which AgileRL asks for: everything but `pettingzoo.make`."""
+    script = (
+        "import sys; sys.modules['pettingzoo.env_registry'] = None\n"
+        "import gymnasium\n"
+        "from edge_experts.envs import FlatEnv, make, register\n"
+        "register('me/cart-v0', 'gymnasium.envs.classic_control:CartPoleEnv')\n"
+        "assert gymnasium.make('me/cart-v0').reset(seed=1) and make('text-v1').reset(seed=1) and FlatEnv('text-v1')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
