@@ -192,7 +192,7 @@ def test_turns_refuse_what_does_not_go_together() -> None:
 def test_a_pettingzoo_that_knows_no_ids_is_enough() -> None:
     """PettingZoo 1.26, which AgileRL asks for: everything but `pettingzoo.make`."""
     script = (
-        "import sys; sys.modules['pettingzoo.env_registry'] = None\n"
+        "import sys, pettingzoo; sys.modules['pettingzoo.env_registry'] = None\n"
         "import gymnasium\n"
         "from edge_experts.envs import FlatEnv, make, register\n"
         "register('me/cart-v0', 'gymnasium.envs.classic_control:CartPoleEnv')\n"
