@@ -13,7 +13,7 @@ from pettingzoo import ParallelEnv
 
 from ..scenario import Scenario
 from ..scenarios import load_scenario
-from ..sim.spec import ROLES
+from ..sim.spec import ROLES, slices
 from ..sim.state import ENDINGS, PRESENT, PROVIDER_TERMS, USER_TERMS
 from ..sim.world import World
 from .spaces import AgentSpaces, RoleSpaces, as_array
@@ -133,6 +133,14 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
         return self.role_spaces[self.role_of(agent)].action
+
+    def observation_names(self, agent: str) -> list[str]:
+        """What the entries of an agent's observation are called, as `battery` or `gate[2]`; see `describe`."""
+        names = []
+        for name, place in slices(self.role_of(agent), self.world.sizes).items():
+            count = place.stop - place.start
+            names += [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]
+        return names
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pettingzoo import ParallelEnv
 
 from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main as edge_experts
@@ -132,6 +133,15 @@ def test_bad_tables_of_experts(case: str, tmp_path: Path) -> None:
 
 
 ENV_CONFIG = '{"env_config": {"overide": 1}}'
+
+
+class Unseen(ParallelEnv):  # type: ignore[misc]
+    """Renders nothing."""
+
+    metadata = {"render_modes": []}
+    possible_agents = ["one"]
+
+
 OUTSIDE = ["--env", "CartPole-v1"]
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     "validate nothing": (edge_experts, ["validate", "nothing"], "env: 'nothing' is not known"),
@@ -154,8 +164,8 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     ),
     "play outside, save": (
         edge_experts,
-        ["play", "CartPole-v1", "--policy", "random", "--save", "a.png"],
-        "--save: is for markets",
+        ["play", f"{__file__}:Unseen", "--policy", "random", "--save", "a.png"],
+        "does not render as rgb_array (its render_modes are [])",
     ),
     "describe outside, set": (
         edge_experts,
