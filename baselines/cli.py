@@ -43,8 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
+    except ScenarioError as error:
+        raise ScenarioError(_with_file(error, arguments)) from None
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record]'") from None
+
+
+def _with_file(error: ScenarioError, arguments: argparse.Namespace) -> str:
+    """A message with the scenario file that it speaks of, unless it speaks of a change on the command line."""
+    text, env = str(error), str(getattr(arguments, "env", ""))
+    changed = tuple(field.partition("=")[0] for field in getattr(arguments, "set", []))
+    is_named = not env.endswith((".yaml", ".yml")) or env in text
+    return text if is_named or (changed and text.startswith(changed)) else f"{env}: {text}"
 
 
 def _module(name: str) -> Any:

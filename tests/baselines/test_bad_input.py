@@ -105,14 +105,12 @@ EXPERTS: dict[str, tuple[dict[str, str], str]] = {
     "host class": ({"host_class": "moon"}, "column 'host_class': value 'moon' is not one of edge, cloud, device"),
     "no time": ({"seconds_per_unit": "0"}, "column 'seconds_per_unit': value '0' is outside"),
     "no power": ({"power_w": ""}, "column 'power_w': value '' the cell is empty"),
-    "no source": ({"power_w_source": ""}, "column 'power_w_source'"),
     "negative": ({"price_usd_per_unit": "-1"}, "value '-1' is outside"),
     "base": ({"base": "nobody"}, "column 'base': value 'nobody' is not an uncompressed expert"),
     "factor": (
         {"quality_factor": "1.2", "quality_factor_source": "x"},
         "column 'quality_factor': value '1.2' is outside",
     ),
-    "factor without source": ({"quality_factor": "0.9"}, "column 'quality_factor_source'"),
     "rate": ({"hallucination_rate": "7", "hallucination_rate_source": "x"}, "column 'hallucination_rate': value '7'"),
 }
 
@@ -320,3 +318,18 @@ def test_any_command_line_answers_without_a_traceback(arguments: list[str], caps
     except SystemExit as stop:
         code = int(stop.code or 0)
     assert code in (0, 2) and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_message_names_the_scenario_file_or_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = "providers: {count: 1, memory_gb: 1}"
+    Path("cell.yaml").write_text(f"id: x/y-v0\nexperts: [gemma-7b-it]\n{small}\nrequests: {{value_high: 2}}\n")
+    play = ["evaluate", "random", "--env", "cell.yaml", "--episodes", "1"]
+    for more, message in (
+        ([], "edge-experts: cell.yaml: providers.memory_gb: 1.0 cannot hold"),
+        (["--set", "devices.cuont=3"], "edge-experts: devices.cuont: unknown field"),
+    ):
+        assert edge_experts([*play, *more]) == 2
+        assert capsys.readouterr().err.startswith(message)
