@@ -14,7 +14,7 @@ from edge_experts.envs.io.answer import answer
 from edge_experts.envs.io.command_line import Parser, parse
 
 COMMANDS = {
-    "show": ("evaluate", "list", "describe", "play", "zoo", "export", "dashboard"),
+    "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
     "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "federate"),
     "compare": ("bench", "tune", "report", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
