@@ -11,15 +11,9 @@ from .reading import Sheet, TableWarning, read_sheet
 
 HOST_CLASSES = ("edge", "cloud", "device")
 NUMBERS = ("parameters", "memory_gb", "seconds_per_unit", "power_w", "price_usd_per_unit")
-COLUMNS = (
-    "expert",
-    "modality",
-    "unit",
-    "host_class",
-    "reference_device",
-    *NUMBERS,
-)
-FILLED = tuple(name for name in COLUMNS if name != "parameters")  # that was never published of some models
+REQUIRED = ("expert", "modality", "unit", "host_class", "reference_device", *NUMBERS)
+FILLED = tuple(name for name in REQUIRED if name != "parameters")  # that was never published of some models
+COLUMNS = (*REQUIRED, *(f"{name}_source" for name in NUMBERS))  # a table may leave out sources, with a warning
 COMPACT = ("base", "quality_factor", "hallucination_rate")  # columns that a table may leave out
 
 
@@ -95,7 +89,7 @@ class ExpertTable:
             TableWarning: if it does not say where its figures come from.
         """
         sheet = read_sheet(path)
-        sheet.require(COLUMNS, FILLED)
+        sheet.require(REQUIRED, FILLED)
         if unstated := _unstated(sheet):
             told = f"{sheet.path}: does not say where its figures come from: {', '.join(unstated)} may tell"
             warnings.warn(told, TableWarning, stacklevel=2)
