@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,6 +94,18 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{text!r} must be a JSON object, as '{{\"lr\": 0.001}}'")
     return value
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Let a program tell its version."""
+    parser.add_argument("--version", action="version", version=f"edge-experts {version('edge-experts')}")
+
+
+def command_of(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    """The parser of one of a program's commands."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    found: argparse.ArgumentParser = commands.choices[name]
+    return found
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace | int:
