@@ -12,7 +12,7 @@ from edge_experts.envs.io.answer import answer
 from edge_experts.envs.io.command_line import (
     LARGEST_SEED,
     Parser,
-    add_version,
+    add_about,
     at_least,
     command_of,
     json_object,
@@ -32,7 +32,7 @@ RUNNERS = ("auto", "stock", "batched")
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(prog="rllib", description="Train and evaluate with RLlib, new API stack.")
-    add_version(parser)
+    add_about(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser(
         "train",

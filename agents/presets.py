@@ -35,7 +35,8 @@ def gather(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
         parser: Of the command, to tell a setting from the value of an option, as in `--set devices.count=3`.
     """
     flags = {name for action in parser._actions if action.nargs == 0 for name in action.option_strings}
-    moved, kept = [], list(words[:1])
+    moved: list[str] = []
+    kept = list(words[:1])
     for before, word in pairwise(words):
         is_value = before.startswith("-") and "=" not in before and before not in flags
         (moved if SETTING.fullmatch(word) and not is_value else kept).append(word)

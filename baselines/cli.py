@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_experts.envs import ScenarioError, TableError
 from edge_experts.envs.io.answer import answer
-from edge_experts.envs.io.command_line import Parser, add_version, parse
+from edge_experts.envs.io.command_line import Parser, add_about, parse
 
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
@@ -23,7 +23,7 @@ COMMANDS = {
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(prog="edge-experts", description="Markets of edge experts: evaluate, look at, describe.")
-    add_version(parser)
+    add_about(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in (name for names in COMMANDS.values() for name in names):
         module = _module(name)

@@ -128,7 +128,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         chosen = {agent: self._chosen(agent, action) for agent, action in actions.items()}
         scripted = scripted_actions(self.env, self.partners) if self.role else {}
         others = {agent: action for agent, action in scripted.items() if agent not in self.agents}
-        observations, *outcome = self.env.step({**chosen, **others})
+        observations, *rest = self.env.step({**chosen, **others})
+        outcome: list[dict[str, Any]] = rest  # type: ignore[assignment]
         rewards, terminated, truncated, infos = ({a: part[a] for a in self._shown(part)} for part in outcome)
         return self._show(observations, infos), rewards, terminated, truncated, infos
 

@@ -272,7 +272,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         wait = np.atleast_1d(spaces.from_world(self.world.default_actions("user")[0, 0]))
         mask = np.zeros(int(spaces.nvec.sum()), np.int8)
         mask[np.cumsum([0, *spaces.nvec[:-1]]) + wait] = 1
-        return {"observation": np.zeros(spaces.observation["observation"].shape, np.float32), "action_mask": mask}
+        seen: Any = spaces.observation["observation"]
+        return {"observation": np.zeros(seen.shape, np.float32), "action_mask": mask}
 
     def _seat(self, agents: list[str]) -> None:
         """Let these agents act in the next slot."""

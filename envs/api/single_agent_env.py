@@ -60,7 +60,9 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         self.render_mode = render_mode
         self.observation_space = self.env.observation_space(self.agent)
         self.action_space = self.env.action_space(self.agent)
-        self._mask: NDArray[np.int8] = np.ones(self.observation_space["action_mask"].shape, np.int8)
+        self._mask: NDArray[np.int8] = np.ones(
+            int(self.env.role_spaces[self.env.role_of(self.agent)].nvec.sum()), np.int8
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

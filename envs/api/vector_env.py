@@ -88,7 +88,8 @@ class AgentBatch:
         self.single_action_space = self.spaces.action
         seats = self.world.sizes.count(role)
         first = 0 if agent is None else int(agent.rpartition("_")[2])
-        self.agents_per_world, self._seats = (seats, slice(None)) if agent is None else (1, slice(first, first + 1))
+        self.agents_per_world = seats if agent is None else 1
+        self._seats: slice = slice(first, first + self.agents_per_world)
         self.num_agents = N = n_worlds * self.agents_per_world
         observations, masks = self.world.views.of(role)
         self.observations, self._world_masks = self._rows(observations), self._rows(masks)

@@ -96,9 +96,28 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
-def add_version(parser: argparse.ArgumentParser) -> None:
-    """Let a program tell its version."""
+def add_about(parser: argparse.ArgumentParser) -> None:
+    """Let a program tell its version, and what a shell completes its command lines with."""
     parser.add_argument("--version", action="version", version=f"edge-experts {version('edge-experts')}")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print what this shell completes the command with",
+    )
+
+
+class _Completion(argparse.Action):
+    """Prints a shell's completion of the whole command, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Called by argparse."""
+        try:
+            import shtab
+        except ModuleNotFoundError:
+            parser.error("--print-completion: needs shtab: pip install 'edge-experts[completion]'")
+        print(shtab.complete(parser, str(values)))
+        parser.exit()
 
 
 def command_of(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:

@@ -53,7 +53,7 @@ def entry(function: F) -> F:
         return njit(**OPTIONS)(function)  # type: ignore[no-any-return]
 
 
-def callback(signature: Any, function: F) -> Any:
+def callback(signature: Any, function: Callable[..., Any]) -> Any:
     """Compile a function of a given signature that kernels are handed as an argument, and keep it likewise."""
     keep(function)
     try:
@@ -71,7 +71,8 @@ def bind(function: F, *arguments: Any) -> F:
     if not isinstance(function, Dispatcher):
         return function  # NUMBA_DISABLE_JIT=1
     signature = tuple(typeof(argument) for argument in arguments)
-    with install_listener("numba:compile", _Announcement(kept=not isinstance(function._cache, NullCache))):
+    kept = not isinstance(function._cache, NullCache)  # type: ignore[attr-defined]
+    with install_listener("numba:compile", _Announcement(kept)):
         try:
             function.compile(signature)
         except (AttributeError, ImportError, UnpicklingError):  # kept by another version, whose types are gone

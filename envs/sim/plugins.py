@@ -251,4 +251,4 @@ def _no_loss(distance_m: Any, carrier_hz: Any, line_of_sight: Any) -> float:
     return 0.0
 
 
-_UNUSED = {"quality": _no_quality, "arrivals": _no_arrivals, "mobility": _no_move, "channel": _no_loss}
+_UNUSED: dict[str, Any] = {"quality": _no_quality, "arrivals": _no_arrivals, "mobility": _no_move, "channel": _no_loss}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main
 from edge_experts.envs.scenario import field_docs
 
@@ -102,6 +104,29 @@ def test_unknown_options_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["evaluate", "--help"]) == 0 and "--episodes" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("program", [main, rllib])
+def test_shells_complete_commands(program: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert program(["--print-completion", "bash"]) == 0
+    shown = capsys.readouterr().out
+    assert "complete -o bashdefault -F" in shown and "evaluate" in shown and "--episodes" in shown
+
+
+def test_completion_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert "needs shtab: pip install 'edge-experts[completion]'" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    import edge_experts
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"edge-experts {edge_experts.__version__}\n"
+    with pytest.raises(AttributeError, match="no attribute 'vers'"):
+        edge_experts.vers  # noqa: B018
+
+
 CORE_ONLY = """
 import sys
 
@@ -113,6 +138,7 @@ class Missing:
 
 
 sys.meta_path.insert(0, Missing())
+from edge_experts.agents.cli import main as rllib
 from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main
 from edge_experts.envs import World
