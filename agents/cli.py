@@ -9,11 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_experts.envs.io.answer import answer
-from edge_experts.envs.io.command_line import LARGEST_SEED, Parser, at_least, json_object, parse
+from edge_experts.envs.io.command_line import (
+    LARGEST_SEED,
+    Parser,
+    add_about,
+    at_least,
+    command_of,
+    json_object,
+    parse,
+)
 from edge_experts.envs.scenarios import parse_overrides
 
 from . import ray_logging
 from .policy_mapping import SCHEMES
+from .presets import gather, presets, read_words
 from .reward import REWARDS
 from .sampling.turns import ORDERS
 
@@ -23,14 +32,21 @@ RUNNERS = ("auto", "stock", "batched")
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(prog="rllib", description="Train and evaluate with RLlib, new API stack.")
+    add_about(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser(
         "train",
         help="train an algorithm on an environment",
-        usage="rllib train file X.py|X.yaml [options]\n       rllib train --algo NAME --env ID [options]",
+        usage="rllib train PRESET [SETTING=VALUE ...] [options]\n"
+        "       rllib train file X.py|X.yaml [SETTING=VALUE ...] [options]\n"
+        "       rllib train --algo NAME --env ID [SETTING=VALUE ...] [options]",
     )
     train.add_argument(
-        "source", nargs="*", metavar="file PATH", help="a Python file with `config` (and `stop`), or a YAML file"
+        "source",
+        nargs="*",
+        metavar="PRESET|file PATH|SETTING=VALUE",
+        help="a shipped preset, see `rllib list`, or a Python file with `config` (and `stop`), or a YAML file; then "
+        "settings of the algorithm, as lr=3e-4 num_epochs=4",
     )
     train.add_argument(
         "--algo", "--run", help="algorithm, see `rllib list`, or module:Class / file.py:Class of an RLlib Algorithm"
@@ -118,7 +134,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2: the input is not valid)."""
-    arguments = parse(build_parser(), None if argv is None else list(argv))
+    words, parser = sys.argv[1:] if argv is None else list(argv), build_parser()
+    arguments = parse(parser, gather(words, command_of(parser, "train")) if words[:1] == ["train"] else words)
     if isinstance(arguments, int):
         return arguments
     ray_logging.before_import()
@@ -143,19 +160,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> None:
     from .checkpoints.metadata import latest_checkpoint
-    from .errors import SetupError
     from .job import Job, train
     from .results import RESULTS
     from .training import CURVE
 
     options = dict(vars(arguments))
-    source, changes = options.pop("source"), parse_overrides(options.pop("set"))
+    file, settings = read_words(options.pop("source"))
+    changes = parse_overrides(options.pop("set"))
     del options["command"]
-    if source and (len(source) != 2 or source[0] != "file"):
-        raise SetupError(
-            f"train: {' '.join(source)!r} is not understood; write: rllib train file X.py, or --algo NAME --env ID"
-        )
-    run = train(Job(**options, file=Path(source[1]) if source else None, overrides=changes))
+    options["config"] = {**options["config"], **settings}
+    run = train(Job(**options, file=file, overrides=changes))
     folder = run.folder
     print(f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}")
     if run.reward is not None:
@@ -182,6 +196,8 @@ def _list(arguments: argparse.Namespace) -> None:
 
     print("environments (and any Gymnasium id, module:Class, file.py:Class, scenario .yaml)")
     print("\n".join(f"  {name}" for name in shipped_ids()))
+    print("presets")
+    print("\n".join(f"  {name}" for name in presets()))
     print("algorithms")
     print("\n".join(f"  {name}" for name in algorithm_names()))
     print("policies")

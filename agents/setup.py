@@ -102,10 +102,26 @@ def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
         if key not in known:
             hint = did_you_mean(key, known, "see the documentation of the algorithm for its keys")
             raise SetupError(f"config.{key}: unknown key of {config.algo_class.__name__}; {hint}")
+    settings = {key: _typed(config, key, value) for key, value in settings.items()}
     try:
-        config.update_from_dict(dict(settings))
+        config.update_from_dict(settings)
     except (TypeError, ValueError, AttributeError) as error:
         raise SetupError(f"config: {error}") from None
+
+
+def _typed(config: AlgorithmConfig, key: str, value: Any) -> Any:
+    """A setting as a number or a flag, where that is what the configuration has now.
+
+    Raises:
+        SetupError: if it is a text or something else.
+    """
+    now = getattr(config, key, None)
+    if isinstance(now, bool) and not isinstance(value, bool | None):
+        raise SetupError(f"config.{key}: {value!r} must be true or false")
+    if isinstance(now, int | float) and isinstance(value, str) and value != "auto":
+        raise SetupError(f"config.{key}: {value!r} must be a number, as {now:g}")
+    is_whole = isinstance(now, int) and isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole else value  # 1e6
 
 
 def set_up(config: AlgorithmConfig, policies: str = DEFAULT_SCHEME, runner: str = "auto") -> AlgorithmConfig:

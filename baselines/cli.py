@@ -11,10 +11,10 @@ from typing import Any
 
 from edge_experts.envs import ScenarioError, TableError
 from edge_experts.envs.io.answer import answer
-from edge_experts.envs.io.command_line import Parser, parse
+from edge_experts.envs.io.command_line import Parser, add_about, parse
 
 COMMANDS = {
-    "show": ("evaluate", "list", "describe", "play", "zoo", "export", "dashboard"),
+    "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
     "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "route", "twin", "federate"),
     "compare": ("bench", "tune", "report", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
@@ -23,6 +23,7 @@ COMMANDS = {
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(prog="edge-experts", description="Markets of edge experts: evaluate, look at, describe.")
+    add_about(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in (name for names in COMMANDS.values() for name in names):
         module = _module(name)
@@ -43,8 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
+    except ScenarioError as error:
+        raise ScenarioError(_with_file(error, arguments)) from None
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'") from None
+
+
+def _with_file(error: ScenarioError, arguments: argparse.Namespace) -> str:
+    """A message with the scenario file that it speaks of, unless it speaks of a change on the command line."""
+    text, env = str(error), str(getattr(arguments, "env", ""))
+    changed = tuple(field.partition("=")[0] for field in getattr(arguments, "set", []))
+    is_named = not env.endswith((".yaml", ".yml")) or env in text
+    return text if is_named or (changed and text.startswith(changed)) else f"{env}: {text}"
 
 
 def _module(name: str) -> Any:

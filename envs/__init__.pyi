@@ -26,3 +26,4 @@ from .sim.world import World as World
 from .tables import ExpertTable as ExpertTable
 from .tables import QualityTable as QualityTable
 from .tables import TableError as TableError
+from .tables import TableWarning as TableWarning

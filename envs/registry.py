@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import pettingzoo.env_registry.registration as pettingzoo_registry
+import pettingzoo
 
 from .heldout import NAMESPACE
 from .io.import_string import LoadError, is_reference, load_object
@@ -91,7 +91,7 @@ def register(id: str, target: str | Callable[..., Any], **kwargs: Any) -> None:
     """
     if not ID.fullmatch(id) or id.startswith(f"{NAMESPACE}/"):
         raise EnvError(f"id: '{id}' must have the form namespace/name-v0, with a namespace other than {NAMESPACE}")
-    if id in _registered or id in registered_scenarios():
+    if id in _registered or id in registered_scenarios() or id in _entry_points():
         raise EnvError(f"id: '{id}' is registered already; take another name or a higher version")
     if isinstance(target, str) and target.endswith(YAML):
         register_scenario(id, load_scenario(target, kwargs))
@@ -101,7 +101,7 @@ def register(id: str, target: str | Callable[..., Any], **kwargs: Any) -> None:
         raise EnvError(f"target: '{target}' must be module:Class, file.py:Class, a class, or a scenario's .yaml file")
     source = _class_source(id, target, kwargs)
     _registered[id] = source
-    pettingzoo_registry.register("parallel", id, source.create, kwargs=dict(kwargs))
+    _announce_class(id)
 
 
 def find(name: str) -> Source:
@@ -207,20 +207,65 @@ def _load(reference: str) -> Any:
 
 
 def register_all() -> None:
-    """Register every shipped id and its held-out twins with PettingZoo (`make`) and Gymnasium (`make`, `make_vec`).
+    """Register every shipped id, its held-out twins and entry points with PettingZoo and Gymnasium.
 
-    `gymnasium.make` is for scenarios with one agent; of any other it says so.
+    With `pettingzoo.make`, `gymnasium.make` and `gymnasium.make_vec`. `gymnasium.make` is for scenarios with one agent;
+    of any other it says so.
     """
     for name in _market_ids():
         _announce_market(name)
+    for name in _entry_points():
+        if ID.fullmatch(name) and not name.startswith(f"{NAMESPACE}/"):
+            _announce_class(name)
+
+
+def _announce_class(name: str) -> None:
+    for kind in ("parallel", "aec"):
+        _announce(kind, name, partial(_make_pettingzoo, kind, name))
+    gymnasium.register(name, partial(_make_gymnasium, name))
+
+
+def _make_pettingzoo(kind: str, name: str, **kwargs: Any) -> Any:
+    """What `pettingzoo.make` gives for the id of a class: that, by turns if asked for so.
+
+    Raises:
+        EnvError: if the class is a Gymnasium environment, or cannot be made.
+    """
+    from pettingzoo.utils import aec_to_parallel, parallel_to_aec
+
+    env = make(name, **kwargs)
+    if not hasattr(env, "possible_agents"):
+        raise EnvError(f"env: '{name}' is a Gymnasium environment; gymnasium.make(\"{name}\")")
+    if kind == "aec":
+        return env if isinstance(env, pettingzoo.AECEnv) else parallel_to_aec(env)
+    return aec_to_parallel(env) if isinstance(env, pettingzoo.AECEnv) else env
+
+
+def _make_gymnasium(name: str, **kwargs: Any) -> Any:
+    """What `gymnasium.make` gives for the id of a class.
+
+    Raises:
+        EnvError: if the class is a PettingZoo environment, or cannot be made.
+    """
+    env = make(name, **kwargs)
+    if not isinstance(env, gymnasium.Env):
+        raise EnvError(f'env: \'{name}\' has several agents; pettingzoo.make("parallel", "{name}")')
+    return env
+
+
+def _announce(kind: str, name: str, create: Callable[..., Any] | str, **kwargs: Any) -> None:
+    """Register with PettingZoo, whose versions before 1.27 know no ids."""
+    try:
+        from pettingzoo.env_registry import registration
+    except ImportError:
+        return
+    registration.register(kind, name, create, kwargs=kwargs)
 
 
 def _announce_market(name: str) -> None:
     package = __name__.rpartition(".")[0]
-    pettingzoo_registry.register(
-        "parallel", name, f"{package}.api.parallel_env:parallel_env", kwargs={"scenario": name}
-    )
-    pettingzoo_registry.register("aec", name, f"{package}.api.aec_env:aec_env", kwargs={"scenario": name})
+    _announce("parallel", name, f"{package}.api.parallel_env:parallel_env", scenario=name)
+    _announce("aec", name, f"{package}.api.aec_env:aec_env", scenario=name)
     gymnasium.register(
         name,
         f"{package}.api.single_agent_env:SingleAgentEnv",

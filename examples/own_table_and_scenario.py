@@ -1,7 +1,7 @@
 """A quality table and a scenario of one's own: write the scores, describe the market, see how policies do.
 
-Shows the columns of a table of recorded quality, and a scenario given as a mapping. Needs the extra `rllib` (for SciPy,
-with which the reference is computed).
+Shows the columns of a table of recorded quality, and a scenario given as a mapping. Needs nothing beyond the
+package itself.
 
     python examples/own_table_and_scenario.py --episodes 50
 """

@@ -1,46 +1,16 @@
 """Stable-Baselines3 with masks: `MaskablePPO` learns one user's seat in the text market, the others are scripted.
 
-Shows `SingleAgentEnv` as a Gymnasium environment whose action has two parts. Needs the extra `clients`.
+Shows that `MaskablePPO` takes `SingleAgentEnv` as it is: an action of two parts, and its mask in `action_masks()`.
+Needs the extra `clients`.
 
     python examples/stable_baselines3_masked.py --steps 50000
 """
 
 import argparse
-from typing import Any
 
-import gymnasium
-import numpy as np
 from sb3_contrib import MaskablePPO
 
 from edge_experts.envs import SingleAgentEnv
-
-
-class Seat(gymnasium.Wrapper):
-    """Shows the vector alone, and the mask where `MaskablePPO` asks for it."""
-
-    def __init__(self, env: SingleAgentEnv) -> None:
-        super().__init__(env)
-        self.observation_space = env.observation_space["observation"]
-        self.action_space = gymnasium.spaces.MultiDiscrete(env.action_space.nvec)
-        self._mask = np.ones(0, np.bool_)
-
-    def action_masks(self) -> np.ndarray:
-        """Which choices are legal now, the parts of the action side by side."""
-        return self._mask
-
-    def _look(self, seen: dict[str, np.ndarray]) -> np.ndarray:
-        self._mask = seen["action_mask"].astype(np.bool_)
-        return seen["observation"]
-
-    def reset(self, **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode."""
-        seen, info = self.env.reset(**options)
-        return self._look(seen), info
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Play a slot."""
-        seen, reward, terminated, truncated, info = self.env.step(action)
-        return self._look(seen), float(reward), terminated, truncated, info
 
 
 def main() -> None:
@@ -48,8 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1024)
     arguments = parser.parse_args()
-    env = Seat(SingleAgentEnv("edge_experts/text-v1", agent="user_0"))
-    model = MaskablePPO("MlpPolicy", env, n_steps=256, batch_size=128, n_epochs=4, gamma=0.95, device="cpu", seed=0)
+    env = SingleAgentEnv("edge_experts/text-v1", agent="user_0")
+    settings = {"n_steps": 256, "batch_size": 128, "n_epochs": 4, "gamma": 0.95, "device": "cpu", "seed": 0}
+    model = MaskablePPO("MultiInputPolicy", env, **settings)
     model.learn(arguments.steps)
     seen, _ = env.reset(seed=1)
     total, invalid, over = 0.0, 0, False

@@ -1,6 +1,6 @@
 """TorchRL: a whole market as a multi-agent environment, one group of agents a role, and a small network that plays it.
 
-Shows `PettingZooWrapper` with masks; groups are named here because TorchRL keeps the word `device` for itself.
+Shows `PettingZooWrapper` with masks. Where users come and go (`devices.churn`), `FlatEnv(..., fixed_population=True)`.
 Needs the extra `clients`.
 
     python examples/torchrl_rollout.py --slots 100
@@ -13,8 +13,6 @@ from tensordict.nn import TensorDictModule, TensorDictSequential
 from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 
 from edge_experts.envs import FlatEnv
-
-ROLES = ("user", "provider")
 
 
 def chooser(group: str, size: int, choices: int) -> TensorDictSequential:
@@ -36,16 +34,15 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=20)
     arguments = parser.parse_args()
     market = FlatEnv("edge_experts/text-v1", actions="discrete")
-    groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ROLES}
-    env = PettingZooWrapper(market, group_map=groups, use_mask=True, categorical_actions=True, seed=1)
+    env = PettingZooWrapper(market, use_mask=True, categorical_actions=True, seed=1)
     players = []
-    for group, agents in groups.items():
+    for group, agents in env.group_map.items():
         size = market.observation_space(agents[0]).shape[0]
         players.append(chooser(group, size, int(market.action_space(agents[0]).n)))
     rollout = env.rollout(arguments.slots, TensorDictSequential(*players))
-    for group in groups:
+    for group in env.group_map:
         rewards = rollout["next", group, "reward"]
-        print(f"{group}: {rewards.sum() / rewards.shape[1]:.1f} credits each in {len(rollout)} slots")
+        print(f"{group}s: {rewards.sum() / rewards.shape[1]:.1f} credits each in {len(rollout)} slots")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -112,3 +115,13 @@ def rollout_digest(world: World, slots: int, rng: np.random.Generator, row: int)
         for array in (*arrays(world.state), *world.views):
             sha.update(array[row].tobytes())
     return sha.hexdigest()
+
+
+def packed(root: Path, folder: Path) -> tuple[Path, Path]:
+    """The wheel of a copy of the repository, and the copy: a build leaves files behind, which the next would pack."""
+    copy = folder / "copy"
+    shutil.copytree(root, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run([*command, str(copy)], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel, copy

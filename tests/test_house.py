@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from building import packed
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("envs", "agents", "recording", "federated", "baselines")
@@ -97,21 +97,8 @@ def test_folders_stay_rooms() -> None:
 
 
 def test_a_wheel_holds_what_the_folders_hold(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"  # the build leaves files behind, which the next one would pack too
-    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs"))
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-    ]
-    subprocess.run([*command, str(copy)], check=True, capture_output=True)
-    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    wheel, _ = packed(ROOT, tmp_path)
+    names = set(zipfile.ZipFile(wheel).namelist())
     for package in (*PACKAGES, "configs"):
         for file in (ROOT / package).rglob("*"):
             if file.suffix in (".py", ".pyi", ".yaml", ".csv", ".typed"):

@@ -7,8 +7,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_experts.envs.registry import Source
+from edge_experts.envs.registry import EnvError, Source
 from edge_experts.envs.seeds import generic_test_seed
 
 from ..markdown import table
@@ -106,6 +107,32 @@ def describe_generic(source: Source) -> str:
         seen, played = (" ".join(str(space).split()) for space in spaces[label])
         rows.append([named, seen, played])
     return "\n".join([*lines, table(["agents", "observation", "action"], rows)])
+
+
+def film_generic(source: Source, policy: str, seed: int, steps: int | None) -> list[NDArray[np.uint8]]:
+    """Play one episode and draw it after every step: pictures (height, width, 3).
+
+    Raises:
+        ValueError: if the environment does not render pictures.
+    """
+    modes = source.make().metadata.get("render_modes", [])
+    try:
+        env = as_parallel(source.make(render_mode="rgb_array"))
+    except EnvError:
+        env = None
+    if env is None or getattr(env, "render_mode", None) != "rgb_array":
+        raise ValueError(
+            f"--save: {source.name} does not render as rgb_array (its render_modes are {list(modes)}); without --save "
+            "its steps are shown as text"
+        )
+    choose, frames = find_choice(policy, env, seed), []
+    for _ in play_steps(env, seed, choose, steps or 10**9):
+        try:
+            frames.append(np.asarray(env.render(), np.uint8)[..., :3])
+        except Exception as error:  # whatever the environment raises, as where what it draws with is not installed
+            raise ValueError(f"--save: {source.name} cannot be drawn: {type(error).__name__}: {error}") from None
+    env.close()
+    return frames
 
 
 def play_generic(source: Source, policy: str, seed: int, steps: int | None, show: Callable[[str], None]) -> None:

@@ -119,8 +119,17 @@ class Leaderboard:
         return [self.runs(env, name)[common] for env, common in self._common(name)]
 
     def heldout_scores(self, name: str) -> Scores:
-        """The same on the held-out twins."""
-        return [self.heldout_runs(env, name)[common] for env, common in self._common(name)]
+        """The same on the held-out twins, of environments that have any."""
+        return [self.heldout_runs(env, name)[common] for env, common in self._common(name) if self.has_twins_of(env)]
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether any environment has held-out twins."""
+        return any(self.has_twins_of(env) for env in self.envs)
+
+    def has_twins_of(self, env: str) -> bool:
+        """Whether algorithms were scored on held-out twins of an environment, too."""
+        return all(runs[0]["heldout"] for runs in self.cells[env].values())
 
     def _common(self, name: str) -> list[tuple[str, NDArray[np.bool_]]]:
         """Each environment and which of its runs have a seed that ran everywhere, so that all count alike; else all."""

@@ -62,7 +62,7 @@ def overall_table(board: Leaderboard) -> str:
                 short(_middle(board, name)[1]),
             ]
         )
-    return table(head, rows)
+    return table(*_without_twins(head, rows, board.has_twins))
 
 
 def short_table(board: Leaderboard) -> str:
@@ -104,15 +104,22 @@ def _scores(
                 "",
             ]
         )
-    return table(head, rows)
+    return table(*_without_twins(head, rows, board.has_twins))
+
+
+def _without_twins(head: list[str], rows: list[list[str]], has_twins: bool) -> tuple[list[str], list[list[str]]]:
+    """A table less what it says of held-out twins, where there are none."""
+    kept = [i for i, title in enumerate(head) if has_twins or "held-out" not in title]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 @cache
 def _middle(board: Leaderboard, name: str) -> tuple[Interval, Interval]:
     """Interquartile mean over all environments, and over their held-out twins: several tables show them."""
+    nothing = Interval(float("nan"), float("nan"), float("nan"))
     return (
         bootstrap_interval(interquartile_mean, board.scores(name)),
-        bootstrap_interval(interquartile_mean, board.heldout_scores(name)),
+        bootstrap_interval(interquartile_mean, board.heldout_scores(name)) if board.has_twins else nothing,
     )
 
 
@@ -150,7 +157,7 @@ def env_table(board: Leaderboard, env: str) -> str:
             ]
         )
     rows += [[f"*{name}*", "", f"{score:.3f}", *[""] * 8] for name, score in board.heuristics(env).items()]
-    return table(head, rows)
+    return table(*_without_twins(head, rows, board.has_twins_of(env)))
 
 
 def measures_table(board: Leaderboard, env: str) -> str:

@@ -168,6 +168,7 @@ def check_observations_vary(subject: EnvUnderTest) -> str:
             continue
         values = np.stack([np.asarray(row) for row in rows])
         constant = np.flatnonzero((values == values[0]).all(axis=0))
+        names = _entry_names(subject.env, example, values.shape[1])
         first = masked = 0
         for name, inner in space.spaces.items() if isinstance(space, gymnasium.spaces.Dict) else ():
             size = gymnasium.spaces.flatdim(inner)
@@ -180,12 +181,28 @@ def check_observations_vary(subject: EnvUnderTest) -> str:
         if len(constant) == total:
             raise Fault(f"the observation of {example!r} never changes: show it the state")
         if len(constant):
-            shown = ", ".join(map(str, constant[:8])) + (", ..." if len(constant) > 8 else "")
+            shown = ", ".join(names[i] for i in constant[:8]) + (", ..." if len(constant) > 8 else "")
             raise Warning(
-                f"{len(constant)} of {total} entries of {example!r}'s observation never changed (flattened: "
-                f"{shown}): if they cannot, drop them"
+                f"{len(constant)} of {total} entries of {example!r}'s observation never changed ({shown}): if they "
+                "cannot, drop them"
             )
     return f"{entries} entries"
+
+
+def _entry_names(env: Any, agent: str, count: int) -> list[str]:
+    """What the entries of a flattened observation are called, where an environment tells; else their numbers."""
+    tell = getattr(env, "observation_names", None)
+    if tell is None:
+        return [f"entry {i}" for i in range(count)]
+    names = tell(agent)
+    space = env.observation_space(agent)
+    before = 0
+    for name, inner in space.spaces.items() if isinstance(space, gymnasium.spaces.Dict) else ():
+        if name == "observation":
+            break
+        before += gymnasium.spaces.flatdim(inner)
+    padded = [f"entry {i}" for i in range(before)] + list(names)
+    return padded + [f"entry {i}" for i in range(len(padded), count)]
 
 
 def check_rewards_vary(subject: EnvUnderTest) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.sim.state import DROPPED, EXPIRED, LATE, ON_TIME
+from edge_experts.envs.tables import ExpertTable
 
 from ..evaluation.evaluate import evaluate
 from .context import Fault
 
 SLOTS = 60
 EPISODES = 8
+LATE_SHARE = 0.99  # of the prompts: an expert that is late on so many is of no use
 
 
 def check_batch(market: Any) -> str:
@@ -63,6 +65,60 @@ def check_payments(market: Any) -> str:
     return f"{moved:,.0f} credits changed hands"
 
 
+def check_quality(market: Any) -> str:
+    """A composed request is worth something between nothing and all: the quality rule stays within [0, 1]."""
+    world, rng, low, high, composed = World(market, 8, seed=6), np.random.default_rng(0), 1.0, 0.0, 0
+    world.reset()
+    for _ in range(max(SLOTS, world.scenario.requests.deadline_slots * 8)):
+        world.step(*world.sample_actions(rng))
+        users = world.state.users
+        worth = users.quality[np.isin(users.ended, (ON_TIME, LATE))]
+        if len(worth):
+            low, high, composed = min(low, worth.min()), max(high, worth.max()), composed + len(worth)
+        if not np.isfinite(worth).all() or low < 0.0 or high > 1.0 + 1e-9:
+            wrong = next(value for value in worth if not 0.0 <= value <= 1.0 + 1e-9)
+            rules = {name: world.scenario.kind(name).rule for name in world.scenario.quality_tables}
+            named = ", ".join(f"'{rule}'" for rule in sorted(set(rules.values())))
+            raise Fault(f"requests.rule: {named} gave a request the quality {wrong:g}; it must stay within [0, 1]")
+    if not composed:
+        raise Warning(
+            "no request was composed under random choices: raise requests.deadline_slots, or the load is high"
+        )
+    return f"{composed} requests of quality {low:.2f} to {high:.2f}"
+
+
+def check_experts(market: Any) -> str:
+    """Every expert can be loaded, and be on time."""
+    world = World(market, 1, seed=7)
+    world.reset()
+    scenario, machines = world.scenario, world.params.machines
+    limit_s = max(scenario.kind(name).deadline_slots for name in scenario.quality_tables) * scenario.episode.slot_s
+    fastest = max(scenario.providers.speed_levels) if scenario.providers.act else _default_speed(world)
+    known, found = ExpertTable.load(scenario.tables.experts), []
+    for e, name in enumerate(scenario.experts):
+        if not world.state.experts.loaded[0, e] and not scenario.providers.act:
+            found.append(
+                f"'{name}' is never loaded: providers do not act, and at the start provider {e % world.sizes.P} holds "
+                f"other experts in its {scenario.providers.memory_gb:g} GB, '{name}' needs {known[name].memory_gb:g}: "
+                "raise providers.memory_gb, or list it earlier"
+            )
+        served = world.params.serves[world.params.kind][:, e]
+        took_s = world.params.scores.work[served, e] * machines.seconds_per_unit[e] / fastest
+        if served.any() and (late := float((took_s > limit_s).mean())) >= LATE_SHARE:
+            found.append(
+                f"'{name}' misses the deadline of {late:.0%} of the prompts: it computes a part in "
+                f"{float(np.median(took_s)):.1f} s, and a request has {limit_s:g} s: lower its seconds_per_unit or "
+                "work_units, or raise requests.deadline_slots"
+            )
+    if found:
+        raise Warning("; ".join(found))
+    return f"{len(scenario.experts)} can be loaded and be on time"
+
+
+def _default_speed(world: World) -> float:
+    return float(world.params.speed_levels[world.scenario.providers.default_speed])
+
+
 def check_worth(market: Any) -> str:
     """The game is worth learning: fixed choices lose, herding loses, coordination pays."""
     scenario = load_scenario(market)
@@ -88,5 +144,7 @@ MARKET_CHECKS: dict[str, Callable[[Any], str]] = {
     "worlds apart": check_batch,
     "requests": check_requests,
     "conservation": check_payments,  # instead of that of infos, which not everybody who pays has
+    "quality": check_quality,
+    "experts": check_experts,
     "worth learning": check_worth,
 }

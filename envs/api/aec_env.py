@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pettingzoo import AECEnv
 
 from ..io.strict_yaml import shortened
 from ..scenario import Scenario
+from .flat_env import FlatEnv
 from .order_of_service import PendingQueues
 from .parallel_env import EdgeEnv, Observation
 from .spaces import AgentSpaces, as_array
@@ -32,6 +34,10 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             slot will serve them; each sees the `backlog` that the choices before it will make, as policies do that were
             trained with `--order sequential`.
 
+        flat: One `Discrete` action an agent, as in `FlatEnv` with `dict_observations`: for what reads the mask by the
+            action, as PettingZoo's `TerminateIllegalWrapper` does.
+        role: As in `FlatEnv`; goes with `flat`.
+
     Other arguments, and errors, as `EdgeEnv`.
 
     Version history:
@@ -48,14 +54,22 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         seed: int | None = None,
         render_mode: str | None = None,
         order: str = "agents",
+        fixed_population: bool = False,
+        flat: bool = False,
+        role: str | None = None,
     ) -> None:
         super().__init__()
         if order not in ORDERS:
             raise ValueError(f"order: {order!r} is not one of {', '.join(ORDERS)}")
+        if flat and order == "service":
+            raise ValueError("flat: True goes with order='agents'; give one of them")
         self.in_service = order == "service"
-        self.env = EdgeEnv(scenario, overrides, seed=seed, render_mode=render_mode)
+        if role is not None and not flat:
+            raise ValueError(f"role: {role!r} goes with flat=True; give both")
+        view: Any = partial(FlatEnv, role=role, dict_observations=True) if flat else EdgeEnv
+        self.env: Any = view(scenario, overrides, seed=seed, render_mode=render_mode, fixed_population=fixed_population)
         self.metadata, self.render_mode = self.env.metadata, render_mode
-        self.possible_agents = self.env.possible_agents
+        self.possible_agents, self.state_space = self.env.possible_agents, self.env.state_space
         self.agents: list[str] = []
         self.agent_selection: str | None = None
         self._order: list[str] = []
@@ -163,7 +177,8 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         return self.env.render()
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the window, if there is one."""
+        self.env.close()
 
 
 def aec_env(**kwargs: Any) -> TurnEnv:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from pettingzoo import ParallelEnv
 
 from ..io.strict_yaml import shortened
 from ..scenario import Scenario, ScenarioError
+from ..sim.spec import ROLES
 from .flat_form import KINDS, FlatForm
 from .parallel_env import EdgeEnv
+from .policy import GateFollowers, Policy
+from .scripted import scripted_actions
 from .spaces import AgentSpaces, as_array
 
 
@@ -22,8 +25,8 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     Observation space:
         `Box`: the observation of `EdgeEnv`, then its action mask, that of the joint choices where actions are
-            discrete. The
-        mask is in `info["action_mask"]` too.
+            discrete. The mask is in `info["action_mask"]` too. With `dict_observations` a `Dict` of both, `observation`
+            and `action_mask`, as PettingZoo's own games with masks have it.
 
     Action space:
         `discrete`: one choice among all combinations of the parts, the last part running fastest; a combination that
@@ -39,12 +42,16 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         overrides: Dotted scenario fields to change.
         actions: `discrete` or `box`.
         team: Pay everybody the mean reward of all (`rewards.team` = 1).
+        role: Show the agents of one role only, `user` or `provider`, whose spaces are alike; all by default.
+        partners: Who plays the other role; by default users follow the gate and providers keep their defaults.
+        dict_observations: Observations and masks side by side instead of in one vector.
+        fixed_population: As in `EdgeEnv`.
         seed: Key of the random stream.
         render_mode: As in `EdgeEnv`.
 
     Raises:
-        ScenarioError: if the scenario is not valid.
-        ValueError: if `actions` is neither of the two.
+        ScenarioError: if the scenario is not valid, or nobody of the role acts in it.
+        ValueError: if `actions` is neither of the two, or `role` is none.
 
     Version history:
         v0: first version.
@@ -59,61 +66,92 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         *,
         actions: str = "discrete",
         team: bool = False,
+        role: str | None = None,
+        partners: Policy | None = None,
+        dict_observations: bool = False,
+        fixed_population: bool = False,
         seed: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         if actions not in KINDS:
             raise ValueError(f"actions: {actions!r}, expected one of {', '.join(KINDS)}")
+        if role not in (*ROLES, None):
+            raise ValueError(f"role: {role!r} is not one of {', '.join(ROLES)}")
         changes = dict(overrides or {})
         if team and changes.setdefault("rewards.team", 1.0) != 1.0:
             raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
-        self.env = EdgeEnv(scenario, changes, seed=seed, render_mode=render_mode)
+        self.env = EdgeEnv(scenario, changes, seed=seed, render_mode=render_mode, fixed_population=fixed_population)
+        if role is not None and not self.env.scenario.acts(role):
+            raise ScenarioError(f"role: '{role}' does not act in {self.env.scenario.id}; take the other one")
         self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
-        self.possible_agents = self.env.possible_agents
+        self.role, self.partners = role, partners or GateFollowers()
+        self.possible_agents = self._shown(self.env.possible_agents)
+        self.state_space = self.env.state_space
         self.agents: list[str] = []
         self._forms = {role: FlatForm(spaces, actions) for role, spaces in self.env.role_spaces.items()}
         self._masks: dict[str, np.ndarray] = {}
+        self._pairs = {role: self._pair(role) for role in self._forms} if dict_observations else {}
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
-        return self._form(agent).observation
+        return self._pairs[self.env.role_of(agent)] if self._pairs else self._form(agent).observation
 
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
         return self._form(agent).action
+
+    def _pair(self, role: str) -> gymnasium.spaces.Dict:
+        mask = gymnasium.spaces.Box(0, 1, (self._forms[role].mask_size,), np.int8)
+        seen = self.env.role_spaces[role].observation["observation"]
+        return gymnasium.spaces.Dict({"observation": seen, "action_mask": mask})
 
     def _form(self, agent: str) -> FlatForm:
         return self._forms[self.env.role_of(agent)]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Begin an episode."""
         observations, infos = self.env.reset(seed=seed, options=options)
-        return self._show(observations, infos), infos
+        return self._show(observations, infos), {agent: infos[agent] for agent in self._shown(infos)}
 
     def step(
         self, actions: Mapping[str, Any]
-    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Play one slot; actions as `action_space`.
 
         Raises:
             ValueError: if an action is missing, out of range, or for an agent that is not there.
         """
         if not isinstance(actions, Mapping):
-            return self.env.step(actions)  # which says what it expects
-        chosen = {agent: self._chosen(agent, action) for agent, action in actions.items() if agent in self.agents}
-        unknown = {agent: action for agent, action in actions.items() if agent not in chosen}
-        observations, rewards, terminated, truncated, infos = self.env.step({**chosen, **unknown})
+            raise ValueError(f"actions: {shortened(actions)}, expected a mapping from agents to actions")
+        for agent in actions:
+            if agent not in self.agents:
+                raise ValueError(f"actions: {agent!r} is not in the present agents {shortened(self.agents)}")
+        chosen = {agent: self._chosen(agent, action) for agent, action in actions.items()}
+        scripted = scripted_actions(self.env, self.partners) if self.role else {}
+        others = {agent: action for agent, action in scripted.items() if agent not in self.agents}
+        observations, *rest = self.env.step({**chosen, **others})
+        outcome: list[dict[str, Any]] = rest  # type: ignore[assignment]
+        rewards, terminated, truncated, infos = ({a: part[a] for a in self._shown(part)} for part in outcome)
         return self._show(observations, infos), rewards, terminated, truncated, infos
 
-    def _show(self, observations: dict[str, Any], infos: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
-        self.agents = self.env.agents
-        shown = {}
-        for agent, seen in observations.items():
-            form, self._masks[agent] = self._form(agent), seen["action_mask"]
-            infos[agent]["action_mask"] = form.mask(seen["action_mask"])
-            shown[agent] = form.observe(seen["observation"], seen["action_mask"])
+    def _shown(self, agents: Iterable[str]) -> list[str]:
+        """Those of some agents that this view shows."""
+        return [agent for agent in agents if self.role is None or self.env.role_of(agent) == self.role]
+
+    def _show(self, observations: dict[str, Any], infos: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        self.agents = self._shown(self.env.agents)
+        shown: dict[str, Any] = {}
+        for agent in self._shown(observations):
+            form, seen = self._form(agent), observations[agent]
+            self._masks[agent] = seen["action_mask"]
+            mask = infos[agent]["action_mask"] = form.mask(seen["action_mask"])
+            shown[agent] = (
+                {"observation": seen["observation"], "action_mask": mask}
+                if self._pairs
+                else form.observe(seen["observation"], seen["action_mask"])
+            )
         return shown
 
     def _chosen(self, agent: str, action: Any) -> Any:

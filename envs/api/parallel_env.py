@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pettingzoo import ParallelEnv
 from ..io.strict_yaml import shortened
 from ..scenario import Scenario
 from ..scenarios import load_scenario
-from ..sim.spec import ROLES
+from ..sim.spec import ROLES, slices
 from ..sim.state import ENDINGS, PRESENT, PROVIDER_TERMS, USER_TERMS
 from ..sim.world import World
 from .spaces import AgentSpaces, RoleSpaces, as_array
@@ -61,8 +62,11 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
         overrides: Dotted scenario fields to change, as `{"devices.count": 32}`.
         seed: Key of the random stream, used until `reset(seed=...)` sets another; drawn by the system if not given.
-        render_mode: `"human"` (a window, drawn anew after every slot), `"rgb_array"` (both need `edge-experts[plot]`)
-            or `"ansi"`.
+        fixed_population: Keep everybody in `agents` until the episode's end, for libraries that cannot have agents
+            leave and join. An absent user sees zeros, can only wait, and is paid nothing; after a step
+            `info["present"]` tells.
+        render_mode: `"human"` (a window, drawn anew after every slot; text where there is no display), `"rgb_array"`
+            (both need `edge-experts[plot]`) or `"ansi"`.
 
     Raises:
         ScenarioError: if the scenario is not valid.
@@ -86,15 +90,17 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         *,
         seed: int | None = None,
         render_mode: str | None = None,
+        fixed_population: bool = False,
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: {render_mode!r}, expected one of {RENDER_MODES} or None")
         self.render_mode = render_mode
         self.scenario = load_scenario(scenario, overrides)
         self.metadata = {**self.metadata, "name": self.scenario.id}
+        self.fixed_population = fixed_population
         self._seed = seed
         self._began = False
-        self._window: Any = None
+        self._screen: Any = None
         self.world = World(self.scenario, seed=0)
         self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
         self._places = {
@@ -118,7 +124,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._window = None
+        self._screen = None
         self._watch()
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
@@ -128,6 +134,14 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     def action_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same space object for all agents of a role."""
         return self.role_spaces[self.role_of(agent)].action
+
+    def observation_names(self, agent: str) -> list[str]:
+        """What the entries of an agent's observation are called, as `battery` or `gate[2]`; see `describe`."""
+        names = []
+        for name, place in slices(self.role_of(agent), self.world.sizes).items():
+            count = place.stop - place.start
+            names += [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]
+        return names
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -168,10 +182,14 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         for agent in shown:
             role, i = self._places[agent]
             rewards[agent], terminated[agent], truncated[agent], *rest = happened[role][i]
-            infos[agent] = info = dict(zip(INFO[role], rest, strict=True))
+            infos[agent] = info = dict(zip(INFO[role], rest, strict=True)) | self._fixed(agent, over, truncated[agent])
             if role == "user":
                 info["ended"] = ENDINGS[info["ended"]]
         observations = self._observe(shown, final=over)
+        if self.fixed_population:  # seats end together: with the time limit, or when the last user has left
+            cut = any(truncated.values())
+            terminated, truncated = dict.fromkeys(shown, over and not cut), dict.fromkeys(shown, over and cut)
+            observations |= {agent: self._vacant() for agent in shown if not infos[agent]["present"]}
         if any(terminated.values()):
             present = [agent for agent in present if not terminated[agent]]
         if present != acted:
@@ -184,28 +202,38 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         """Global state: the observations of all providers, then of all users, as one float32 vector."""
         return self.world.views.joined()[0]
 
+    @cached_property
+    def state_space(self) -> gymnasium.spaces.Box:
+        """Space of `state()`, whoever is there."""
+        seen = [self.role_spaces[role].observation["observation"] for role in ("provider", "user")]
+        counts = [self.world.sizes.count(role) for role in ("provider", "user")]
+        low, high = (
+            np.concatenate([np.tile(getattr(box, bound), n) for box, n in zip(seen, counts, strict=True)])
+            for bound in ("low", "high")
+        )
+        return gymnasium.spaces.Box(low, high, dtype=np.float32)
+
     def render(self) -> str | np.ndarray | None:
         """A picture of the market as `render_mode` asks: text, an RGB array (height, width, 3) uint8, or a window.
 
         Raises:
             ImportError: if matplotlib is not installed.
-            RuntimeError: for a window where there is no display.
         """
-        from ..recording.render import Window, draw, write
+        from ..recording.render import draw, open_screen, write
 
         if self.render_mode == "ansi":
             return write(self.world)
         if self.render_mode == "human":
-            self._window = self._window or Window(RENDER_FPS)
-            self._window.show(draw(self.world))
+            self._screen = self._screen or open_screen(RENDER_FPS)
+            self._screen.show(self.world)
             return None
         return draw(self.world) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Close the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
+        if self._screen is not None:
+            self._screen.close()
+            self._screen = None
 
     def role_of(self, agent: str) -> str:
         """`user` or `provider`.
@@ -219,10 +247,34 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             raise ValueError(f"agent: {agent!r} is not one of {self.possible_agents}") from None
 
     def _present(self) -> list[str]:
+        if self.fixed_population:
+            return self.possible_agents.copy()
         live = (self._presence == PRESENT).tolist()
         if all(live):
             return self.possible_agents.copy()
         return [agent for agent, (role, i) in self._places.items() if role == "provider" or live[i]]
+
+    def _fixed(self, agent: str, over: bool, cut: bool) -> dict[str, Any]:
+        """What `info` says beside the outcome: of a fixed population, whether an agent is there at the slot's end.
+
+        Args:
+            agent: Of whom.
+            over: Whether the episode is, so that the world is in the next one already.
+            cut: Whether its time ran out for the agent.
+        """
+        if not self.fixed_population:
+            return {}
+        role, i = self._places[agent]
+        return {"present": role == "provider" or (cut if over else bool(self._presence[i] == PRESENT))}
+
+    def _vacant(self) -> Observation:
+        """What is seen from a seat whose user is away: nothing, and that it can only wait."""
+        spaces = self.role_spaces["user"]
+        wait = np.atleast_1d(spaces.from_world(self.world.default_actions("user")[0, 0]))
+        mask = np.zeros(int(spaces.nvec.sum()), np.int8)
+        mask[np.cumsum([0, *spaces.nvec[:-1]]) + wait] = 1
+        seen: Any = spaces.observation["observation"]
+        return {"observation": np.zeros(seen.shape, np.float32), "action_mask": mask}
 
     def _seat(self, agents: list[str]) -> None:
         """Let these agents act in the next slot."""
@@ -273,7 +325,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         return {agent: seen[role][i] for agent in agents for role, i in (self._places[agent],)}
 
 
-UNPICKLED = ("_over", "_presence", "_happened", "_window")
+UNPICKLED = ("_over", "_presence", "_happened", "_screen")
 INFO = {
     "user": (*USER_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),

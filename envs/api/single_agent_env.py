@@ -8,17 +8,19 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from ..scenario import Scenario, ScenarioError
 from .parallel_env import EdgeEnv, Observation
 from .policy import GateFollowers, Policy
+from .scripted import scripted_actions
 
 
 class SingleAgentEnv(gymnasium.Env[Observation, Any]):
     """One agent of a scenario as a Gymnasium environment.
 
     Spaces, rewards, episode end and info are those of the agent in `EdgeEnv`. The other agents are played by
-    `partners`.
+    `partners`. `MaskablePPO` of sb3-contrib finds the mask in `action_masks()`.
 
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
@@ -58,6 +60,9 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         self.render_mode = render_mode
         self.observation_space = self.env.observation_space(self.agent)
         self.action_space = self.env.action_space(self.agent)
+        self._mask: NDArray[np.int8] = np.ones(
+            int(self.env.role_spaces[self.env.role_of(self.agent)].nvec.sum()), np.int8
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -70,25 +75,25 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
                 observations, infos = self.env.reset()
                 continue
             observations, _, _, _, infos = self.env.step(self._others({}))
+        self._mask = observations[self.agent]["action_mask"]
         return observations[self.agent], infos[self.agent]
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Play one slot."""
         observations, rewards, terminated, truncated, infos = self.env.step(self._others({self.agent: action}))
         agent = self.agent
+        self._mask = observations[agent]["action_mask"]
         return observations[agent], rewards[agent], terminated[agent], truncated[agent], infos[agent]
 
     def _others(self, mine: dict[str, Any]) -> dict[str, Any]:
         """The actions of all present agents: ours, and the partners'."""
         if self.env.agents == list(mine):
             return mine
-        world = self.env.world
-        played = dict(zip(("user", "provider"), self.partners.act(world), strict=True))
-        actions: dict[str, Any] = {}
-        for role, spaces in self.env.role_spaces.items():
-            given = played[role] if played[role] is not None else world.default_actions(role)
-            actions |= {f"{role}_{i}": action for i, action in enumerate(spaces.from_world(np.asarray(given)[0]))}
-        return {agent: actions[agent] for agent in self.env.agents} | mine
+        return scripted_actions(self.env, self.partners) | mine
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which choices are legal now, the parts of the action side by side: (choices,) bool."""
+        return self._mask.astype(np.bool_)
 
     def render(self) -> str | np.ndarray | None:  # type: ignore[override]
         """As `EdgeEnv.render`."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..scenario import Scenario, ScenarioError
 from ..sim.spec import ROLES
 from ..sim.world import World
-from .policy import Policy
+from .policy import GateFollowers, Policy
 from .spaces import RoleSpaces
 
 
@@ -33,6 +33,8 @@ class AgentBatch:
         overrides: Dotted scenario fields to change.
         partners: Who plays the other role; by default users wait and providers keep their defaults.
         threads: At most this many step the worlds together.
+        agent: Only one seat of every world, as `user_0`, so that N is B; all others are played by `partners`, by
+            default `GateFollowers`.
 
     Attributes:
         world: The `World` behind it.
@@ -71,21 +73,27 @@ class AgentBatch:
         overrides: Mapping[str, Any] | None = None,
         partners: Policy | None = None,
         threads: int = 1,
+        agent: str | None = None,
     ) -> None:
         if role not in ROLES:
             raise ValueError(f"role: {role!r} is not one of {', '.join(ROLES)}")
-        self.role, self.partners = role, partners
         self.world = World(scenario, n_worlds, seed, overrides, threads=threads)
+        if agent is not None:
+            role, partners = _role_of(agent, self.world), partners or GateFollowers()
+        self.role, self.agent, self.partners = role, agent, partners
         if not self.world.scenario.acts(role):
             raise ScenarioError(f"role: '{role}' does not act in {self.world.scenario.id}; take the other one")
         self.spaces = RoleSpaces(role, self.world.sizes)
         self.single_observation_space = self.spaces.observation["observation"]
         self.single_action_space = self.spaces.action
-        self.agents_per_world = self.world.sizes.count(role)
+        seats = self.world.sizes.count(role)
+        first = 0 if agent is None else int(agent.rpartition("_")[2])
+        self.agents_per_world = seats if agent is None else 1
+        self._seats: slice = slice(first, first + self.agents_per_world)
         self.num_agents = N = n_worlds * self.agents_per_world
         observations, masks = self.world.views.of(role)
-        self.observations = observations.reshape(N, -1)
-        self._world_masks, self._record = masks.reshape(N, -1), np.asarray(self.world.records(role)).reshape(-1)
+        self.observations, self._world_masks = self._rows(observations), self._rows(masks)
+        self._record = self._rows(np.asarray(self.world.records(role)))
         self.action_masks = np.zeros((N, len(self.spaces.mask_columns)), np.int8)
         self.rewards = np.zeros(N, np.float32)
         self.terminals, self.truncations, self.masks = (np.zeros(N, np.bool_) for _ in range(3))
@@ -120,6 +128,10 @@ class AgentBatch:
             raise ValueError(f"actions: {given.dtype} array of shape {given.shape}, expected integers of shape {shape}")
         mine = self.spaces.to_world(given).reshape(self.world.n_worlds, self.agents_per_world, -1)
         users, providers = self.partners.act(self.world) if self.partners is not None else (None, None)
+        if self.agent is not None:
+            scripted = users if self.role == "user" else providers
+            role_actions = self.world.default_actions(self.role) if scripted is None else np.array(scripted)
+            role_actions[:, self._seats], mine = mine, role_actions
         self.world.step(*((mine, providers) if self.role == "user" else (users, mine)))
         self.rewards[:] = self._record["reward"]
         self.terminals[:], self.truncations[:] = self._record["terminated"], self._record["truncated"]
@@ -127,7 +139,7 @@ class AgentBatch:
         if ended.any():
             over = np.repeat(self.world.state.clock.over, self.agents_per_world)
             columns = self.spaces.mask_columns
-            last, masks = (view.reshape(self.num_agents, -1)[ended] for view in self.world.final_views.of(self.role))
+            last, masks = (self._rows(view)[ended] for view in self.world.final_views.of(self.role))
             now, here = over[ended, None], self._world_masks[ended]
             self.final_observations[ended] = np.where(now, last, self.observations[ended])
             self.final_action_masks[ended] = np.where(now, masks, here)[:, columns]
@@ -136,15 +148,27 @@ class AgentBatch:
 
     def _look(self) -> None:
         np.take(self._world_masks, self.spaces.mask_columns, axis=1, out=self.action_masks)
-        self.masks[:] = self.world.present(self.role).reshape(-1)
+        self.masks[:] = self._rows(self.world.present(self.role))
+
+    def _rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A view of the rows of this batch's agents, (N, ...), of what a role has in every world, (B, n, ...)."""
+        together = values.reshape(-1, *values.shape[2:])
+        return together if self.agent is None else values[:, self._seats].squeeze(1)
 
     def sample_actions(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Uniformly random legal actions: (N, parts) or (N,)."""
         drawn = dict(zip(ROLES, self.world.sample_actions(rng), strict=True))[self.role]
-        return self.spaces.from_world(drawn.reshape(self.num_agents, -1))
+        return self.spaces.from_world(self._rows(drawn))
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _role_of(agent: str, world: World) -> str:
+    known = [name for role in ROLES for name in world.agents(role)]
+    if agent not in known:
+        raise ScenarioError(f"agent: '{agent}' is not one of {', '.join(known)}")
+    return agent.rpartition("_")[0]
 
 
 class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
@@ -156,8 +180,9 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
 
     Args:
         scenario: A shipped id, a YAML file, plain data, or a `Scenario`.
-        num_envs: Number of agents: a multiple of those of the role in one world.
+        num_envs: Number of agents: a multiple of those of the role in one world; with `agent`, of worlds.
         role: `"user"` or `"provider"`.
+        agent: Only this seat of every world, as `user_0`; all others are played by `partners`, as in `AgentBatch`.
         overrides: Dotted scenario fields to change.
         partners: Who plays the other role, as in `AgentBatch`.
         copy: Whether to return copies; without, arrays are the world's own buffers and change in the next step.
@@ -181,15 +206,16 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
         partners: Policy | None = None,
         copy: bool = True,
         threads: int = 1,
+        agent: str | None = None,
     ) -> None:
-        one = AgentBatch(scenario, 1, role, overrides=overrides)
+        one = AgentBatch(scenario, 1, role, overrides=overrides, agent=agent)
         if num_envs < 1 or num_envs % one.num_agents:
             raise ScenarioError(
                 f"num_envs: {num_envs} is not a multiple of {one.num_agents}, the number of {role}s in a world of "
                 f"{one.world.scenario.id}; take {max(1, round(num_envs / one.num_agents)) * one.num_agents}"
             )
         self.batch = AgentBatch(
-            one.world.scenario, num_envs // one.num_agents, role, partners=partners, threads=threads
+            one.world.scenario, num_envs // one.num_agents, role, partners=partners, threads=threads, agent=agent
         )
         self.num_envs, self.copy = num_envs, copy
         self.single_observation_space = self.batch.spaces.observation

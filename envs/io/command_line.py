@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,6 +94,37 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"{text!r} must be a JSON object, as '{{\"lr\": 0.001}}'")
     return value
+
+
+def add_about(parser: argparse.ArgumentParser) -> None:
+    """Let a program tell its version, and what a shell completes its command lines with."""
+    parser.add_argument("--version", action="version", version=f"edge-experts {version('edge-experts')}")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print what this shell completes the command with",
+    )
+
+
+class _Completion(argparse.Action):
+    """Prints a shell's completion of the whole command, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Called by argparse."""
+        try:
+            import shtab
+        except ModuleNotFoundError:
+            parser.error("--print-completion: needs shtab: pip install 'edge-experts[completion]'")
+        print(shtab.complete(parser, str(values)))
+        parser.exit()
+
+
+def command_of(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    """The parser of one of a program's commands."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    found: argparse.ArgumentParser = commands.choices[name]
+    return found
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace | int:

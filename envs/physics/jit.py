@@ -6,19 +6,18 @@ reference counting, whose atomic increments would otherwise take half of the tim
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
-from numba import njit, typeof
+from numba import cfunc, njit, typeof
+from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.event import Event, Listener, install_listener
 
-PACKAGE = Path(__file__).parents[1]  # edge_experts.envs
+from .kept_code import keep, root
+
 F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
@@ -46,18 +45,21 @@ def inline(function: F) -> F:
 
 
 def entry(function: F) -> F:
-    """Compile a function that Python calls, and keep its machine code on disk.
-
-    Numba only watches the file that an entry point stands in. The functions it calls live in other files, so the cache
-    is stamped with a checksum of all of them: an edit of any takes effect at once.
-    """
+    """Compile a function that Python calls, and keep its machine code in the user's cache folder (`kept_code`)."""
+    keep(function)
     try:
-        compiled = njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # neither the installation nor the user's cache folder can be written
+        return njit(cache=True, **OPTIONS)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # that folder cannot be written
         return njit(**OPTIONS)(function)  # type: ignore[no-any-return]
-    if hasattr(compiled, "_cache"):  # absent under NUMBA_DISABLE_JIT=1, where functions stay plain Python
-        compiled._cache._cache_file._source_stamp = _stamp(Path(function.__code__.co_filename).parent)
-    return compiled  # type: ignore[no-any-return]
+
+
+def callback(signature: Any, function: Callable[..., Any]) -> Any:
+    """Compile a function of a given signature that kernels are handed as an argument, and keep it likewise."""
+    keep(function)
+    try:
+        return cfunc(signature, cache=True)(function)
+    except RuntimeError:
+        return cfunc(signature)(function)
 
 
 def bind(function: F, *arguments: Any) -> F:
@@ -69,7 +71,8 @@ def bind(function: F, *arguments: Any) -> F:
     if not isinstance(function, Dispatcher):
         return function  # NUMBA_DISABLE_JIT=1
     signature = tuple(typeof(argument) for argument in arguments)
-    with install_listener("numba:compile", _Announcement()):
+    kept = not isinstance(function._cache, NullCache)  # type: ignore[attr-defined]
+    with install_listener("numba:compile", _Announcement(kept)):
         try:
             function.compile(signature)
         except (AttributeError, ImportError, UnpicklingError):  # kept by another version, whose types are gone
@@ -83,24 +86,15 @@ class _Announcement(Listener):  # type: ignore[misc]
 
     made = False
 
+    def __init__(self, kept: bool) -> None:
+        self._kept = kept
+
     def on_start(self, event: Event) -> None:
         """Called when numba begins to compile."""
         if not _Announcement.made:
             _Announcement.made = True
-            print("edge-experts: compiling the simulation for this machine (half a minute, once)", file=sys.stderr)
+            once = "once" if self._kept else f"every time, as {root()} cannot be written: set NUMBA_CACHE_DIR"
+            print(f"edge-experts: compiling the simulation for this machine (half a minute, {once})", file=sys.stderr)
 
     def on_end(self, event: Event) -> None:
         """Called when numba has compiled; nothing is printed."""
-
-
-@cache
-def _stamp(folder: Path) -> str:
-    return fingerprint(folder, PACKAGE)
-
-
-def fingerprint(*folders: Path) -> str:
-    """Checksum of every source file below some folders, the same in every process."""
-    digest = hashlib.sha256()
-    for file in sorted({file for folder in folders for file in folder.rglob("*.py")}):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -88,32 +88,42 @@ def draw(world: World, b: int = 0) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-class Window:
-    """A window that shows one picture after another.
-
-    Args:
-        fps: Pictures a second at most.
+def open_screen(fps: float) -> Window | Terminal:
+    """A window that shows `fps` pictures a second at most; text where there is no display.
 
     Raises:
         ImportError: if matplotlib is not installed.
-        RuntimeError: if there is no display.
     """
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("drawing needs matplotlib: pip install 'edge-experts[plot]'") from None
+    if pyplot.get_backend().lower() in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
+        return Terminal()
+    return Window(pyplot, fps)
 
-    def __init__(self, fps: float) -> None:
-        try:
-            from matplotlib import pyplot
-        except ImportError:
-            raise ImportError("drawing needs matplotlib: pip install 'edge-experts[plot]'") from None
-        if pyplot.get_backend().lower() in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
-            raise RuntimeError(
-                'render_mode: "human" needs a display, and there is none here; take "rgb_array", or '
-                "`edge-experts play --save film.mp4`"
-            )
+
+class Terminal:
+    """Prints one world after another as text."""
+
+    def show(self, world: World) -> None:
+        """Print a world."""
+        print(write(world), end="\n\n")
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Window:
+    """A window that shows one picture after another."""
+
+    def __init__(self, pyplot: Any, fps: float) -> None:
         self._plot, self._pause_s = pyplot, 1.0 / fps
         self._image: Any = None
 
-    def show(self, picture: NDArray[np.uint8]) -> None:
-        """Show a picture (height, width, 3)."""
+    def show(self, world: World) -> None:
+        """Draw a world."""
+        picture = draw(world)
         if self._image is None:
             height, width = picture.shape[:2]
             self.figure = self._plot.figure(figsize=(width / 100, height / 100), dpi=100)

@@ -26,6 +26,7 @@ from numba.core.errors import NumbaError
 from ..io.import_string import LoadError, is_reference, load_object
 from ..io.suggestions import did_you_mean
 from ..physics import arrivals, mobility, quality, radio
+from ..physics.jit import callback
 from ..scenario import Scenario, ScenarioError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -229,10 +230,7 @@ def _compile(slot: str, function: Callable[..., Any], name: str) -> Any:
 @cache
 def _unused(slot: str) -> Any:
     """Fills the place of a model that is never called."""
-    try:
-        return cfunc(SLOTS[slot].signature, cache=True)(_UNUSED[slot])
-    except RuntimeError:  # nowhere to keep it
-        return cfunc(SLOTS[slot].signature)(_UNUSED[slot])
+    return callback(SLOTS[slot].signature, _UNUSED[slot])
 
 
 def _no_quality(
@@ -253,4 +251,4 @@ def _no_loss(distance_m: Any, carrier_hz: Any, line_of_sight: Any) -> float:
     return 0.0
 
 
-_UNUSED = {"quality": _no_quality, "arrivals": _no_arrivals, "mobility": _no_move, "channel": _no_loss}
+_UNUSED: dict[str, Any] = {"quality": _no_quality, "arrivals": _no_arrivals, "mobility": _no_move, "channel": _no_loss}

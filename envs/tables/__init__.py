@@ -6,6 +6,6 @@ are described in `DATASHEET.md` beside this file; a table of your own loads the 
 
 from .expert_table import ExpertTable
 from .quality_table import QualityTable
-from .reading import TableError
+from .reading import TableError, TableWarning
 
-__all__ = ["ExpertTable", "QualityTable", "TableError"]
+__all__ = ["ExpertTable", "QualityTable", "TableError", "TableWarning"]

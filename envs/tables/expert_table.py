@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..io.suggestions import did_you_mean
-from .reading import Sheet, read_sheet
+from .reading import Sheet, TableWarning, read_sheet
 
 HOST_CLASSES = ("edge", "cloud", "device")
 NUMBERS = ("parameters", "memory_gb", "seconds_per_unit", "power_w", "price_usd_per_unit")
-COLUMNS = (
-    "expert",
-    "modality",
-    "unit",
-    "host_class",
-    "reference_device",
-    *NUMBERS,
-    *(f"{name}_source" for name in NUMBERS),
-)
+REQUIRED = ("expert", "modality", "unit", "host_class", "reference_device", *NUMBERS)
+FILLED = tuple(name for name in REQUIRED if name != "parameters")  # that was never published of some models
+COLUMNS = (*REQUIRED, *(f"{name}_source" for name in NUMBERS))  # a table may leave out sources, with a warning
 COMPACT = ("base", "quality_factor", "hallucination_rate")  # columns that a table may leave out
 
 
@@ -42,7 +37,8 @@ class Expert:
         quality_factor: What compression leaves of the recorded quality.
         hallucination_rate: Share of answers that claim what their context does not bear; NaN where it was not
             published.
-        sources: For each numeric column, where the value comes from, or why it is modelled.
+        sources: For each numeric column, where the value comes from, or why it is modelled; `unstated` where the table
+            does not say.
     """
 
     name: str
@@ -87,10 +83,16 @@ class ExpertTable:
             path: A CSV or Parquet file, or the name of a shipped table.
 
         Raises:
-            TableError: naming file, row, column and value of the first fault found.
+            TableError: naming file, row, column and value of the first fault found, and all that is missing.
+
+        Warns:
+            TableWarning: if it does not say where its figures come from.
         """
         sheet = read_sheet(path)
-        sheet.require(COLUMNS)
+        sheet.require(REQUIRED, FILLED)
+        if unstated := _unstated(sheet):
+            told = f"{sheet.path}: does not say where its figures come from: {', '.join(unstated)} may tell"
+            warnings.warn(told, TableWarning, stacklevel=2)
         experts: dict[str, Expert] = {}
         for index in range(len(sheet.rows)):
             expert = _read_expert(sheet, index)
@@ -106,6 +108,16 @@ class ExpertTable:
         if name not in self.experts:
             raise KeyError(f"unknown expert '{name}' in {self.path.name}; {did_you_mean(name, sorted(self.experts))}")
         return self.experts[name]
+
+
+def _unstated(sheet: Sheet) -> list[str]:
+    """Columns of sources that are missing, or empty beside a figure."""
+    optional = [name for name in COMPACT[1:] if any(row.get(name) for row in sheet.rows)]
+    return [
+        f"{name}_source"
+        for name in (*NUMBERS, *optional)
+        if any(not row.get(f"{name}_source") for row in sheet.rows if name in NUMBERS or row.get(name))
+    ]
 
 
 def _read_expert(sheet: Sheet, index: int) -> Expert:
@@ -130,5 +142,5 @@ def _read_expert(sheet: Sheet, index: int) -> Expert:
         hallucination_rate=sheet.number(index, "hallucination_rate", 0.0, 1.0)
         if optional["hallucination_rate"]
         else float("nan"),
-        sources={name: sheet.text(index, f"{name}_source") for name in sources},
+        sources={name: sheet.rows[index].get(f"{name}_source") or "unstated" for name in sources},
     )

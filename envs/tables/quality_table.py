@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .expert_table import ExpertTable
-from .reading import Sheet, TableError, read_sheet
+from .reading import Sheet, TableError, listed, read_sheet
 
 KEYS = ("prompt", "category", "expert")
 MEASURED = ("seconds", "usd")
@@ -84,15 +84,18 @@ class QualityTable:
 
         Raises:
             TableError: for a duplicate, a missing cell, a value off its scale, an unknown expert or a wrong checksum;
-                names file, row, column and value.
+                names file, row, column and value; of what is missing, all of it.
         """
         sheet = read_sheet(path)
         sheet.require(REQUIRED)
+        if not isinstance(sheet.meta.get("status", {}), dict):
+            raise TableError(sheet.path.with_suffix(".yaml"), "status must be a mapping, as {quality: recorded}")
         known = experts if experts is not None else ExpertTable.load()
         where = _index_rows(sheet, known)
         names = tuple(sorted({key.expert for key in where}))
         keys = sorted({key._replace(expert="") for key in where}, key=_order)
-        rows = np.array([[_row_of(sheet, where, key._replace(expert=expert)) for expert in names] for key in keys])
+        _check_rows(sheet, where, keys, names)
+        rows = np.array([[where[key._replace(expert=expert)] for expert in names] for key in keys])
         categories = tuple(sorted({key.category for key in keys}))
         return cls(
             path=sheet.path,
@@ -197,6 +200,7 @@ def _order(key: _Key) -> tuple[Any, ...]:
 
 def _index_rows(sheet: Sheet, known: ExpertTable) -> dict[_Key, int]:
     where: dict[_Key, int] = {}
+    _check_names(sheet, known)
     for index in range(len(sheet.rows)):
         prompt, category, expert = (sheet.text(index, name) for name in KEYS)
         part = _part(sheet, index) if "part" in sheet.columns else 0
@@ -213,6 +217,19 @@ def _index_rows(sheet: Sheet, known: ExpertTable) -> dict[_Key, int]:
     return where
 
 
+def _check_names(sheet: Sheet, known: ExpertTable) -> None:
+    """Every expert is one of those that are known; of a single stranger its row says so."""
+    first: dict[str, int] = {}
+    for index, row in enumerate(sheet.rows):
+        if row["expert"] not in known.experts:
+            first.setdefault(row["expert"], index)
+    if len(first) > 1:
+        places = listed(f"'{name}' (row {index + 2})" for name, index in first.items())
+        raise sheet.error(
+            f"{len(first)} experts are not in {known.path.name}: add them there or correct the names: {places}"
+        )
+
+
 def _part(sheet: Sheet, index: int) -> int:
     number = sheet.number(index, "part", 0.0)
     if number != int(number):
@@ -222,15 +239,20 @@ def _part(sheet: Sheet, index: int) -> int:
     return int(number)
 
 
-def _row_of(sheet: Sheet, where: dict[_Key, int], key: _Key) -> int:
-    try:
-        return where[key]
-    except KeyError:
+def _check_rows(sheet: Sheet, where: dict[_Key, int], keys: list[_Key], names: tuple[str, ...]) -> None:
+    """Every prompt needs every expert."""
+    missing = [(key, name) for key in keys for name in names if key._replace(expert=name) not in where]
+    if not missing:
+        return
+    (key, name), many = missing[0], len(missing) > 1
+    if not many:
         raise sheet.error(
-            f"has no row for expert '{key.expert}': every prompt needs every expert",
+            f"has no row for expert '{name}': every prompt needs every expert",
             column="prompt",
             value=f"{key.category}/{key.prompt}",
-        ) from None
+        )
+    places = listed(f"{key.category}/{key.prompt} of '{name}'" for key, name in missing)
+    raise sheet.error(f"{len(missing)} rows are missing, as every prompt needs every expert: add {places}")
 
 
 def _of_prompts(sheet: Sheet, rows: NDArray[np.int64], name: str) -> Floats:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from ..io.strict_yaml import read_yaml
 
 TABLES_DIR = Path(__file__).parent
+MOST_SHOWN = 8  # places in a message
+
+
+class TableWarning(UserWarning):
+    """A table says less than it could; it is used all the same."""
 
 
 class TableError(ValueError):
@@ -48,11 +53,29 @@ class Sheet:
         """A `TableError` about this sheet; `index` counts data rows from 0."""
         return TableError(self.path, problem, row=None if index is None else index + 2, column=column, value=value)
 
-    def require(self, columns: Sequence[str]) -> None:
-        """Raise `TableError` unless every one of `columns` is present."""
-        for name in columns:
-            if name not in self.columns:
-                raise self.error(f"is missing: add it; the columns found are {', '.join(self.columns)}", column=name)
+    def require(self, columns: Sequence[str], filled: Sequence[str] | None = None) -> None:
+        """See that columns are there, and that no cell of them is empty.
+
+        Args:
+            columns: That must be there.
+            filled: Those of them whose cells must say something; all by default.
+
+        Raises:
+            TableError: naming every column and every cell that is missing, in one message.
+        """
+        if missing := [name for name in columns if name not in self.columns]:
+            named = f"column '{missing[0]}': is" if len(missing) == 1 else f"columns {_quoted(missing)}: are"
+            raise TableError(
+                self.path,
+                f"{named} missing: add {'it' if len(missing) == 1 else 'them'}; the columns found are "
+                f"{', '.join(self.columns)}",
+            )
+        checked = columns if filled is None else filled
+        empty = [(i, name) for i, row in enumerate(self.rows) for name in checked if not row[name]]
+        if len(empty) == 1:
+            raise self.error("the cell is empty: fill it", *empty[0], "")
+        if empty:
+            raise self.error(f"{len(empty)} cells are empty: fill {listed(f'row {i + 2} {n!r}' for i, n in empty)}")
 
     def text(self, index: int, column: str) -> str:
         """The non-empty text of a cell."""
@@ -71,6 +94,17 @@ class Sheet:
         if not low <= number <= high:
             raise self.error(f"is outside [{low:g}, {high:g}]: rescale or correct it", index, column, value)
         return number
+
+
+def listed(places: Iterable[str]) -> str:
+    """The first few of some places, and how many more there are."""
+    every = list(places)
+    more = f" and {len(every) - MOST_SHOWN} more" if len(every) > MOST_SHOWN else ""
+    return ", ".join(every[:MOST_SHOWN]) + more
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def resolve(path: str | Path) -> Path:
@@ -109,7 +143,7 @@ def read_sheet(path: str | Path) -> Sheet:
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     sidecar = file.with_suffix(".yaml")
-    meta = yaml.safe_load(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
+    meta = _read_sidecar(sidecar) if sidecar.exists() else {}
     stated = meta.get("sha256")
     if stated is not None and stated != digest:
         raise TableError(
@@ -123,6 +157,16 @@ def read_sheet(path: str | Path) -> Sheet:
     if not rows:
         raise TableError(file, "holds no rows")
     return Sheet(file, columns, rows, digest, meta)
+
+
+def _read_sidecar(sidecar: Path) -> dict[str, Any]:
+    try:
+        meta = read_yaml(sidecar) or {}
+    except ValueError as error:
+        raise TableError(sidecar, str(error).removeprefix(f"{sidecar}: ")) from None
+    if not isinstance(meta, dict):
+        raise TableError(sidecar, "must be a mapping, as modality: text")
+    return meta
 
 
 def _read_csv(file: Path) -> tuple[tuple[str, ...], list[dict[str, str]]]:

@@ -17,6 +17,8 @@ import pytest
 from building import scalars
 
 from edge_experts.agents.cli import main
+from edge_experts.agents.errors import SetupError
+from edge_experts.agents.presets import presets
 from edge_experts.baselines.cli import main as edge_experts
 from edge_experts.envs import shipped_ids
 
@@ -324,6 +326,18 @@ BAD = {
     ),
     "nothing": (["train"], "give --algo and --env"),
     "words": (["train", "files", "x.py"], "'files x.py' is not understood"),
+    "preset": (["train", "moe_pp", "--env", "edge_experts/text-v1"], "did you mean 'moe_ppo'?"),
+    "setting": (
+        ["train", "ppo", "num_epoch=4"],
+        "num_epoch: unknown key of MaskedPPO; did you mean 'num_epochs'",
+    ),
+    "setting's kind": (["train", "ppo", "num_epochs=many"], "config.num_epochs: 'many' must be a number, as 3"),
+    "setting's number": (["train", "ppo", "num_epochs=0"], "config.num_epochs: 0 must be a whole number of 1 or more"),
+    "setting's flag": (["train", "ppo", "use_kl_loss=3"], "config.use_kl_loss: 3 must be true or false"),
+    "scenario field": (
+        ["train", "ppo", "devices.count=3"],
+        "devices.count: is a field of the scenario; write --set devices.count=3",
+    ),
     "file": (["train", "file", "none.py"], "there is no file 'none.py'"),
     "no stop": (GOOD[:5], "stop: no criterion"),
     "stop json": ([*GOOD[:5], "--stop", "{1}"], "--stop: '{1}' is not valid JSON"),
@@ -533,3 +547,33 @@ def test_reward_reaches_every_preset(preset: str, monkeypatch: pytest.MonkeyPatc
             other = "team" if name == "private" else "private"
             with pytest.raises(SetupError, match=r"recorded with rewards.team = .*: record it with --set rewards.team"):
                 jobs.train(jobs.Job(file=file, env=env, reward=other))
+
+
+def test_a_preset_by_its_name_with_settings_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings may stand anywhere, and come to the same job as `--config`."""
+    import edge_experts.agents.job as jobs
+
+    asked: list[jobs.Job] = []
+
+    def note(job: jobs.Job) -> None:
+        asked.append(job)
+        raise SetupError("noted")
+
+    monkeypatch.setattr(jobs, "train", note)
+    long = ["--config", '{"lr": 0.0003, "num_epochs": 4, "minibatch_size": 1000000}', "--set", "devices.count=3"]
+    for words in (
+        ["file", str(presets()["ppo"]), "--env", "text-v1", *long],
+        ["ppo", "lr=3e-4", "num_epochs=4", "--env", "text-v1", "--set", "devices.count=3", "minibatch_size=1000000"],
+        ["ppo", "--env", "text-v1", "lr=3e-4", "--set", "devices.count=3", "num_epochs=4", "minibatch_size=1_000_000"],
+    ):
+        assert main(["train", *words]) == 2
+    assert asked[0] == asked[1] == asked[2] and asked[0].config["lr"] == 3e-4
+    config, stop, _, _ = jobs._read(asked[1])
+    assert (config.lr, config.num_epochs, stop) == (3e-4, 4, {"env_steps": 300_000})
+    assert config.gamma == 0.85, "the preset's"
+
+
+def test_presets_are_those_that_ship(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"ppo", "moe_ppo", "mappo", "generalist"} < set(presets()) and "common" not in presets()
+    assert main(["list"]) == 0
+    assert "presets\n  appo\n" in capsys.readouterr().out

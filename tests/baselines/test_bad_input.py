@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pettingzoo import ParallelEnv
 
 from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main as edge_experts
@@ -104,14 +105,12 @@ EXPERTS: dict[str, tuple[dict[str, str], str]] = {
     "host class": ({"host_class": "moon"}, "column 'host_class': value 'moon' is not one of edge, cloud, device"),
     "no time": ({"seconds_per_unit": "0"}, "column 'seconds_per_unit': value '0' is outside"),
     "no power": ({"power_w": ""}, "column 'power_w': value '' the cell is empty"),
-    "no source": ({"power_w_source": ""}, "column 'power_w_source'"),
     "negative": ({"price_usd_per_unit": "-1"}, "value '-1' is outside"),
     "base": ({"base": "nobody"}, "column 'base': value 'nobody' is not an uncompressed expert"),
     "factor": (
         {"quality_factor": "1.2", "quality_factor_source": "x"},
         "column 'quality_factor': value '1.2' is outside",
     ),
-    "factor without source": ({"quality_factor": "0.9"}, "column 'quality_factor_source'"),
     "rate": ({"hallucination_rate": "7", "hallucination_rate_source": "x"}, "column 'hallucination_rate': value '7'"),
 }
 
@@ -132,6 +131,15 @@ def test_bad_tables_of_experts(case: str, tmp_path: Path) -> None:
 
 
 ENV_CONFIG = '{"env_config": {"overide": 1}}'
+
+
+class Unseen(ParallelEnv):  # type: ignore[misc]
+    """Renders nothing."""
+
+    metadata = {"render_modes": []}
+    possible_agents = ["one"]
+
+
 OUTSIDE = ["--env", "CartPole-v1"]
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     "validate nothing": (edge_experts, ["validate", "nothing"], "env: 'nothing' is not known"),
@@ -154,8 +162,8 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], str]] = {
     ),
     "play outside, save": (
         edge_experts,
-        ["play", "CartPole-v1", "--policy", "random", "--save", "a.png"],
-        "--save: is for markets",
+        ["play", f"{__file__}:Unseen", "--policy", "random", "--save", "a.png"],
+        "does not render as rgb_array (its render_modes are [])",
     ),
     "describe outside, set": (
         edge_experts,
@@ -310,3 +318,18 @@ def test_any_command_line_answers_without_a_traceback(arguments: list[str], caps
     except SystemExit as stop:
         code = int(stop.code or 0)
     assert code in (0, 2) and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_message_names_the_scenario_file_or_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = "providers: {count: 1, memory_gb: 1}"
+    Path("cell.yaml").write_text(f"id: x/y-v0\nexperts: [gemma-7b-it]\n{small}\nrequests: {{value_high: 2}}\n")
+    play = ["evaluate", "random", "--env", "cell.yaml", "--episodes", "1"]
+    for more, message in (
+        ([], "edge-experts: cell.yaml: providers.memory_gb: 1.0 cannot hold"),
+        (["--set", "devices.cuont=3"], "edge-experts: devices.cuont: unknown field"),
+    ):
+        assert edge_experts([*play, *more]) == 2
+        assert capsys.readouterr().err.startswith(message)

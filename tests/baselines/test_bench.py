@@ -506,6 +506,12 @@ def test_tables_hold_what_the_results_say(board: Leaderboard) -> None:
     assert "0.415" in heldout_table(board, "edge_experts/text-v1") and "0.50" in measures_table(
         board, "edge_experts/text-v1"
     )
+    alone = [made_up("ppo", "edge_experts/netmoe-v1", seed, 0.5 + 0.1 * seed, heldout={}) for seed in range(3)]
+    mine = Leaderboard(alone, {})
+    for shown in (overall_table(mine), scores_table(mine), env_table(mine, mine.envs[0])):
+        assert "held-out" not in shown and "nan" not in shown  # a market of one's own, without twins
+    mixed = Leaderboard([*alone, *(made_up("ppo", "edge_experts/text-v1", seed, 0.4) for seed in range(3))], {})
+    assert "0.30" in overall_table(mixed) and "nan" not in overall_table(mixed)
     assert digest(board) != digest(Leaderboard([made_up("ppo", board.envs[0], 0, 0.5)], {}))
     text = page(board)
     assert text.count("## ") == 3 and "bench_curves_text-v1.png" in text

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main
 from edge_experts.envs.scenario import field_docs
 
@@ -102,24 +104,50 @@ def test_unknown_options_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["evaluate", "--help"]) == 0 and "--episodes" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("program", [main, rllib])
+def test_shells_complete_commands(program: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert program(["--print-completion", "bash"]) == 0
+    shown = capsys.readouterr().out
+    assert "complete -o bashdefault -F" in shown and "evaluate" in shown and "--episodes" in shown
+
+
+def test_completion_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert "needs shtab: pip install 'edge-experts[completion]'" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    import edge_experts
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"edge-experts {edge_experts.__version__}\n"
+    with pytest.raises(AttributeError, match="no attribute 'vers'"):
+        edge_experts.vers  # noqa: B018
+
+
 CORE_ONLY = """
 import sys
 
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("ray", "torch", "scipy", "tqdm", "matplotlib"):
+        if name.split(".")[0] in ("ray", "torch", "matplotlib", "pyarrow", "safetensors"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 sys.meta_path.insert(0, Missing())
+from edge_experts.agents.cli import main as rllib
 from edge_experts.agents.cli import main as rllib
 from edge_experts.baselines.cli import main
 from edge_experts.envs import World
 
 World("text-v1").reset()
 assert main(["list"]) == 0 and main(["describe", "netmoe-v1"]) == 0 and main(["play", "text-v1", "--slots", "1"]) == 0
-assert main(["evaluate", "myopic", "--env", "text-v1"]) == 2
+assert main(["evaluate", "myopic", "--env", "netmoe-v1", "--episodes", "2"]) == 0
+assert main(["play", "text-v1", "--slots", "1", "--save", "no.png"]) == 2
+assert main(["--version"]) == 0 and rllib(["--version"]) == 0
 assert rllib(["list"]) == 2
 """
 
@@ -127,5 +155,6 @@ assert rllib(["list"]) == 2
 def test_without_the_extras_worlds_work_and_the_rest_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", CORE_ONLY], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "No module named 'tqdm'; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'" in done.stderr
+    assert "edge-experts: drawing needs matplotlib: pip install 'edge-experts[plot]'" in done.stderr
+    assert "netmoe-v1" in done.stdout and done.stdout.count("edge-experts 0.") == 2
     assert "No module named 'ray'; pip install 'edge-experts[rllib]'" in done.stderr and "Traceback" not in done.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import random
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from pettingzoo import ParallelEnv
 
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.validation.interface import CHECKS
+from edge_experts.baselines.validation.market import MARKET_CHECKS
 from edge_experts.baselines.validation.runner import FAULT, OK, WARNING, run_checks, validate
-from edge_experts.envs import MaskedMultiDiscrete
+from edge_experts.envs import EdgeEnv, MaskedMultiDiscrete, load_scenario
 
 
 class Market(ParallelEnv):  # type: ignore[misc]
@@ -311,6 +314,82 @@ def test_shipped_scenarios_are_sound(name: str) -> None:
     found = {finding.check: finding for finding in validate(name)}
     assert all(finding.verdict != FAULT for finding in found.values()), found
     assert "coordinated" in found["worth learning"].text and "credits changed hands" in found["conservation"].text
+
+
+MARKETS = {
+    "quality": (
+        {"requests.rule": "{folder}/rules.py:three"},
+        FAULT,
+        "rules.py:three' gave a request the quality 3; it must stay within [0, 1]",
+    ),
+    "experts": (
+        {"experts": ["gemma-7b-it", "phi-3-mini-128k"], "providers.count": 1, "providers.act": False},
+        WARNING,
+        "'phi-3-mini-128k' is never loaded: providers do not act, and at the start provider 0 holds other experts in "
+        "its 18 GB, 'phi-3-mini-128k' needs",
+    ),
+    "observations vary": (
+        {"devices.battery_j": 1e9, "radio.handover_s": 0.0},
+        WARNING,
+        "battery",
+    ),
+}
+
+
+@pytest.mark.parametrize("check", MARKETS)
+def test_what_is_wrong_with_a_market_is_found(check: str, tmp_path: Path) -> None:
+    (tmp_path / "rules.py").write_text(
+        "def three(experts, n, quality, work, aspects, gate, coherence, temperature):\n    return 3.0\n"
+    )
+    changes, verdict, text = MARKETS[check]
+    changes = {k: v.format(folder=tmp_path) if isinstance(v, str) else v for k, v in changes.items()}
+    file = tmp_path / "cell.yaml"
+    file.write_text(
+        load_scenario("text-v1", {"devices.local_expert": "", "devices.local_budget_units": 0, **changes}).to_yaml()
+    )
+    checks = {check: (lambda subject: MARKET_CHECKS[check](str(file))) if check in MARKET_CHECKS else CHECKS[check]}
+    (found,) = run_checks(lambda: EdgeEnv(str(file)), checks)
+    assert found.verdict == verdict and text in found.text, found
+
+
+def test_an_expert_that_is_always_late_is_found(tmp_path: Path) -> None:
+    """By what it needs to compute, at the highest speed, against the longest deadline."""
+    with files("edge_experts.envs.tables").joinpath("experts.csv").open(newline="", encoding="utf-8") as shipped:
+        rows = list(csv.DictReader(shipped))
+    for row in rows:
+        row["seconds_per_unit"] = "950" if row["expert"] == "reka-flash" else row["seconds_per_unit"]
+    with (tmp_path / "slow.csv").open("w", newline="", encoding="utf-8") as changed_:
+        out = csv.DictWriter(changed_, list(rows[0]))
+        out.writeheader()
+        out.writerows(rows)
+    scenario = load_scenario("text-v1", {"tables.experts": str(tmp_path / "slow.csv")})
+    with pytest.raises(Warning, match="'reka-flash' misses the deadline of 100% of the prompts: it computes a part in"):
+        MARKET_CHECKS["experts"](scenario)
+    assert MARKET_CHECKS["experts"]("text-v1") == "8 can be loaded and be on time"
+
+
+SHOWN = """
+
+class Shown(Market):
+    metadata = {"render_modes": ["rgb_array"]}
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.full((8, 8, 3), 20 * self.t, np.uint8)
+"""
+
+
+def test_films_of_any_environment(tmp_path: Path) -> None:
+    (tmp_path / "shown.py").write_text(Path(__file__).read_text("utf-8") + SHOWN)
+    for name in ("all.gif", "last.png"):
+        assert main(["play", f"{tmp_path / 'shown.py'}:Shown", "--save", str(tmp_path / name)]) == 0
+    import imageio.v3 as imageio
+
+    assert imageio.imread(tmp_path / "all.gif").shape[0] == 13
+    assert (imageio.imread(tmp_path / "last.png") == 240).all()
 
 
 def test_the_command_says_what_it_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -47,10 +47,18 @@ def test_a_package_called_envs_and_its_entry_point_are_known_beside_ours(tmp_pat
         "from edge_experts.baselines.cli import main as edge_experts\n"
         "assert envs.WHOSE == 'mine' and ours.World('text-v1').reset() is not None\n"
         "assert ours.make('envs.auction:Auction').rounds == 8\n"
+        "import gymnasium, pettingzoo\n"
+        "for kind in ('parallel', 'aec'):\n"
+        "    assert pettingzoo.make(kind, 'them/auction-v0', rounds=3).unwrapped.possible_agents[2] == 'bidder_2'\n"
+        "try:\n"
+        "    raise SystemExit(gymnasium.make('them/auction-v0'))\n"
+        "except ours.EnvError as error:\n"
+        "    assert 'has several agents; pettingzoo.make(' in str(error)\n"
         "assert not edge_experts(['list']) and not edge_experts(['validate', 'them/auction-v0'])\n"
         f"assert not rllib({train})\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
     assert "them/auction-v0" in done.stdout
@@ -69,6 +77,9 @@ def test_registered_names_reach_every_maker(tmp_path: Path) -> None:
     assert gymnasium.make("test/here-v0", agent="user_1").reset(seed=1)[0]["observation"].shape == (73,)
     register("test/pole-v0", "gymnasium.envs.classic_control:CartPoleEnv", render_mode=None)
     assert make("test/pole-v0").observation_space.shape == (4,)
+    assert gymnasium.make("test/pole-v0").observation_space.shape == (4,)
+    with pytest.raises(EnvError, match="is a Gymnasium environment; gymnasium.make"):
+        pettingzoo.make("parallel", "test/pole-v0")
     assert pickle.loads(pickle.dumps(find("test/here-v0"))).make().scenario.devices.count == 3
 
 

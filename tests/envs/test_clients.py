@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test
 
-from edge_experts.envs import EdgeEnv, FlatEnv, Recorder, ScenarioError, SingleAgentEnv, World
+from edge_experts.envs import AgentBatch, EdgeEnv, FlatEnv, Recorder, ScenarioError, SingleAgentEnv, World
 from edge_experts.envs.api.flat_form import joint_mask
 
 SMALL = {"episode.slots": 12}
@@ -135,7 +135,9 @@ def test_supersuit_and_stable_baselines() -> None:
     """PPO of Stable-Baselines3 learns from the flat view, which SuperSuit turns into a vector environment."""
     supersuit = pytest.importorskip("supersuit")
     baselines = pytest.importorskip("stable_baselines3")
-    markets = FlatEnv("text-v1", {"providers.act": False, "devices.count": 4, **SMALL})
+    markets = FlatEnv(
+        "text-v1", {"devices.count": 4, "devices.churn": 0.05, **SMALL}, role="user", fixed_population=True
+    )
     vector = supersuit.pettingzoo_env_to_vec_env_v1(markets)
     vector = supersuit.concat_vec_envs_v1(vector, 2, base_class="stable_baselines3")
     assert vector.num_envs == 8
@@ -176,13 +178,13 @@ TORCHRL = """
 from torchrl.envs.libs.pettingzoo import PettingZooWrapper
 from edge_experts.envs import EdgeEnv
 
-market = EdgeEnv("text-v1", {"episode.slots": 8})
-# TorchRL keeps the word `device` for itself, so the groups are named here
-groups = {f"{role}s": [a for a in market.possible_agents if a.startswith(role)] for role in ("user", "provider")}
-env = PettingZooWrapper(market, group_map=groups, use_mask=True, return_state=True, categorical_actions=True, seed=1)
-rollout = env.rollout(20)
-assert rollout.batch_size[0] == 8, rollout.batch_size
-print(sorted(env.group_map), float(rollout["next", "users", "reward"].abs().sum()) > 0)
+settings = {"use_mask": True, "return_state": True, "categorical_actions": True, "seed": 1}
+for churn in (0.0, 0.1):
+    market = EdgeEnv("text-v1", {"episode.slots": 8, "devices.churn": churn}, fixed_population=churn > 0)
+    env = PettingZooWrapper(market, **settings)
+    rollout = env.rollout(20)
+    assert rollout.batch_size[0] == 8, rollout.batch_size
+    print(sorted(env.group_map), float(rollout["next", "user", "reward"].abs().sum()) > 0)
 """
 
 
@@ -190,7 +192,77 @@ def test_torchrl_wraps_the_parallel_view() -> None:
     pytest.importorskip("torchrl")
     done = subprocess.run([sys.executable, "-c", TORCHRL], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-1500:]
-    assert "['providers', 'users']" in done.stdout and "True" in done.stdout
+    assert done.stdout.count("['provider', 'user'] True") == 2
+
+
+def test_maskable_ppo_takes_one_seat_as_it_is() -> None:
+    """Every choice that it draws is legal."""
+    contrib = pytest.importorskip("sb3_contrib")
+
+    class Watched(SingleAgentEnv):
+        invalid = 0
+
+        def step(self, action: Any) -> Any:
+            outcome = super().step(action)
+            self.invalid += outcome[-1]["invalid"]
+            return outcome
+
+    env = Watched("text-v1", {"episode.slots": 50}, agent="user_0")
+    model = contrib.MaskablePPO("MultiInputPolicy", env, n_steps=50, batch_size=50, n_epochs=1, device="cpu", seed=0)
+    model.learn(100)
+    assert model.num_timesteps == 100 and env.invalid == 0 and not env.action_masks().all()
+
+
+def test_videos_are_recorded(tmp_path: Path) -> None:
+    pytest.importorskip("moviepy")
+    env = gymnasium.make(
+        "edge_experts/text-v1", agent="user_0", render_mode="rgb_array", overrides={"episode.slots": 3}
+    )
+    recorded = gymnasium.wrappers.RecordVideo(env, str(tmp_path), disable_logger=True)
+    recorded.reset(seed=1)
+    for _ in range(3):
+        recorded.step(recorded.action_space.sample())
+    recorded.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["rl-video-episode-0.mp4"]
+
+
+def test_a_batch_has_the_form_of_pufferlibs_native_environments() -> None:
+    """Attributes, shapes and types of `pufferlib.PufferEnv` and its buffers (3.0, `set_buffers`)."""
+    batch = AgentBatch("text-v1", 3, overrides=SMALL)
+    seen = batch.single_observation_space
+    assert isinstance(seen, gymnasium.spaces.Box)
+    assert isinstance(batch.single_action_space, gymnasium.spaces.MultiDiscrete)
+    observations, infos = batch.reset(1)
+    assert infos == [] and observations is batch.observations
+    outcome = batch.step(batch.sample_actions(np.random.default_rng(0)).astype(np.int32))
+    names = ("observations", "rewards", "terminals", "truncations")
+    assert all(given is getattr(batch, name) for given, name in zip(outcome[:4], names, strict=True))
+    assert outcome[4] == []
+    forms = {name: (getattr(batch, name).shape, getattr(batch, name).dtype) for name in (*names, "masks")}
+    flags = ((batch.num_agents,), np.dtype(bool))
+    assert forms == {
+        "observations": ((batch.num_agents, *seen.shape), seen.dtype),
+        "rewards": ((batch.num_agents,), np.dtype(np.float32)),
+        **dict.fromkeys(("terminals", "truncations", "masks"), flags),
+    }
+
+
+def test_rllibs_own_ppo_over_the_flat_view(ray_here: Any) -> None:
+    """RLlib as it is, which has no encoder for observations with masks beside them."""
+    from ray.rllib.algorithms.ppo import PPOConfig
+    from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
+    from ray.tune import register_env
+
+    settings = {"devices.count": 3, "episode.slots": 20}
+    register_env("users", lambda _: ParallelPettingZooEnv(FlatEnv("text-v1", settings, role="user")))
+    config = PPOConfig().environment("users").env_runners(num_env_runners=0)
+    config.training(train_batch_size_per_learner=60, minibatch_size=60, num_epochs=1)
+    config.multi_agent(policies={"user"}, policy_mapping_fn=lambda *_, **__: "user")
+    algorithm = config.build_algo()
+    try:
+        assert np.isfinite(algorithm.train()["env_runners"]["episode_return_mean"])
+    finally:
+        algorithm.stop()
 
 
 def test_recorded_episodes_are_what_happened(tmp_path: Path) -> None:

@@ -266,27 +266,25 @@ def test_cached_machine_code_is_found_in_every_process_and_dropped_when_a_source
     assert [compilations(hash_seed) for hash_seed in (1, 2, 3, 4)] == [1, 0, 0, 0]
     (tmp_path / "formulas.py").write_text("# another file of the same folder\n")
     assert compilations(1) == 1
-    (index,) = (tmp_path / "cache").rglob("*.nbi")  # what another version kept, whose types are gone
-    index.write_bytes(pickle.dumps(numba.__version__) + b"cedge_experts.envs.sim.state\nGone\n.")
+    for index in (tmp_path / "cache").rglob("*.nbi"):  # what another version kept, whose types are gone
+        index.write_bytes(pickle.dumps(numba.__version__) + b"cedge_experts.envs.sim.state\nGone\n.")
     assert [compilations(1), compilations(2)] == [1, 0]
 
 
 def test_the_stamp_of_the_kernel_covers_every_file_of_the_environments(tmp_path: Path) -> None:
-    from edge_experts.envs.physics import jit
+    from edge_experts.envs.physics import kept_code
 
     package = tmp_path / "envs"
-    shutil.copytree(jit.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.csv"))
-    stamps = {jit.fingerprint(package, package)}
+    shutil.copytree(kept_code.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.csv"))
+    stamps = {kept_code.fingerprint(package, package)}
     sources = sorted(package.rglob("*.py"))
     for source in sources:
         source.write_text(source.read_text() + "\n")
-        stamps.add(jit.fingerprint(package, package))
+        stamps.add(kept_code.fingerprint(package, package))
     assert len(stamps) == len(sources) + 1
 
 
 NOWHERE_TO_CACHE = """
-import numba.core.caching as caching
-caching.CacheImpl._locator_classes = []  # as where neither the installation nor the home folder can be written
 import numpy as np
 from edge_experts.envs.physics.jit import bind
 from edge_experts.envs.sim.kernel.step import first_wrong
@@ -296,11 +294,15 @@ for actions in (np.array([[[2, 3], [0, 4]]]), np.array([[[2, 3], [0, 3]]], np.in
 """
 
 
-def test_a_read_only_installation_works_and_says_that_it_compiles() -> None:
+def test_where_nothing_can_be_kept_it_works_and_says_that_it_compiles(tmp_path: Path) -> None:
     """All its kernels are imported; the smallest is compiled, for two types."""
-    done = subprocess.run([sys.executable, "-c", NOWHERE_TO_CACHE], capture_output=True, text=True, check=True)
+    (tmp_path / "file").touch()  # no folder can be made below it
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "file")}
+    command = [sys.executable, "-c", NOWHERE_TO_CACHE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert [int(line) for line in done.stdout.split()] == [3, -1]
     assert done.stderr.count("compiling the simulation for this machine") == 1
+    assert "edge-experts cannot be written: set NUMBA_CACHE_DIR" in done.stderr
 
 
 def test_first_step_with_a_warm_cache_is_silent() -> None:

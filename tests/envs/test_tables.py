@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from edge_experts.envs import ExpertTable, QualityTable, TableError, World
+from edge_experts.envs import ExpertTable, QualityTable, TableError, TableWarning, World
 
 SIZES = {"text": (1014, 8), "video": (419, 7), "object3d": (160, 8)}
 HEADER = "prompt,category,expert,quality,output_bits,work_units,n_ratings"
@@ -94,6 +94,18 @@ FAULTS = {
         ["1,prose,reka-core,0.5,1,1,1", "1,prose,reka-edge,0.5,1,1,1", "2,prose,reka-core,0.5,1,1,1"],
         "prose/2.*no row for expert 'reka-edge'",
     ),
+    "missing rows": (
+        [f"{p},prose,{e},0.5,1,1,1" for p, e in ((1, "reka-core"), (2, "reka-edge"), (3, "reka-flash"))],
+        "6 rows are missing, as every prompt needs every expert: add prose/1 of 'reka-edge', prose/1 of 'reka-flash', ",
+    ),
+    "missing cells": (
+        ["1,prose,reka-core,,1,1,1", "1,prose,reka-edge,0.5,,1,"],
+        "3 cells are empty: fill row 2 'quality', row 3 'output_bits', row 3 'n_ratings'$",
+    ),
+    "unknown experts": (
+        ["1,prose,gpt-9,0.5,1,1,1", "1,prose,gpt-8,0.5,1,1,1", "2,prose,gpt-9,0.5,1,1,1"],
+        r"2 experts are not in experts.csv: add them there or correct the names: 'gpt-9' \(row 2\), 'gpt-8' \(row 3\)",
+    ),
     "missing cell": (["1,prose,reka-core,,1,1,1"], "row 2, column 'quality'.*empty"),
     "off scale": (["1,prose,reka-core,1.4,1,1,1"], r"row 2, column 'quality': value '1.4'.*outside \[0, 1\]"),
     "negative work": (["1,prose,reka-core,0.5,1,-3,1"], "column 'work_units': value '-3'"),
@@ -114,6 +126,9 @@ def test_faults_name_file_row_column_and_value(tmp_path: Path, fault: str) -> No
 def test_missing_column_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="column 'n_ratings'.*missing"):
         QualityTable.load(small(tmp_path, "1,prose,reka-core,0.5,1,1", header=HEADER.removesuffix(",n_ratings")))
+    short = HEADER.removesuffix(",work_units,n_ratings")
+    with pytest.raises(TableError, match="columns 'work_units', 'n_ratings': are missing: add them; the columns found"):
+        QualityTable.load(small(tmp_path, "1,prose,reka-core,0.5,1", header=short))
     with pytest.raises(TableError, match="there is no such file.*text"):
         QualityTable.load(tmp_path / "none.csv")
     (tmp_path / "x.txt").write_text("a")
@@ -207,3 +222,32 @@ def test_build_script_reproduces_the_shipped_tables(tmp_path: Path) -> None:
     build.write_table(tmp_path / "experts.csv", build_experts.all_rows())
     assert (tmp_path / "experts.csv").read_bytes() == ExpertTable.load().path.read_bytes()
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_many_missing_cells_are_counted(tmp_path: Path) -> None:
+    rows = [f"{prompt},prose,reka-core,,1,1,1" for prompt in range(30)]
+    with pytest.raises(TableError, match="30 cells are empty: fill row 2 'quality', .*row 9 'quality' and 22 more$"):
+        QualityTable.load(small(tmp_path, *rows))
+
+
+def test_experts_need_no_sources_but_are_warned_of(tmp_path: Path) -> None:
+    figures = "parameters,memory_gb,seconds_per_unit,power_w,price_usd_per_unit"
+    head = f"expert,modality,unit,host_class,reference_device,{figures}"
+    file = tmp_path / "own.csv"
+    file.write_text(f"{head}\nmine,text,token,edge,gpu,,8,0.01,200,1e-6\n")
+    with pytest.warns(
+        TableWarning, match="own.csv: does not say where its figures come from: parameters_source, memory_gb"
+    ):
+        table = ExpertTable.load(file)
+    assert table["mine"].sources["power_w"] == "unstated" and np.isnan(table["mine"].parameters)
+    file.write_text(f"{head.replace('power_w,', '').replace('memory_gb,', '')}\nmine,text,token,edge,gpu,,0.01,1e-6\n")
+    with pytest.raises(TableError, match="own.csv: columns 'memory_gb', 'power_w': are missing"):
+        ExpertTable.load(file)
+
+
+@pytest.mark.parametrize("text", ["status: [quality]", "- a", "a: b: c"])
+def test_a_broken_sidecar_is_named(tmp_path: Path, text: str) -> None:
+    file = small(tmp_path)
+    file.with_suffix(".yaml").write_text(text)
+    with pytest.raises(TableError, match="mine.yaml: ((status )?must be a mapping|is not valid YAML)"):
+        QualityTable.load(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_experts.envs import Recorder, World, play_episodes
 from edge_experts.envs.io.command_line import at_least, new_file
-from edge_experts.envs.registry import find
+from edge_experts.envs.registry import Source, find
 
 from ...arguments import add_changes, add_trust, refuse_for_others, scenario_of
 from ...heuristics.policy_spec import PolicySpec
@@ -41,10 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
     from edge_experts.envs.recording.render import draw, save_frames, write
 
     if (source := find(arguments.env)).market is None:
-        from ...evaluation.generic_env import play_generic
-
-        refuse_for_others(arguments, "set", "save", "record")
-        play_generic(source, arguments.policy or "random", arguments.seed, arguments.slots, print)
+        refuse_for_others(arguments, "set", "record")
+        _play_other(source, arguments)
         return
     world = World(scenario_of(arguments), seed=arguments.seed)
     policy = PolicySpec(arguments.policy or "coordinated", trust=arguments.trust)(world, arguments.seed)
@@ -65,3 +63,17 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"wrote {save}")
     if arguments.record:
         print(f"wrote {recorder.save(Path(arguments.record))}")
+
+
+def _play_other(source: Source, arguments: argparse.Namespace) -> None:
+    from edge_experts.envs.recording.render import save_frames
+
+    from ...evaluation.generic_env import film_generic, play_generic
+
+    policy = arguments.policy or "random"
+    if arguments.save is None:
+        play_generic(source, policy, arguments.seed, arguments.slots, print)
+        return
+    frames = film_generic(source, policy, arguments.seed, arguments.slots)
+    save_frames(frames[-1:] if arguments.save.suffix == ".png" else frames, arguments.save)
+    print(f"wrote {arguments.save}")

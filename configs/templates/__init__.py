@@ -1,0 +1,1 @@
+"""What `edge-experts new` writes: files to begin with, which `validate` finds sound."""
