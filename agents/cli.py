@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: argparse.Namespace) -> None:
     from .checkpoints.metadata import latest_checkpoint
     from .job import Job, train
-    from .results import RESULTS
+    from .launch.results import RESULTS
     from .training import CURVE
 
     options = dict(vars(arguments))

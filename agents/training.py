@@ -36,11 +36,11 @@ from .checkpoints.metadata import (
 from .checkpoints.modules import save_modules
 from .checkpoints.weights import begin_from
 from .errors import CheckpointError, SetupError, TrainingError
+from .launch.results import RESULTS, read_rows
 from .markets import scenarios_of
 from .mixture.report import report_routers
 from .plotting import draw_curve
 from .policy_mapping import AT
-from .results import RESULTS, read_rows
 from .reward import reward_of
 from .sampling.batched_runner import BatchedEnvRunner
 from .sampling.credit import resolved

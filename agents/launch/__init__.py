@@ -1,1 +1,1 @@
-"""What a training run needs before it begins: numbers to learn with, and a folder of its own."""
+"""What a training run needs before it begins: numbers to learn with, a folder of its own, the rows of what was done."""

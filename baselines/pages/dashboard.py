@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from edge_experts.agents.results import RESULTS
+from edge_experts.agents.launch.results import RESULTS
 
 from .dashboard_html import page
 from .dashboard_sections import DashboardError, episode_sections, read_episode, run_sections

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_experts.agents.results import RESULTS, read_rows
+from edge_experts.agents.launch.results import RESULTS, read_rows
 
 from .dashboard_html import Traces, facts_table, panels
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..io.strict_yaml import read_yaml
+from ..io.strict_yaml import read_yaml, shortened
 
 TABLES_DIR = Path(__file__).parent
 MOST_SHOWN = 8  # places in a message
@@ -30,8 +30,9 @@ class TableError(ValueError):
             place.append(f"row {row}")
         if column is not None:
             place.append(f"column '{column}'")
-        shown = "" if value is None else f"value {value!r} "
-        super().__init__(f"{', '.join(place)}: {shown}{problem}")
+        shown = "" if value is None else f"value {shortened(value)} "
+        text = f"{', '.join(place)}: {shown}{problem}"
+        super().__init__(" ".join(text.split()))  # what is quoted may hold line breaks
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from edge_experts.agents.checkpoints.spaces import space_from_json, space_to_jso
 from edge_experts.agents.cli import main as rllib
 from edge_experts.agents.errors import CheckpointError, TrainingError
 from edge_experts.agents.job import Job, train
-from edge_experts.agents.results import read_rows
+from edge_experts.agents.launch.results import read_rows
 from edge_experts.baselines.cli import main as edge_experts
 from edge_experts.envs.io.import_string import LoadError, load_object, without_imports
 
