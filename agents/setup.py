@@ -26,6 +26,7 @@ from .algorithms.moe_ppo import MoEPPOConfig
 from .algorithms.ppo import MaskedPPOConfig
 from .algorithms.sac import D2SACConfig, MaskedSACConfig
 from .errors import SetupError
+from .launch.numbers import REAL, WHOLE
 from .networks.config import NetworkConfig, brings_network
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES, PolicyMapping
 from .ray_env import PettingZooEnv, find_env
@@ -118,7 +119,8 @@ def _typed(config: AlgorithmConfig, key: str, value: Any) -> Any:
     now = getattr(config, key, None)
     if isinstance(now, bool) and not isinstance(value, bool | None):
         raise SetupError(f"config.{key}: {value!r} must be true or false")
-    if isinstance(now, int | float) and isinstance(value, str) and value != "auto":
+    is_checked = key in WHOLE or key in REAL  # by `check_numbers`, which says more
+    if isinstance(now, int | float) and isinstance(value, str) and value != "auto" and not is_checked:
         raise SetupError(f"config.{key}: {value!r} must be a number, as {now:g}")
     is_whole = isinstance(now, int) and isinstance(value, float) and value.is_integer()
     return int(value) if is_whole else value  # 1e6

@@ -102,6 +102,7 @@ def add_about(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--print-completion",
         action=_Completion,
+        default=argparse.SUPPRESS,
         choices=("bash", "zsh", "tcsh"),
         help="print what this shell completes the command with",
     )

@@ -331,7 +331,8 @@ BAD = {
         ["train", "ppo", "num_epoch=4"],
         "num_epoch: unknown key of MaskedPPO; did you mean 'num_epochs'",
     ),
-    "setting's kind": (["train", "ppo", "num_epochs=many"], "config.num_epochs: 'many' must be a number, as 3"),
+    "setting's kind": (["train", "ppo", "num_epochs=many"], "config.num_epochs: 'many' must be a whole number of 1"),
+    "setting's form": (["train", "ppo", "entropy_coeff=high"], "config.entropy_coeff: 'high' must be a number, as 0"),
     "setting's number": (["train", "ppo", "num_epochs=0"], "config.num_epochs: 0 must be a whole number of 1 or more"),
     "setting's flag": (["train", "ppo", "use_kl_loss=3"], "config.use_kl_loss: 3 must be true or false"),
     "scenario field": (
