@@ -19,7 +19,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "train_batch_size_per_learner": (True, "config.train_batch_size_per_learner: True must be a whole number"),
     "num_learners": (-1, "config.num_learners: -1 must be a whole number of 0 or more"),
     "gamma": (7, "config.gamma: 7 must be a number between 0 and 1"),
-    "lambda_": ("x", "config.lambda_: 'x' must be a number between 0 and 1"),
+    "lambda_": ("x", "config.lambda_: 'x' must be a number"),
     "clip_param": (-0.1, "config.clip_param: -0.1 must be a number of 0 or more"),
     "vf_loss_coeff": (float("nan"), "config.vf_loss_coeff: nan must be a number of 0 or more"),
     "num_gpus_per_learner": (
