@@ -537,7 +537,7 @@ def test_reward_reaches_every_preset(preset: str, monkeypatch: pytest.MonkeyPatc
         words = ["demonstrate", "myopic", "--env", "text-v1", "--episodes", "1", "--save", place, *change]
         assert preset not in ("bc", "marwil") or edge_experts(words) == 0
         seen: list[Any] = []
-        monkeypatch.setattr(jobs, "_start_ray", lambda address: None)
+        monkeypatch.setattr(jobs, "start_ray", lambda address: None)
         monkeypatch.setattr(jobs, "_check_processors", lambda config: None)
         monkeypatch.setattr(jobs.Run, "train", lambda run, seen=seen: seen.append(run))
         file, env = PRESETS / f"{preset}.py", "edge_experts/text-v1"
