@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..physics.handle import Handle
 from ..physics.jit import bind
 from ..scenario import Scenario
 from ..scenarios import load_scenario
@@ -128,9 +129,10 @@ class World:
     def _bind(self) -> None:
         """Fetch the machine code for this world's arrays."""
         users, providers = (self._defaults[role] for role in ROLES)
-        shared, board = (self.state, self.constants, self.params), self._shards[0].board
-        self._step = bind(step_worlds, 0, 1, *shared, users, providers, board, self.views, self.final_views)
-        self._reset = bind(reset_worlds, 0, 1, *shared, board, self.views)
+        shared, views = (self.state, self.constants, self.params), (self.views, self.final_views)
+        self._handles = [Handle(*shared, shard.board, *views) for shard in self._shards]
+        self._step = bind(step_worlds, 0, 1, self._handles[0], users, providers)
+        self._reset = bind(reset_worlds, 0, 1, self._handles[0])
         self._first_wrong = bind(first_wrong, users, self._limits["user"])
         self._weigh: Any = None  # compiled when first asked for
 
@@ -138,7 +140,7 @@ class World:
         kept = {
             name: value
             for name, value in vars(self).items()
-            if name not in ("_step", "_reset", "_first_wrong", "_weigh")
+            if name not in ("_handles", "_step", "_reset", "_first_wrong", "_weigh")
         }
         return {**kept, "params": self.params._replace(models=None)}  # machine code does not travel
 
@@ -175,7 +177,7 @@ class World:
             self.seed = seed
             self.constants.seed = seed
         self.state.clock.episode[:] = episode
-        self._reset(0, self.n_worlds, self.state, self.constants, self.params, self._shards[0].board, self.views)
+        self._reset(0, self.n_worlds, self._handles[0])
         return self.views
 
     def step(self, user_actions: ArrayLike | None = None, provider_actions: ArrayLike | None = None) -> Views:
@@ -199,22 +201,12 @@ class World:
         if self.constants.scripted:
             users = users.copy()  # the kernel writes the scripted users' actions there
 
-        def advance(shard: Shard) -> None:
-            self._step(
-                shard.first,
-                shard.last,
-                self.state,
-                self.constants,
-                self.params,
-                users,
-                providers,
-                shard.board,
-                self.views,
-                self.final_views,
-            )
-
-        others = [_pool().submit(advance, shard) for shard in self._shards[1:]]
-        advance(self._shards[0])
+        (first, *rest), (handle, *handles) = self._shards, self._handles
+        others = [
+            _pool().submit(self._step, shard.first, shard.last, other, users, providers)
+            for shard, other in zip(rest, handles, strict=True)
+        ]
+        self._step(first.first, first.last, handle, users, providers)
         for other in others:
             other.result()
         return self.views
@@ -255,7 +247,7 @@ class World:
 
     def observe(self) -> Views:
         """Observe the present state anew: call it after changing `state` by hand."""
-        observe_worlds(self.state, self.constants, self.params, self._shards[0].board, self.views)
+        observe_worlds(self._handles[0])
         return self.views
 
     def _checked(self, role: str, actions: ArrayLike | None) -> NDArray[np.int64]:

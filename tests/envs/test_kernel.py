@@ -310,3 +310,33 @@ def test_first_step_with_a_warm_cache_is_silent() -> None:
     World("text-v1")  # fills the cache
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_a_handle_is_seen_through_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    """Also where nothing is compiled."""
+    code = """
+import gc
+import numpy as np
+from edge_experts.envs.physics.handle import Handle, held
+from edge_experts.envs.physics.jit import bind
+from numba import njit
+
+@njit
+def total(handle, factor):
+    (a, (b, c)), d = held(handle)
+    a[0] += 1.0
+    return factor * (a.sum() + b.sum() + c[0].x + d)
+
+record = np.zeros(1, [("x", float)]).view(np.recarray)
+a = np.arange(3.0)
+handle = Handle((a, (np.ones((2, 2)), record)), 5)
+gc.collect()
+record[0].x = 7.0  # written after it was handed over
+call = bind(total, handle, 2.0)
+assert call(handle, 2.0) == 2.0 * (4.0 + 4.0 + 7.0 + 5.0) and a[0] == 1.0
+assert call(handle, 2.0) == 2.0 * (5.0 + 4.0 + 7.0 + 5.0) and a[0] == 2.0
+"""
+    for disabled in ("0", "1"):
+        environment = {**os.environ, "NUMBA_DISABLE_JIT": disabled, "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...physics import economics, rng
+from ...physics.handle import held
 from ...physics.jit import entry, inline, jit
 from ..state import NONE, PRESENT, Ints, Links, Params, Parts, Worlds
 from .channel import fade_links, move_users
@@ -21,18 +22,7 @@ from .users import choose_experts, serve_parts, share_bands
 
 
 @entry
-def step_worlds(
-    first: int,
-    last: int,
-    worlds: Worlds,
-    c: Any,
-    f: Params,
-    user_actions: Ints,
-    provider_actions: Ints,
-    board: Board,
-    views: Any,
-    final_views: Any,
-) -> None:
+def step_worlds(first: int, last: int, handle: Any, user_actions: Ints, provider_actions: Ints) -> None:
     """Advance the worlds `first` to `last - 1` by one slot.
 
     Where an episode ends, its last views are kept and the next one begins.
@@ -40,15 +30,13 @@ def step_worlds(
     Args:
         first: Where to begin.
         last: Where to end.
-        worlds: State, updated in place.
-        c: Constants.
-        f: Parameters: recorded figures, levels, models.
+        handle: Of the state (`Worlds`, updated in place), constants, parameters (recorded figures, levels, models),
+            scratch (`Board`), observations and masks to write (`world.Views`), and the same, written only where an
+            episode ends.
         user_actions: (B, U, J + 1), experts and power level; those of scripted users are overwritten.
         provider_actions: (B, P, 6), price, speed, bandwidth policy, load, views and transmit power.
-        board: Scratch.
-        views: Observations and masks to write (`world.Views`).
-        final_views: The same, written only where an episode ends.
     """
+    worlds, c, f, board, views, final_views = held(handle)
     for b in range(first, last):
         w = row(b, worlds)
         step_world(user_actions[b], provider_actions[b], w, c, f)
@@ -60,8 +48,9 @@ def step_worlds(
 
 
 @entry
-def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Params, board: Board, views: Any) -> None:
+def reset_worlds(first: int, last: int, handle: Any) -> None:
     """Begin the episode that every world's clock names."""
+    worlds, c, f, board, views, _ = held(handle)
     for b in range(first, last):
         w = row(b, worlds)
         begin_slot(w, c)
@@ -70,8 +59,9 @@ def reset_worlds(first: int, last: int, worlds: Worlds, c: Any, f: Params, board
 
 
 @entry
-def observe_worlds(worlds: Worlds, c: Any, f: Params, board: Board, views: Any) -> None:
+def observe_worlds(handle: Any) -> None:
     """Write the observations and masks of all worlds anew."""
+    worlds, c, f, board, views, _ = held(handle)
     for b in range(len(worlds.clock)):
         w = row(b, worlds)
         observe_world(b, board, w, c, f, views)
