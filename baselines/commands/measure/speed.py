@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 from edge_experts.envs.io.command_line import at_least, new_file, positive
 
@@ -31,6 +32,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--grid", action="store_true", help="also try all settings of RLlib's stock runner, in small batches"
     )
+    command.add_argument(
+        "--against",
+        metavar="REV|WHEEL",
+        help="measure this version and another one in turns: a revision of the repository here, or a wheel",
+    )
     command.add_argument("--json", type=new_file(".json"), metavar="F", help="write the measurements to a file")
     command.add_argument(
         "--plot", type=new_file(".png", ".svg"), metavar="F", help="draw cost against size, .png or .svg"
@@ -39,6 +45,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print a table, write what is asked for."""
+    if arguments.against:
+        _against(arguments)
+        return
     from ...speed.cases import engine_cases, peer_cases, training_cases
     from ...speed.measure import as_json, draw_speed, machine, measure, speed_table
 
@@ -53,3 +62,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.plot:
         draw_speed(results, arguments.plot)
         print(f"wrote {arguments.plot}")
+
+
+def _against(arguments: argparse.Namespace) -> None:
+    """Measure two versions in turns."""
+    from ...speed.against import ENV, built, compare, here, ratio_table, version_of
+    from ...speed.measure import machine
+
+    with built(arguments.against) as site:
+        mine, theirs = version_of(here()), version_of(site)
+        found = compare(site, arguments.rounds, arguments.seconds)
+    about = machine()
+    print(f"{about['processor']}, {about['cpus']} processors, {about['memory_gb']} GB\n")
+    print(ratio_table(found, mine, arguments.against))
+    told = {"env": ENV, "against": arguments.against, "their_version": theirs, "rounds": arguments.rounds}
+    write_json(arguments.json, {"machine": about, **where_from(), **told, "ratios": [asdict(one) for one in found]})
