@@ -11,7 +11,11 @@ from typing import Any
 
 from edge_experts.agents.job import start_ray
 
-RETRIES = 3  # of a cell whose node died
+RETRIES = 3  # of a cell whose node died, or whose process was killed there
+
+
+class KilledError(RuntimeError):
+    """A cell's process was ended by a signal that nobody here sent."""
 
 
 class Cluster:
@@ -38,7 +42,7 @@ class Cluster:
         """Run a command in this folder on some node."""
         import ray
 
-        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
+        task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=[KilledError])(_run)
         return RemoteCell(task.remote(command, str(log.resolve()), environment, str(Path.cwd())))
 
 
@@ -58,7 +62,7 @@ class RemoteCell:
 
         try:
             return int(ray.get(self._reference))
-        except ray.exceptions.RayError:
+        except (ray.exceptions.RayError, KilledError):
             return 1
 
     def terminate(self) -> None:
@@ -73,7 +77,10 @@ def _run(command: list[str], log: str, environment: dict[str, str], folder: str)
     with open(log, "ab") as stream:
         child = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment, cwd=folder)
     try:
-        return child.wait()
+        code = child.wait()
+        if code < 0:
+            raise KilledError(f"signal {-code}")
+        return code
     except BaseException:  # cancelled
         child.terminate()
         child.wait()

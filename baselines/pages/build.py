@@ -18,7 +18,7 @@ from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
 from .scenario_pages import environment_page
-from .speed_tables import engine_block, training_block
+from .speed_tables import against_block, engine_block, training_block
 
 PACKAGES = ("envs", "agents", "recording", "federated", "baselines")
 PICTURE_SLOT = 32
@@ -55,6 +55,7 @@ def texts(root: Path) -> dict[Path, str]:
         docs / "federated.md": {"federated": federated_block(*stored(results / "federated"))},
         docs / "speed.md": {
             "worlds": engine_block(results / "speed"),
+            "against": against_block(results / "speed"),
             "training": training_block(results / "speed"),
         },
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..markdown import table
+from ..speed.against import Ratio, ratio_table
 from ..speed.measure import Measurement, speed_table
 
 PEERS = (
@@ -59,6 +60,18 @@ def training_block(folder: Path) -> str:
             _where(grid),
             speed_table(_rows(grid)),
         ]
+    return "\n\n".join(parts)
+
+
+def against_block(folder: Path) -> str:
+    """This version beside others, from all `against_*.json`."""
+    parts = []
+    for path in sorted(folder.glob("against_*.json")):
+        data = json.loads(path.read_text("utf-8"))
+        mine = f"{data['versions']['edge-experts']}, {data['commit'][:7]}"
+        found = [Ratio(**one) for one in data["ratios"]]
+        other = f"{data['their_version']}, {data['against']}"
+        parts += [_where(data), ratio_table(found, mine, other)]
     return "\n\n".join(parts)
 
 

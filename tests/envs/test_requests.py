@@ -404,7 +404,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "topic share": ({"requests.topic_share": 1.1}, "requests.topic_share: 1.1"),
     "negative topic share": ({"requests.topic_share": -0.1}, "requests.topic_share: -0.1"),
     "taste": ({"devices.taste": 0.0}, "devices.taste: 0"),
-    "taste in words": ({"devices.taste": "mine"}, "devices.taste: 'mine' .*give a concentration above 0, or own$"),
+    "taste in words": (
+        {"devices.taste": "mine"},
+        "devices.taste: 'mine' .*give a concentration from 1e-09 to 1e.12, or own$",
+    ),
     "period": ({"providers.period": 0}, "providers.period: 0"),
     "parts": ({"requests.parts": "many"}, "requests.parts: 'many'"),
     "dispatch": ({"requests.dispatch": "all"}, "requests.dispatch: 'all'"),
