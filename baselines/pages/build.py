@@ -17,6 +17,7 @@ from . import environment_tables as tables
 from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
+from .markets_tables import markets_block
 from .scenario_pages import environment_page
 from .speed_tables import against_block, engine_block, training_block
 
@@ -47,7 +48,10 @@ def texts(root: Path) -> dict[Path, str]:
             "twins": tables.twins_table(),
         },
         docs / "evaluating.md": {"policies": tables.policies_table()},
-        docs / "one_policy.md": {"transfer": transfer_table(transfer)},
+        docs / "one_policy.md": {
+            "transfer": transfer_table(transfer),
+            "markets": markets_block(results / "bench" / "markets" / "all"),
+        },
         docs / "worth.md": {
             "tables": tables_table(worth),
             "market": market_table(worth),

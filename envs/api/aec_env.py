@@ -16,7 +16,7 @@ from ..scenario import Scenario
 from .flat_env import FlatEnv
 from .order_of_service import PendingQueues
 from .parallel_env import EdgeEnv, Observation
-from .spaces import AgentSpaces, as_array
+from .spaces import AgentSpaces
 
 ORDERS = ("agents", "service")
 ONLY_WORLD = np.zeros(1, int)
@@ -121,7 +121,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             return
         if action is None:
             raise ValueError(f"action: None for {agent!r}, whose episode has not ended; give one of its action space")
-        if not self.action_space(agent).contains(as_array(action)):
+        if not self.env.takes(agent, action):
             raise ValueError(f"action: {shortened(action)} of '{agent}' is not in {self.action_space(agent)}")
         if not self._actions:
             self.rewards = dict.fromkeys(self.agents, 0.0)

@@ -136,6 +136,10 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         rewards, terminated, truncated, infos = ({a: part[a] for a in self._shown(part)} for part in outcome)
         return self._show(observations, infos), rewards, terminated, truncated, infos
 
+    def takes(self, agent: str, action: Any) -> bool:
+        """Whether something is an action of an agent."""
+        return bool(self.action_space(agent).contains(as_array(action)))
+
     def _shown(self, agents: Iterable[str]) -> list[str]:
         """Those of some agents that this view shows."""
         return [agent for agent in agents if self.role is None or self.env.role_of(agent) == self.role]

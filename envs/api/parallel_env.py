@@ -135,6 +135,10 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         """The same space object for all agents of a role."""
         return self.role_spaces[self.role_of(agent)].action
 
+    def takes(self, agent: str, action: Any) -> bool:
+        """Whether something is an action of an agent."""
+        return self.role_spaces[self.role_of(agent)].has(action)
+
     def observation_names(self, agent: str) -> list[str]:
         """What the entries of an agent's observation are called, as `battery` or `gate[2]`; see `describe`."""
         names = []
@@ -181,8 +185,11 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         rewards, terminated, truncated, infos = {}, {}, {}, {}
         for agent in shown:
             role, i = self._places[agent]
-            rewards[agent], terminated[agent], truncated[agent], *rest = happened[role][i]
-            infos[agent] = info = dict(zip(INFO[role], rest, strict=True)) | self._fixed(agent, over, truncated[agent])
+            outcome = happened[role][i]
+            rewards[agent], terminated[agent], truncated[agent] = outcome[:FIRST_INFO]
+            infos[agent] = info = dict(zip(INFO[role], outcome[FIRST_INFO:], strict=True))
+            if self.fixed_population:
+                info["present"] = self._is_present(agent, over, truncated[agent])
             if role == "user":
                 info["ended"] = ENDINGS[info["ended"]]
         observations = self._observe(shown, final=over)
@@ -254,18 +261,16 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             return self.possible_agents.copy()
         return [agent for agent, (role, i) in self._places.items() if role == "provider" or live[i]]
 
-    def _fixed(self, agent: str, over: bool, cut: bool) -> dict[str, Any]:
-        """What `info` says beside the outcome: of a fixed population, whether an agent is there at the slot's end.
+    def _is_present(self, agent: str, over: bool, cut: bool) -> bool:
+        """Whether an agent of a fixed population is there at the slot's end.
 
         Args:
             agent: Of whom.
             over: Whether the episode is, so that the world is in the next one already.
             cut: Whether its time ran out for the agent.
         """
-        if not self.fixed_population:
-            return {}
         role, i = self._places[agent]
-        return {"present": role == "provider" or (cut if over else bool(self._presence[i] == PRESENT))}
+        return role == "provider" or (cut if over else bool(self._presence[i] == PRESENT))
 
     def _vacant(self) -> Observation:
         """What is seen from a seat whose user is away: nothing, and that it can only wait."""
@@ -278,7 +283,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
     def _seat(self, agents: list[str]) -> None:
         """Let these agents act in the next slot."""
-        self.agents = agents
+        self.agents, self._acting = agents, frozenset(agents)
         self._seats = {role: [] for role in ROLES}
         for agent in agents:
             role, i = self._places[agent]
@@ -290,13 +295,14 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
             raise ValueError("step: the episode is over or has not begun; call reset()")
         if not isinstance(actions, Mapping):
             raise ValueError(f"actions: {shortened(actions)}, expected a mapping from agents to actions")
-        for agent in actions:
-            if agent not in self.agents:
-                raise ValueError(f"actions: {agent!r} is not in the present agents {shortened(self.agents)}")
-        for agent in self.agents:
-            if agent not in actions:
-                raise ValueError(f"actions: {agent!r} is missing; every present agent needs one")
-        self._actions["user"][0] = self.world.default_actions("user")[0]  # of those who are not there
+        if actions.keys() != self._acting:
+            for agent in actions:
+                if agent not in self._acting:
+                    raise ValueError(f"actions: {agent!r} is not in the present agents {shortened(self.agents)}")
+            missing = next(agent for agent in self.agents if agent not in actions)
+            raise ValueError(f"actions: {missing!r} is missing; every present agent needs one")
+        if len(self._acting) < len(self._places):
+            self._actions["user"][0] = self.world.default_actions("user")[0]  # of those who are not there
         for role, seats in self._seats.items():
             if seats:
                 given = [actions[f"{role}_{i}"] for i in seats]
@@ -326,6 +332,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
 
 UNPICKLED = ("_over", "_presence", "_happened", "_screen")
+FIRST_INFO = 3  # of what happened, after reward and how it ended
 INFO = {
     "user": (*USER_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),

@@ -75,6 +75,7 @@ class RoleSpaces:
         self._width = len(counts)
         self.parts = tuple(action_parts(role, sizes)[i][0] for i in self._kept)
         self.nvec = np.array([counts[i] for i in self._kept])
+        self._counts: list[int] = self.nvec.tolist()
         edges = np.concatenate([[0], np.cumsum(counts)])
         self.mask_columns = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in self._kept])
         low, high = (
@@ -91,6 +92,14 @@ class RoleSpaces:
         self.action: gymnasium.Space[Any] = (
             gymnasium.spaces.Discrete(int(self.nvec[0])) if len(self.nvec) == 1 else MaskedMultiDiscrete(self.nvec)
         )
+
+    def has(self, action: Any) -> bool:
+        """Whether something is an action of an agent; quicker than `action.contains`."""
+        given = as_array(action)
+        if given.shape != self.shape or given.dtype.kind not in "iu":
+            return False
+        values = given.reshape(-1).tolist()
+        return all(0 <= value < count for value, count in zip(values, self._counts, strict=True))
 
     def from_parts(self, picks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Choices of all parts (..., parts) as agents play them: (...) if there is one part."""

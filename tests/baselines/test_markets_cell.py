@@ -13,6 +13,7 @@ from edge_experts.baselines.bench.cell import run_cell
 from edge_experts.baselines.bench.protocol import Task, load_benchmark, select_cells
 from edge_experts.baselines.bench.scheduler import _write_references
 from edge_experts.baselines.leaderboard.data import Leaderboard
+from edge_experts.baselines.pages.markets_tables import markets_block
 
 MARKET = """
 id: me/{name}-v0
@@ -58,3 +59,28 @@ def test_one_policy_is_scored_on_every_market(tmp_path: Path, monkeypatch: pytes
 def test_a_market_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="'CartPole-v1' of 'CartPole-v1,netmoe-v1' is none of our markets"):
         select_cells(load_benchmark(), ["ppo"], ["CartPole-v1,netmoe-v1"])
+
+
+def _run(title: str, scores: tuple[float, float], seed: int) -> dict[str, Any]:
+    return {
+        "title": title,
+        "seed": seed,
+        "scores": {"edge_experts/a-v1": scores[0], "edge_experts/b-v1": scores[1]},
+        "normalised_score": sum(scores) / 2,
+        "heldout": {"edge_experts/a-heldout-v1": scores[0] - 0.1},
+        "env_steps": 1000,
+        "cpu_time_s": 10.0,
+    }
+
+
+@pytest.mark.parametrize(("gain", "said"), [(0.2, "beats both"), (0.0, "does not beat both"), (-0.2, "does not beat")])
+def test_the_page_says_whether_a_mixture_pays(gain: float, said: str, tmp_path: Path) -> None:
+    for name, title, base in (("moe_ppo", "MoE", gain), ("dense_ppo", "equal", 0.0), ("dense_work", "work", 0.01)):
+        (tmp_path / name).mkdir()
+        for seed in range(3):
+            run = _run(title, (0.5 + base + 0.01 * seed, 0.7 + base), seed)
+            (tmp_path / name / f"seed_{seed}.json").write_text(json.dumps(run))
+    page = markets_block(tmp_path)
+    assert said in page and f"MoE has {gain:+.3f} [" in page and f"and {gain - 0.01:+.3f} [" in page
+    assert f"| MoE | 3 | {0.605 + gain:.3f} | {0.6 + gain:.3f} to {0.61 + gain:.3f} | {0.41 + gain:.3f} |" in page
+    assert markets_block(tmp_path / "moe_ppo") == ""
