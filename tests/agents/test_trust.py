@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from edge_experts.agents.algorithms.ppo import MaskedPPOConfig
 from edge_experts.agents.checkpoints.manifest import MANIFEST, write_manifest
 from edge_experts.agents.checkpoints.metadata import DESCRIPTION, MODULE, checkpoints_of, read_description
 from edge_experts.agents.checkpoints.modules import MODULES, WEIGHTS, read_modules
@@ -24,6 +26,7 @@ from edge_experts.agents.cli import main as rllib
 from edge_experts.agents.errors import CheckpointError, TrainingError
 from edge_experts.agents.job import Job, train
 from edge_experts.agents.launch.results import read_rows
+from edge_experts.agents.training import PATIENCE, STEPS, Run
 from edge_experts.baselines.cli import main as edge_experts
 from edge_experts.envs.io.import_string import LoadError, load_object, without_imports
 
@@ -169,6 +172,31 @@ def test_a_run_goes_on_from_its_newest_whole_checkpoint(copy: Path, ray_here: An
     for checkpoint in checkpoints_of(copy):
         read_description(checkpoint)  # the damaged one was done again
     assert list(copy.glob("damaged_checkpoint_000003_*"))
+
+
+def test_tensorboard_forgets_what_is_done_again(copy: Path, ray_here: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    shutil.rmtree(copy / "checkpoint_000002")
+    job = Job(algo="PPO", env=ENV, config=SMALL, seed=0, name="job", local_dir=copy.parent, resume=True)
+    done = train(Job(**{**vars(job), "stop": {"training_iteration": 3}}))
+    events = EventAccumulator(str(copy))
+    events.Reload()
+    steps = [event.step for event in events.Scalars("num_env_steps_sampled_lifetime")]
+    assert steps == [row["env_steps"] for row in done.rows] and len(steps) == 3
+
+
+def test_iterations_without_a_sample_are_not_counted(tmp_path: Path) -> None:
+    run = Run(MaskedPPOConfig().environment(ENV).env_runners(num_env_runners=1), {}, tmp_path)
+    algorithm = SimpleNamespace(_iteration=5)
+    assert not run._is_empty(algorithm, {STEPS: 10})
+    run.rows.append({"env_steps": 10})
+    for _ in range(PATIENCE):
+        algorithm._iteration += 1
+        assert run._is_empty(algorithm, {STEPS: 10}) and algorithm._iteration == 5
+    with pytest.raises(TrainingError, match="no sampling process has answered for 20 iterations; .*: none"):
+        run._is_empty(algorithm, {STEPS: 10})
+    assert not run._is_empty(algorithm, {STEPS: 11})
 
 
 @pytest.fixture
