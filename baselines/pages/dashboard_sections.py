@@ -11,6 +11,13 @@ from edge_experts.agents.launch.results import RESULTS, read_rows
 
 from .dashboard_html import Traces, facts_table, panels
 
+SHOWN = {
+    "users": ("slot", "ended", "placed", "quality", "reward"),
+    "providers": ("slot", "provider", "price", "reward"),
+    "experts": ("slot", "expert", "backlog", "busy_s"),
+}
+"""Columns of a recorded episode that are drawn, by table."""
+
 
 class DashboardError(ValueError):
     """There is nothing to show. Names the folder and what it lacks."""
@@ -150,6 +157,11 @@ def read_episode(folder: Path) -> dict[str, dict[str, Any]]:
             table = pyarrow.parquet.read_table(folder / f"{name}.parquet")
         except (OSError, ValueError) as error:
             raise DashboardError(f"dashboard: '{folder / name}.parquet' cannot be read: {error}") from None
+        missing = [column for column in SHOWN[name] if column not in table.column_names]
+        if missing:
+            raise DashboardError(
+                f"dashboard: '{folder / name}.parquet' lacks the columns {', '.join(missing)}: record it anew"
+            )
         tables[name] = {column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names}
     return tables
 

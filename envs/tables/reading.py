@@ -114,7 +114,7 @@ def resolve(path: str | Path) -> Path:
     shipped = TABLES_DIR / f"{given}.csv"
     if given.suffix == "" and len(given.parts) == 1 and shipped.exists():
         return shipped
-    if not given.exists():
+    if not given.is_file():  # a pipe never ends
         names = ", ".join(sorted(p.stem for p in TABLES_DIR.glob("*.csv")))
         raise TableError(given, f"there is no such file; give a .csv or .parquet path, or one of: {names}")
     return given

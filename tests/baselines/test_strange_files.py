@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from edge_experts.baselines.leaderboard.data import Leaderboard
 from edge_experts.baselines.pages.dashboard import DashboardError, build_page, serve
+from edge_experts.envs import ScenarioError, TableError, load_scenario
 from edge_experts.envs.io.typed_json import read_json
+from edge_experts.envs.tables.quality_table import QualityTable
 
 GOOD = json.loads((Path(__file__).parents[2] / "results/bench/text-v1/ppo/seed_0.json").read_text())
 ROW = {"training_iteration": 1, "env_steps": 5, "time_total_s": 1.0, "cpu_time_s": 1.0, "episode_return_mean": None}
@@ -82,6 +85,24 @@ def test_a_dashboard_of_a_damaged_run_is_one_line(change: dict[str, Any], tmp_pa
         DashboardError, match=f"line 1 is damaged: {next(iter(change))}: .* is not valid: .*; take that line out"
     ):
         build_page(tmp_path)
+
+
+def test_a_dashboard_of_an_episode_without_its_columns_is_one_line(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in ("users", "providers", "experts"):
+        parquet.write_table(pyarrow.table({"slot": [1, 2]}), tmp_path / f"{name}.parquet")
+    with pytest.raises(DashboardError, match="users.parquet' lacks the columns ended, placed, quality, reward: record"):
+        build_page(tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(TableError, match="pipe.csv"):
+        QualityTable.load(tmp_path / "pipe.csv")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ScenarioError, match="there is no file '.*pipe.yaml'"):
+        load_scenario(tmp_path / "pipe.yaml")
 
 
 def test_a_dashboard_of_a_damaged_recording_is_one_line(tmp_path: Path) -> None:
