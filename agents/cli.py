@@ -17,6 +17,7 @@ from edge_experts.envs.io.command_line import (
     command_of,
     json_object,
     parse,
+    with_file,
 )
 from edge_experts.envs.scenarios import parse_overrides
 
@@ -152,7 +153,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command]
 
     def work() -> int:
-        run(arguments)
+        try:
+            run(arguments)
+        except ScenarioError as error:
+            raise ScenarioError(with_file(str(error), arguments)) from None
         return 0
 
     return answer("rllib", work, (SetupError, TrainingError, EnvError, ScenarioError, TableError, CheckpointError))

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_experts.envs import ScenarioError, TableError
 from edge_experts.envs.io.answer import answer
-from edge_experts.envs.io.command_line import Parser, add_about, parse
+from edge_experts.envs.io.command_line import Parser, add_about, parse, with_file
 
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
@@ -45,17 +45,9 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return _module(arguments.command).run(arguments) or 0
     except ScenarioError as error:
-        raise ScenarioError(_with_file(error, arguments)) from None
+        raise ScenarioError(with_file(str(error), arguments)) from None
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'") from None
-
-
-def _with_file(error: ScenarioError, arguments: argparse.Namespace) -> str:
-    """A message with the scenario file that it speaks of, unless it speaks of a change on the command line."""
-    text, env = str(error), str(getattr(arguments, "env", ""))
-    changed = tuple(field.partition("=")[0] for field in getattr(arguments, "set", []))
-    is_named = not env.endswith((".yaml", ".yml")) or env in text
-    return text if is_named or (changed and text.startswith(changed)) else f"{env}: {text}"
 
 
 def _module(name: str) -> Any:

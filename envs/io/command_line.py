@@ -96,6 +96,19 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def with_file(message: str, arguments: argparse.Namespace) -> str:
+    """A message with the scenario file that it speaks of, unless it speaks of a change on the command line.
+
+    Args:
+        message: Of a fault in a scenario.
+        arguments: With `env`, and `set` where changes are taken.
+    """
+    env = str(getattr(arguments, "env", None))
+    changed = tuple(field.partition("=")[0] for field in getattr(arguments, "set", None) or [])
+    is_named = not env.endswith((".yaml", ".yml")) or env in message
+    return message if is_named or (changed and message.startswith(changed)) else f"{env}: {message}"
+
+
 def add_about(parser: argparse.ArgumentParser) -> None:
     """Let a program tell its version, and what a shell completes its command lines with."""
     parser.add_argument("--version", action="version", version=f"edge-experts {version('edge-experts')}")

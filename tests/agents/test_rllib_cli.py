@@ -578,3 +578,14 @@ def test_presets_are_those_that_ship(capsys: pytest.CaptureFixture[str]) -> None
     assert {"ppo", "moe_ppo", "mappo", "generalist"} < set(presets()) and "common" not in presets()
     assert main(["list"]) == 0
     assert "presets\n  appo\n" in capsys.readouterr().out
+
+
+def test_messages_name_the_scenario_file_that_they_speak_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("id: me/x-v0\nexperts: [gemma-7b-it]\nproviders: {count: 1}\narrivals: {rate_per_s: -1}\n")
+    train = ["train", "--algo", "PPO", "--env", str(file), "--stop", '{"env_steps": 10}', "--local-dir", str(tmp_path)]
+    assert main(train) == 2
+    assert f"rllib: {file}: arrivals.rate_per_s: -1 is not valid" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("-1", "1"))
+    assert main([*train, "--set", "devices.count=-5"]) == 2
+    assert capsys.readouterr().err.startswith("rllib: devices.count: -5 is not valid")
