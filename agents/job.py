@@ -144,7 +144,7 @@ def train(job: Job) -> Run:
         _check_processors(config)
     with held(folder, job.resume) as mine:
         whole = job.resume or (job.trust and restore is not None and not is_exported(restore))
-        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps, whole)
+        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps, whole, job.trust)
         run.train()
     return run
 

@@ -31,7 +31,7 @@ from .checkpoints.metadata import (
     checkpoints_of,
     describe_checkpoint,
     latest_checkpoint,
-    read_description,
+    parse_description,
 )
 from .checkpoints.modules import save_modules
 from .checkpoints.weights import begin_from
@@ -89,6 +89,7 @@ class Run:
         checkpoint_steps: Environment steps between checkpoints; 0: as `checkpoint_freq` says.
         restore: Checkpoint to begin from.
         whole: Whether to go on from all that it holds, which RLlib pickled; otherwise from its weights.
+        trust: Whoever wrote it: networks of their own are imported.
     """
 
     def __init__(
@@ -100,10 +101,11 @@ class Run:
         restore: Path | None = None,
         checkpoint_steps: int = 0,
         whole: bool = False,
+        trust: bool = False,
     ) -> None:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
-        self.whole = whole
+        self.whole, self.trust = whole, trust
         self._empty = 0  # iterations one after the other in which nothing was sampled
         self.scenario = _scenario_of(config)
         self.markets = scenarios_of(config)
@@ -120,7 +122,7 @@ class Run:
                 algorithm.restore_from_path(str(self.restore.resolve()))
                 self._keep_rows(algorithm.iteration)
             elif self.restore is not None:
-                begin_from(algorithm, self.restore)
+                begin_from(algorithm, self.restore, self.trust)
             self._loop(algorithm)
         except OSError as error:  # as a full disk
             raise TrainingError(
@@ -194,11 +196,10 @@ class Run:
         Raises:
             TrainingError: if a weight is not finite; what was saved before stays.
         """
-        learner = getattr(algorithm.learner_group, "_learner", None)  # none here where learners are remote
-        modules = dict(learner.module.items()) if learner is not None else {}
+        learned = _learned(algorithm)
         wrong = [
             f"{module}: {name}"
-            for module, network in modules.items()
+            for module, network in (learned.items() if learned is not None else ())
             for name, weight in network.state_dict().items()
             if not torch.isfinite(weight).all()
         ]
@@ -276,7 +277,7 @@ class Run:
             except ValueError as error:
                 raise CheckpointError(f"--resume: {error}") from None
             self.rows = [dict(row) for row in kept if row["training_iteration"] <= iteration]
-            last = read_description(self.restore).get("row") if self.restore is not None else None
+            last = parse_description(self.restore).get("row") if self.restore is not None else None
             if last and (not self.rows or self.rows[-1]["training_iteration"] < iteration):
                 self.rows.append(last)  # the file's was torn
             write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
@@ -292,10 +293,10 @@ class Run:
         with replacing(final) as part:
             algorithm.save_to_path(str(part.resolve()))
             describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None, self.reward, self.credit)
-            learner = getattr(algorithm.learner_group, "_learner", None)  # none here where learners are remote
-            module = learner.module if learner is not None else MultiRLModule.from_checkpoint(str(part / MODULE))
+            learned = _learned(algorithm)
+            networks = learned if learned is not None else MultiRLModule.from_checkpoint(str(part / MODULE))
             try:
-                save_modules(dict(module.items()), part)
+                save_modules(dict(networks.items()), part)
             except TypeError as error:
                 tqdm.write(f"{final}: {error} has no plain form, so playing it will need --trust", file=sys.stderr)
             write_manifest(part)
@@ -306,6 +307,12 @@ class Run:
 def _steps_of(result: Mapping[str, Any]) -> int:
     """Environment steps so far; algorithms that learn from demonstrations count what they replay."""
     return int(result.get(STEPS, result.get("env_runners", {}).get(STEPS, 0)))
+
+
+def _learned(algorithm: Any) -> Any:
+    """The networks that are learned in this process; `None` where learners are remote."""
+    learner = getattr(algorithm.learner_group, "_learner", None)
+    return None if learner is None else learner.module
 
 
 def _clocks() -> tuple[float, float]:

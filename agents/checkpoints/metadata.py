@@ -77,6 +77,16 @@ def read_description(folder: Path, trust: bool = False) -> dict[str, Any]:
             f"checkpoint: '{folder}' holds no networks as plain data, only what RLlib pickled, which may run any code: "
             "add --trust if you trust its author"
         )
+    return parse_description(folder, trust)
+
+
+def parse_description(folder: Path, trust: bool = False) -> dict[str, Any]:
+    """The same of a checkpoint that was found to be whole before: its files are not measured again.
+
+    Raises:
+        CheckpointError: if the description is damaged, or of another version.
+    """
+    file = folder / DESCRIPTION
     try:
         about = parse_json(file.read_text("utf-8"))
     except ValueError as error:  # what is no UTF-8, too

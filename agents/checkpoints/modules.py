@@ -68,13 +68,11 @@ def read_modules(folder: Path, trust: bool = False) -> dict[str, Any]:
     Raises:
         CheckpointError: if a network cannot be built, or its tensors are missing or of another form.
     """
+    said = _said(folder)
     try:
-        said = parse_json((folder / MODULES).read_text("utf-8"))
         tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint: '{folder}' cannot be read: {error}") from None
-    if not isinstance(said, dict) or not said:
-        raise CheckpointError(f"checkpoint: '{folder / MODULES}' is damaged: it describes no network")
     return {name: _build(folder, name, about, tensors, trust) for name, about in said.items()}
 
 
@@ -85,16 +83,26 @@ def add_targets(module: Any, state: Mapping[str, Any]) -> None:
 
 
 def settings_of_modules(folder: Path) -> dict[str, dict[str, Any]]:
-    """What the networks in a folder were built with, by name: `class`, spaces, `model_config`.
+    """The `model_config` that the networks in a folder were built with, by name.
 
     Raises:
         CheckpointError: if that cannot be read.
     """
     try:
-        said = parse_json((folder / MODULES).read_text("utf-8"))
-        return {name: {**about, "model_config": {**about["model_config"]}} for name, about in said.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return {name: dict(about["model_config"]) for name, about in _said(folder).items()}
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint: '{folder / MODULES}' cannot be read: {error}") from None
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    """The descriptions of networks, by name."""
+    try:
+        said = parse_json((folder / MODULES).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint: '{folder}' cannot be read: {error}") from None
+    if not isinstance(said, dict) or not said:
+        raise CheckpointError(f"checkpoint: '{folder / MODULES}' is damaged: it describes no network")
+    return said
 
 
 def _describe(module: Any) -> dict[str, Any]:

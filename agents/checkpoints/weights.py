@@ -17,7 +17,7 @@ from ..algorithms.mappo import CRITIC
 from ..errors import CheckpointError
 from ..policy_mapping import policy_of
 from .manifest import write_manifest
-from .metadata import DESCRIPTION, VERSION, is_exported, read_description
+from .metadata import DESCRIPTION, VERSION, is_exported, parse_description
 from .modules import read_modules, save_modules, settings_of_modules
 
 ZOO = "zoo:"  # before the name of a shipped policy
@@ -64,8 +64,8 @@ def check_fits(folder: Path, config: Any, option: str) -> None:
         CheckpointError: naming the setting in which they differ, both values and the fix.
     """
     included: Mapping[str, Any] = getattr(config, "_model_config_auto_includes", {})
-    for policy, said in settings_of_modules(folder).items():
-        for name, value in said["model_config"].items():
+    for policy, settings in settings_of_modules(folder).items():
+        for name, value in settings.items():
             mine = included.get(name)
             mine = list(mine) if isinstance(mine, tuple) else mine
             if name in included and mine != value and policy != CRITIC:
@@ -76,12 +76,12 @@ def check_fits(folder: Path, config: Any, option: str) -> None:
 
 
 def check_same_run(folder: Path, config: Any) -> None:
-    """See that a run that goes on is the one that was begun.
+    """See that a run that goes on is the one that was begun; its checkpoint was found to be whole.
 
     Raises:
         CheckpointError: naming what differs: algorithm, environment, its settings, who shares a policy, or a network.
     """
-    about = read_description(folder)
+    about = parse_description(folder)
     mapping = config.policy_mapping_fn if config.is_multi_agent else None
     now = {
         "algo": config.algo_class.__name__,

@@ -255,7 +255,7 @@ def test_another_run_does_not_go_on(copy: Path, change: dict[str, Any], said: st
 
 
 def test_whose_network_comes_from_elsewhere_is_imported_with_trust_only(
-    copy: Path, tmp_path: Path, monkeypatch: Any
+    copy: Path, tmp_path: Path, monkeypatch: Any, ray_here: Any
 ) -> None:
     checkpoint = checkpoints_of(copy)[-1]
     code = (
@@ -270,6 +270,12 @@ def test_whose_network_comes_from_elsewhere_is_imported_with_trust_only(
     with pytest.raises(CheckpointError, match="'their_nets:Net' is code from elsewhere"):
         read_modules(checkpoint)
     assert type(read_modules(checkpoint, trust=True)["user"]).__name__ == "Net"
+    shutil.rmtree(checkpoint / MODULE.parts[0])  # as an export, whose weights a run may begin from
+    write_manifest(checkpoint)
+    job = {"algo": "PPO", "env": ENV, "config": SMALL, "restore": checkpoint, "local_dir": tmp_path / "new"}
+    with pytest.raises(CheckpointError, match="'their_nets:Net' is code from elsewhere"):
+        train(Job(**job, stop={"training_iteration": 1}))
+    assert train(Job(**job, stop={"training_iteration": 1}, trust=True)).rows
 
 
 def test_references_are_not_followed_where_somebody_else_wrote_them(tmp_path: Path) -> None:
