@@ -10,6 +10,15 @@ from torch import Tensor
 from ..networks.shared_weights import SharedWeights
 
 
+def write_memory_once() -> None:
+    """Keep torch from filling memory that is about to be written.
+
+    It does so where RLlib has asked for deterministic algorithms, lest something reads what it has not written; nothing
+    here does, and filling takes a twentieth of an update.
+    """
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
 class FusedLearner:
     """Mixin of an RLlib torch learner whose updates are small and many."""
 
@@ -34,6 +43,23 @@ class FusedLearner:
             params=parameters,
             lr_or_lr_schedule=config.lr,
         )
+
+    def build(self) -> None:
+        """Build networks and optimisers."""
+        super().build()  # type: ignore[misc]
+        write_memory_once()
+
+    def compute_gradients(self, loss_per_module: dict[str, Tensor], **kwargs: Any) -> dict[Any, Tensor]:
+        """Gradients of the sum of losses, by weight."""
+        if self._grad_scalers is not None:
+            return super().compute_gradients(loss_per_module, **kwargs)  # type: ignore[misc, no-any-return]
+        for parameter in self._params.values():
+            parameter.grad = None
+        loss = torch.stack(list(loss_per_module.values())).sum() if loss_per_module else None
+        if loss is None or loss.grad_fn is None:  # nothing to learn from, or everything is frozen
+            return {}
+        loss.backward()
+        return {reference: parameter.grad for reference, parameter in self._params.items()}
 
     def apply_gradients(self, gradients_dict: dict[Any, Tensor]) -> None:
         """One step of every optimiser; an update with a gradient that is not finite is left out, with a warning."""

@@ -46,7 +46,8 @@ class EntityEncoder(nn.Module):
 
     def tokens(self, seen: Seen) -> Tensor:
         """A token for each place: (batch, tokens, width)."""
-        return Rectified.apply(self.of_token(seen.tokens), self.of_context(seen.vector), self._of_places())  # type: ignore[no-any-return]
+        of_rows = self.of_context(seen.vector)
+        return Rectified.apply(seen.tokens, self.of_token.weight, of_rows, self._of_places())  # type: ignore[no-any-return]
 
     def pooled(self, tokens: Tensor, context: Tensor) -> Seen:
         """Tokens (batch, tokens, width) and their pool beside the agent's own features: (batch, size)."""
@@ -62,28 +63,31 @@ class EntityEncoder(nn.Module):
 
 
 class Rectified(torch.autograd.Function):
-    """The rectified sum of what is known of tokens, of rows and of places.
+    """A layer over tokens, rectified: what their features say, and what is known of rows and of places.
 
-    (batch, tokens, width), (batch, width) and (tokens, width) or nothing. One array is written and kept, where a sum of
-    three, rectified, would be three; they are the largest ones of an entity network.
+    Of (batch, tokens, features), weights (width, features), (batch, width), and (tokens, width) or nothing, it makes
+    (batch, tokens, width). One such array is written and kept, where a product, two sums and a rectifier would be four;
+    they are the largest ones of an entity network.
     """
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, rows: Tensor, places: Tensor | None) -> Tensor:  # type: ignore[override]
-        """Add up and rectify."""
-        out = tokens + rows[:, None]
+    def forward(ctx: Any, tokens: Tensor, weight: Tensor, rows: Tensor, places: Tensor | None) -> Tensor:  # type: ignore[override]
+        """Multiply, add up and rectify."""
+        out = torch.matmul(tokens, weight.T).add_(rows[:, None])
         if places is not None:
             out.add_(places)
         out.relu_()
-        ctx.save_for_backward(out)
+        ctx.save_for_backward(tokens, weight, out)
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
-        """The gradients of all three."""
-        (out,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None]:  # type: ignore[override]
+        """The gradients of all four."""
+        tokens, weight, out = ctx.saved_tensors
         passed = torch.ops.aten.threshold_backward(gradient, out, 0)
-        return passed, passed.sum(dim=1), passed.sum(dim=0) if ctx.needs_input_grad[2] else None
+        of_weight = passed.flatten(0, 1).T @ tokens.flatten(0, 1)
+        of_tokens = passed @ weight if ctx.needs_input_grad[0] else None
+        return of_tokens, of_weight, passed.sum(dim=1), passed.sum(dim=0) if ctx.needs_input_grad[3] else None
 
 
 class Pool(torch.autograd.Function):

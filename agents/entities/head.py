@@ -52,12 +52,13 @@ class EntityHead(nn.Module):
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         """(batch, features) and (batch, tokens, width) to (batch, sum of choices)."""
-        of_tokens, of_features = self.of_token(tokens), self.of_features(features)
+        of_features = self.of_features(features) + self.of_token.bias
         rest = self.rest(features)
         logits = []
         for i, part in enumerate(self.parts):
             if part["kind"] == "tokens":
-                mixed = Rectified.apply(of_tokens, of_features + part["turn"] * self.turn, None)
+                of_rows = of_features + part["turn"] * self.turn
+                mixed = Rectified.apply(tokens, self.of_token.weight, of_rows, None)
                 scores = self.score(mixed).squeeze(-1)
                 logits += [rest, scores] if part["rest_first"] else [scores, rest]
             elif part["kind"] == "levels":

@@ -76,6 +76,10 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         self.mixture = self._trunk("policy")
         self.policy = self._head(outputs)
 
+    def train(self, mode: bool = True) -> MixtureActor:
+        """Set the mode of all layers, where it is another: RLlib asks at every pass, and they are many."""
+        return self if self.training == mode else super().train(mode)  # type: ignore[no-any-return]
+
     def _head(self, outputs: int) -> nn.Module:
         features = self._features_of(self.mixture)
         if self.is_entities:

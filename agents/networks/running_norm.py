@@ -37,7 +37,7 @@ class RunningNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, ..., inputs) to the same, clipped at `CLIP` standard deviations."""
-        return ((x - self.mean) / torch.sqrt(self.variance + 1e-4)).clamp(-CLIP, CLIP)
+        return (x - self.mean).div_(torch.sqrt(self.variance + 1e-4)).clamp_(-CLIP, CLIP)
 
     @torch.no_grad()
     def gather(self, x: Tensor) -> None:

@@ -231,21 +231,21 @@ def test_credit_for_others_is_said_and_normalised(tmp_path: Path) -> None:
 
 def test_fused_layers_have_the_gradients_of_plain_ones() -> None:
     generator = torch.Generator().manual_seed(0)
-    shapes = [(5, 3, 4), (5, 4), (3, 4)]
+    shapes = [(5, 3, 6), (4, 6), (5, 4), (3, 4)]
     parts = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
     weights = torch.randn(2, 5, 4, generator=generator, dtype=torch.float64)
 
     def gradients(fused: bool) -> list[torch.Tensor]:
-        tokens, rows, places = parts
+        tokens, weight, rows, places = parts
         if fused:
-            h = Rectified.apply(tokens, rows, places)
+            h = Rectified.apply(tokens, weight, rows, places)
             pooled = Pool.apply(h)
         else:
-            h = torch.relu(tokens + rows[:, None] + places)
+            h = torch.relu(tokens @ weight.T + rows[:, None] + places)
             pooled = h.mean(dim=1), h.amax(dim=1)
         total = sum((w * p).sum() for w, p in zip(weights, pooled, strict=True)) + h.square().sum()
         return list(torch.autograd.grad(total, parts))
 
     for one, other in zip(gradients(True), gradients(False), strict=True):
         assert torch.allclose(one, other)
-    assert Rectified.apply(parts[0], parts[1], None).shape == shapes[0]
+    assert Rectified.apply(*parts[:3], None).shape == (5, 3, 4)
