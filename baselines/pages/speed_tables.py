@@ -23,6 +23,7 @@ PEERS = (
     ("World, 1,024 worlds", "vmas simple_spread, 1,024 worlds"),
 )
 BATCHED, BARE, STOCK = "MoE-PPO, batched runner", "MoE-PPO, bare loop", "MoE-PPO, stock runner"
+ENTITIES, FLAT = "PPO, entity networks", "PPO, flat networks"
 PICTURE = Path("images") / "speed.png"
 
 
@@ -53,6 +54,12 @@ def training_block(folder: Path) -> str:
         parts.append(
             f"The batched runner makes {found[BATCHED]:,.0f} agent steps a second: {found[BATCHED] / stock:.1f} times "
             f"as many as RLlib's stock runner at its best setting, {found[BATCHED] / found[BARE]:.0%} of the bare loop."
+        )
+    per_cpu = {row.name: row.cpu_agent_steps for row in rows if not row.error}
+    if {ENTITIES, FLAT} <= set(per_cpu):
+        parts.append(
+            f"With entity networks and credit for what each agent is worth, an iteration takes "
+            f"{per_cpu[FLAT] / per_cpu[ENTITIES]:.1f} times the processor time of flat networks and plain rewards."
         )
     if (grid := _read(folder / "grid.json")) is not None:
         parts += [

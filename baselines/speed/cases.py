@@ -145,6 +145,18 @@ def training_cases(grid: bool) -> list[SpeedCase]:
     cases = [
         SpeedCase("MoE-PPO, batched runner", "training", 20, 1, rllib_step, {"runner": "batched"}, alone=True),
         SpeedCase("MoE-PPO, bare loop", "training", 20, 1, bare_step, {}, alone=True),
+        SpeedCase(
+            "PPO, flat networks", "training", 20, 1, rllib_step, {"runner": "batched", "network": "flat"}, alone=True
+        ),
+        SpeedCase(
+            "PPO, entity networks",
+            "training",
+            20,
+            1,
+            rllib_step,
+            {"runner": "batched", "network": "entities"},
+            alone=True,
+        ),
     ]
     settings: list[tuple[int, int, int | None]] = [(0, 32, None), (2, 32, None), (2, 128, None)]
     if grid:
@@ -156,14 +168,20 @@ def training_cases(grid: bool) -> list[SpeedCase]:
     return cases
 
 
-def _training_config() -> Any:
-    """MoE-PPO with flat networks and plain rewards: what is compared is what runs them."""
-    from edge_experts.configs.train import moe_ppo
-
-    return moe_ppo.config().training(network="flat", hidden=(64, 64), credit="reward")
+FLAT = {"network": "flat", "hidden": (64, 64), "credit": "reward"}
 
 
-def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: int | None = None) -> Step:
+def _training_config(network: str | None = None) -> Any:
+    """MoE-PPO with flat networks and plain rewards, where what runs them is compared; PPO with networks of a kind."""
+    from edge_experts.configs.train import moe_ppo, ppo
+
+    config = moe_ppo.config() if network is None else ppo.config()
+    return config if network == "entities" else config.training(**FLAT)
+
+
+def rllib_step(
+    runner: str, envs: int | None = None, runners: int = 0, batch: int | None = None, network: str | None = None
+) -> Step:
     """Iterations of training through RLlib."""
     from edge_experts.agents import ray_logging
 
@@ -173,7 +191,7 @@ def rllib_step(runner: str, envs: int | None = None, runners: int = 0, batch: in
     from edge_experts.agents.setup import set_up
 
     ray_logging.after_import()
-    config = _training_config().env_runners(num_env_runners=runners)
+    config = _training_config(network).env_runners(num_env_runners=runners)
     if envs is not None:
         config.env_runners(num_envs_per_env_runner=envs)
     if batch is not None:

@@ -46,7 +46,7 @@ def test_all_cases_of_ours_step() -> None:
         if case.worlds <= 1024:
             case.make(**{**case.options, **({"n_worlds": 2} if "n_worlds" in case.options else {})})(3)
     names = [case.name for case in cases.training_cases(grid=True)]
-    assert len(names) == len(set(names)) == 17
+    assert len(names) == len(set(names)) == 19
 
 
 def test_more_experts_than_the_tables_hold() -> None:

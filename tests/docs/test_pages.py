@@ -134,6 +134,7 @@ def test_speed_is_told_of_this_version_or_not_at_all(tmp_path: Path) -> None:
 def test_speed_tables_hold_what_was_measured(tmp_path: Path) -> None:
     names = {"EdgeEnv, 20 agents": 3000.0, "mobile-env medium, 15 users": 24.0, "MoE-PPO, batched runner": 900.0}
     names |= {"MoE-PPO, bare loop": 1000.0, "MoE-PPO, stock runner, 0 x 32 envs": 90.0, "rware small-4ag": 0.0}
+    names |= {"PPO, flat networks": 500.0, "PPO, entity networks": 250.0}
     rows = [
         {"name": name, "group": "any", "agents": 2, "worlds": 1, "rounds": 3, "cpu_env_steps": rate / 2}
         | {"cpu_agent_steps": rate, "wall_env_steps": rate, "wall_agent_steps": rate, "best_wall_agent_steps": rate}
@@ -149,6 +150,7 @@ def test_speed_tables_hold_what_was_measured(tmp_path: Path) -> None:
     assert "| EdgeEnv, 20 agents | mobile-env medium, 15 users | 125.0 |" in engine
     assert "not measured: no such user" in engine and "| rware small-4ag |\n" not in engine
     assert "900 agent steps a second: 10.0 times as many as RLlib's stock runner" in training and "90% of" in training
+    assert "an iteration takes 2.0 times the processor time of flat networks" in training
 
 
 def test_the_site_builds_strictly_and_fetches_nothing(tmp_path: Path) -> None:
