@@ -8,6 +8,7 @@ from edge_experts.envs.registry import is_market
 from .errors import SetupError
 
 ALL = "all"
+THEN = ">"  # between markets that follow one another
 
 
 def markets_of(env: str) -> tuple[str, ...]:
@@ -27,6 +28,21 @@ def markets_of(env: str) -> tuple[str, ...]:
         if titles.count(title) > 1:
             raise SetupError(f"env: '{env}' names {title} twice: leave one out, or give it another id")
     return tuple(names)
+
+
+def stages_of(env: str) -> tuple[str, ...]:
+    """The markets of `A>B`, to be trained on one after another; none where there is but one.
+
+    Raises:
+        SetupError: if one of several is no market.
+    """
+    names = tuple(name.strip() for name in env.split(THEN))
+    if len(names) == 1:
+        return ()
+    for name in names:
+        if not is_market(name):
+            raise SetupError(f"env: '{name}' of '{env}' is none of our markets: only those can follow one another")
+    return names
 
 
 def title_of(market: str) -> str:

@@ -16,7 +16,7 @@ def write_memory_once() -> None:
     It does so where RLlib has asked for deterministic algorithms, lest something reads what it has not written; nothing
     here does, and filling takes a twentieth of an update.
     """
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 class FusedLearner:

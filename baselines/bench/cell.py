@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from edge_experts.agents.checkpoints.metadata import checkpoints_of, latest_checkpoint, read_description
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 from edge_experts.agents.job import Job, train
-from edge_experts.agents.market_names import markets_of
+from edge_experts.agents.market_names import markets_of, stages_of
 from edge_experts.agents.mixture.report import diagnose
 from edge_experts.agents.networks.actor_critic import parameter_count
 from edge_experts.agents.score_reference import normalised_score
@@ -40,6 +41,10 @@ def run_cell(task: Task) -> dict[str, Any]:
     """
     cell, benchmark = task.cell, task.benchmark
     references = json.loads(task.references.read_text("utf-8"))
+    if stages_of(cell.env):
+        from .sequence_cell import run_sequence_cell  # which is made of parts of this one
+
+        return run_sequence_cell(task, references)
     if markets_of(cell.env):
         from .markets_cell import run_markets_cell  # which is made of parts of this one
 
@@ -121,6 +126,13 @@ def normalised(score: float, ends: dict[str, Any]) -> float:
     return float(normalised_score(score, ends["random"], ends["reference"]))
 
 
+def score_on(policy: Any, market: str, references: Mapping[str, Any]) -> float:
+    """Normalised score on the episodes that a market's floor and reference were measured on."""
+    scenario = load_scenario(market)
+    ends = references[scenario.hash()]
+    return normalised(float(play(policy, scenario, ends["episodes"], REPORTED).score.mean()), ends)
+
+
 def job_of(cell: Cell, steps: int, curve_points: int, folder: Path) -> Job:
     """The training run of a cell.
 
@@ -154,7 +166,7 @@ def train_on(job: Job, folder: Path, steps: int) -> None:
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_text(note, command)
-    train(replace(job, resume=has_begun))
+    train(replace(job, resume=has_begun, restore=None if has_begun else job.restore))
     reached = read_description(checkpoints_of(folder)[-1])["env_steps"]
     if reached < steps:
         raise InterruptedError(f"stopped after {reached:,} of {steps:,} steps: the next call goes on from there")

@@ -12,11 +12,20 @@ from edge_experts.agents.market_names import markets_of
 from edge_experts.agents.networks.actor_critic import active_count, parameter_count
 from edge_experts.configs.train.common import budget
 from edge_experts.envs import heldout_ids, load_scenario
-from edge_experts.envs.seeds import REPORTED
 
-from ..evaluation.evaluate import play
 from ..provenance import provenance
-from .cell import PROGRESS, command_of, described, job_of, normalised, policies_of, train_on, validated, write_result
+from .cell import (
+    PROGRESS,
+    command_of,
+    described,
+    job_of,
+    normalised,
+    policies_of,
+    score_on,
+    train_on,
+    validated,
+    write_result,
+)
 from .protocol import MODES, Task
 
 VALIDATION_EPISODES = 16  # of each market, by which a mode of play is chosen
@@ -39,8 +48,8 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
             tried[mode].append(normalised(score, ends[market]))
     mode = max(MODES, key=lambda m: np.mean(tried[m]))
     policy = policies[mode]
-    scores = {market: _score(policy, market, references) for market in markets}
-    heldout = {twin: _score(policy, twin, references) for market in markets for twin in heldout_ids(market)}
+    scores = {market: score_on(policy, market, references) for market in markets}
+    heldout = {twin: score_on(policy, twin, references) for market in markets for twin in heldout_ids(market)}
     modules = [module.unwrapped() for module in policy.modules.values()]
     result = {
         **described(cell),
@@ -56,10 +65,3 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
     }
     write_result(task, result)
     return result
-
-
-def _score(policy: Any, market: str, references: Mapping[str, Any]) -> float:
-    """Normalised score on the episodes that floor and reference were measured on."""
-    scenario = load_scenario(market)
-    ends = references[scenario.hash()]
-    return normalised(float(play(policy, scenario, ends["episodes"], REPORTED).score.mean()), ends)

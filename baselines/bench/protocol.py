@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from edge_experts.agents.market_names import ALL, markets_of, title_of
+from edge_experts.agents.market_names import ALL, markets_of, stages_of, title_of
 from edge_experts.envs import Scenario
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
 from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
@@ -20,6 +20,7 @@ from edge_experts.envs.schema import Count
 
 FOLDER = Path("results") / "bench"
 MARKETS = "markets"  # folder of the runs on several markets at once
+SEQUENCES = "sequences"  # and of those on one market after another
 # how a trained policy plays, which is chosen for each run on episodes of their own
 MODES = MOST_LIKELY, DRAWN = "most likely", "drawn"
 STRICT = ConfigDict(extra="forbid")
@@ -78,6 +79,9 @@ class Cell:
 
     def folder(self, base: Path) -> Path:
         """Where its files go under a folder."""
+        if stages := stages_of(self.env):
+            named = "_then_".join(title_of(market) for market in stages)
+            return base / SEQUENCES / named / self.name / f"seed_{self.seed}"
         if markets := markets_of(self.env):
             named = self.env if self.env == ALL else "_".join(title_of(market) for market in markets)
             return base / MARKETS / named / self.name / f"seed_{self.seed}"
@@ -168,7 +172,7 @@ def select_cells(
         wanted[name_of(reference)] = Entry(algo=reference, title=reference)
         kind_of(reference)
     for env in envs or ():
-        if not markets_of(env) and not is_market(env):
+        if not stages_of(env) and not markets_of(env) and not is_market(env):
             find(env)  # which suggests the nearest, if there is no such environment at all
             raise ValueError(
                 f"--envs: '{env}' is not one of ours: only theirs are the references that scores are normalised by"

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from edge_experts.agents.market_names import markets_of
+from edge_experts.agents.market_names import markets_of, stages_of
 from edge_experts.envs import Scenario, heldout_ids, load_scenario
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.seeds import REPORTED, TEACHER
@@ -58,8 +58,8 @@ def fill(
     if not missing:
         return []
     results.mkdir(parents=True, exist_ok=True)
-    several = {market for cell in missing for market in markets_of(cell.env)}
-    alone = {cell.env for cell in missing if not markets_of(cell.env)}
+    several = {market for cell in missing for market in (stages_of(cell.env) or markets_of(cell.env))}
+    alone = {cell.env for cell in missing if not stages_of(cell.env) and not markets_of(cell.env)}
     references = _write_references(alone, benchmark, runs, several - alone)
     for env in sorted({cell.env for cell in missing if cell.entry.demonstrations}):
         _demonstrate(env, benchmark)

@@ -17,12 +17,13 @@ from . import environment_tables as tables
 from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
-from .markets_tables import markets_block
+from .markets_tables import markets_block, sequence_block
 from .scenario_pages import environment_page
 from .speed_tables import against_block, engine_block, training_block
 
 PACKAGES = ("envs", "agents", "recording", "federated", "baselines")
 PICTURE_SLOT = 32
+SEQUENCE = "text-v1_then_video-v1_then_object3d-v1_then_vehicles-v1"
 
 
 def texts(root: Path) -> dict[Path, str]:
@@ -51,6 +52,7 @@ def texts(root: Path) -> dict[Path, str]:
         docs / "one_policy.md": {
             "transfer": transfer_table(transfer),
             "markets": markets_block(results / "bench" / "markets" / "all"),
+            "sequence": sequence_block(results / "bench" / "sequences" / SEQUENCE),
         },
         docs / "worth.md": {
             "tables": tables_table(worth),

@@ -1,8 +1,9 @@
-"""One policy on several markets, by algorithm: what a mixture is worth there, beside its two controls."""
+"""One policy on several markets, at once or in turn, by algorithm: what a mixture is worth beside its two controls."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,7 @@ def markets_block(folder: Path) -> str:
     Args:
         folder: Of the results of `edge-experts bench --envs all`.
     """
-    runs = {
-        place.name: [json.loads(file.read_text("utf-8")) for file in sorted(place.glob("seed_*.json"))]
-        for place in sorted(folder.iterdir())
-        if place.is_dir()
-    }
-    runs = {name: found for name, found in runs.items() if found}
+    runs = _runs(folder)
     if not runs:
         return ""
     ranked = sorted(runs, key=lambda name: -_means(runs[name]).mean())
@@ -36,9 +32,54 @@ def markets_block(folder: Path) -> str:
         f"One policy for all {len(markets)} markets, {steps:,} slots of training in all, mean normalised scores:",
         table(header, rows),
     ]
-    if MIXTURE in runs:
-        parts.append(_verdict(runs))
+    if verdict := _verdict(runs, _means):
+        parts.append(verdict)
     return "\n\n".join(parts)
+
+
+def sequence_block(folder: Path) -> str:
+    """One market after another: scores in the end, what was forgotten, and the mixture less its controls.
+
+    Args:
+        folder: Of the results of `edge-experts bench --envs 'A>B>C'`.
+    """
+    runs = _runs(folder)
+    if not runs:
+        return ""
+    ranked = sorted(runs, key=lambda name: -_means(runs[name]).mean())
+    stages = runs[ranked[0]][0]["stages"]
+    steps = max(run["env_steps"] for found in runs.values() for run in found)
+    rows = []
+    for name in ranked:
+        found = runs[name]
+        learned = [np.mean([run["rows"][i]["scores"][market] for run in found]) for i, market in enumerate(stages)]
+        final = [np.mean([run["rows"][-1]["scores"][market] for run in found]) for market in stages]
+        told = [f"{score:.2f}, {last:.2f}" for score, last in zip(learned, final, strict=True)]
+        cpu = f"{np.mean([run['cpu_time_s'] for run in found]):,.0f}"
+        means = [f"{_means(found).mean():.3f}", f"{_forgotten(found).mean():.3f}"]
+        rows.append([found[0]["title"], str(len(found)), *means, *told, cpu])
+    header = ["algorithm", "runs", "mean in the end", "forgotten", *map(bare, stages), "CPU-seconds"]
+    parts = [
+        f"{' then '.join(map(bare, stages))}, {steps:,} slots in all. Of each market: the score when it had been "
+        "trained, and that in the end.",
+        table(header, rows),
+    ]
+    if verdict := _verdict(runs, _means):
+        parts.append(f"In the end, {verdict}")
+    if verdict := _verdict(runs, lambda found: -_forgotten(found)):
+        parts.append(f"Forgetting less counts as more: {verdict}")
+    return "\n\n".join(parts)
+
+
+def _runs(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The results in a folder by algorithm."""
+    places = [place for place in sorted(folder.iterdir()) if place.is_dir()] if folder.is_dir() else []
+    runs = {p.name: [json.loads(file.read_text("utf-8")) for file in sorted(p.glob("seed_*.json"))] for p in places}
+    return {name: found for name, found in runs.items() if found}
+
+
+def _forgotten(runs: list[dict[str, Any]]) -> Any:
+    return np.array([run["forgetting"] for run in runs])
 
 
 def _means(runs: list[dict[str, Any]]) -> Any:
@@ -54,14 +95,17 @@ def _row(runs: list[dict[str, Any]], markets: list[str]) -> list[str]:
     return [runs[0]["title"], str(len(runs)), f"{means.mean():.3f}", spread, f"{twins:.3f}", *by_market, cpu]
 
 
-def _verdict(runs: dict[str, list[dict[str, Any]]]) -> str:
-    """The mixture less each control; a run's markets are not independent, so runs are drawn anew, not their markets."""
+def _verdict(runs: dict[str, list[dict[str, Any]]], measure: Callable[[list[dict[str, Any]]], Any]) -> str:
+    """The mixture less each control, nothing if one is missing.
+
+    A run's markets are not independent, so runs are drawn anew, not their markets.
+    """
+    if not {MIXTURE, *CONTROLS} <= set(runs):
+        return ""
     told = []
     beats = True
     for control in CONTROLS:
-        if control not in runs:
-            return ""
-        found = bootstrap_interval(difference_of_means, [_means(runs[MIXTURE])], [_means(runs[control])])
+        found = bootstrap_interval(difference_of_means, [measure(runs[MIXTURE])], [measure(runs[control])])
         beats = beats and found.low > 0.0
         title = runs[control][0]["title"]
         told.append(f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over {title}")
