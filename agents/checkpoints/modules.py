@@ -6,6 +6,7 @@ A network's class is imported only from this package and from RLlib, unless whoe
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import json
 from collections.abc import Mapping
@@ -51,6 +52,12 @@ def save_modules(modules: Mapping[str, Any], folder: Path) -> None:
     text = json.dumps(said)  # fails here before anything is written
     save_file(tensors, folder / WEIGHTS)
     (folder / MODULES).write_text(text + "\n", encoding="utf-8")
+
+
+def sha256_of_weights(folder: Path) -> str:
+    """SHA-256 of the weights, which are the same bytes in a checkpoint and in its export."""
+    with open(folder / WEIGHTS, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def has_modules(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_experts.agents.checkpoints.metadata import checkpoints_of, latest_checkpoint, read_description
+from edge_experts.agents.checkpoints.modules import sha256_of_weights
 from edge_experts.agents.checkpoints.policy import CheckpointPolicy
 from edge_experts.agents.job import Job, train
 from edge_experts.agents.market_names import markets_of, stages_of
@@ -59,35 +61,48 @@ def run_cell(task: Task) -> dict[str, Any]:
         train_on(job, folder, steps)
         policies, mode, trained = _read_run(folder, cell, references)
         trained["command"] = command_of(job)
-    scenario = load_scenario(cell.env)
+    began = time.process_time()
+    result = {
+        **described(cell),
+        **trained,
+        **measured(policies, mode, cell.env, references),
+        "provenance": provenance(load_scenario(cell.env)),
+    }
+    result["evaluation_s"] = time.process_time() - began
+    write_result(task, result)
+    if trained["curve"]:
+        _prune(folder)
+    return result
+
+
+def measured(policies: Mapping[str, Any], mode: str, env: str, references: Mapping[str, Any]) -> dict[str, Any]:
+    """What policies do on evaluation episodes and on held-out twins.
+
+    Args:
+        policies: One policy in each of its modes of play.
+        mode: The one that counts.
+        env: Where.
+        references: Floor and reference by scenario, and the episodes they were measured on.
+    """
+    scenario = load_scenario(env)
     ends = references[scenario.hash()]
     records = {m: play(policy, scenario, ends["episodes"], REPORTED) for m, policy in policies.items()}
     record = records[mode]
     heldout = {}
-    for twin in heldout_ids(cell.env):
+    for twin in heldout_ids(env):
         shifted = load_scenario(twin)
         twin_ends = references[shifted.hash()]
         twin_score = float(play(policies[mode], shifted, twin_ends["episodes"], REPORTED).score.mean())
         heldout[twin] = {"score": twin_score, "normalised_score": normalised(twin_score, twin_ends)}
     score = float(record.score.mean())
-    result = {
-        **described(cell),
+    return {
         "episodes": len(record.score),
         "normalised_score": normalised(score, ends),
         "mode": mode,
         "modes": {m: normalised(float(played.score.mean()), ends) for m, played in records.items()},
-        **trained,
-        "measures": {
-            **summarise(record, scenario),
-            "welfare_ratio": score / ends["reference"],
-        },
+        "measures": {**summarise(record, scenario), "welfare_ratio": score / ends["reference"]},
         "heldout": heldout,
-        "provenance": provenance(scenario),
     }
-    write_result(task, result)
-    if trained["curve"]:
-        _prune(folder)
-    return result
 
 
 def described(cell: Cell) -> dict[str, Any]:
@@ -201,11 +216,13 @@ def _read_run(folder: Path, cell: Cell, references: dict[str, Any]) -> tuple[dic
         )
         point = {name: about[name] for name in PROGRESS}
         curve.append({**point, "normalised_score": normalised(score, ends)})
+    policies = policies_of(checkpoints[-1])  # anew: what they draw does not depend on what was played before
     trained = {
         **{name: curve[-1][name] for name in PROGRESS},
+        "weights_sha256": sha256_of_weights(checkpoints[-1]),
         "knows": policies[mode].knows,
         "parameters": {name: parameter_count(module.unwrapped()) for name, module in policies[mode].modules.items()},
         "curve": curve,
-        "router": diagnose(policies[mode], scenario),
+        "router": diagnose(CheckpointPolicy(checkpoints[-1], mode == DRAWN), scenario),
     }
     return policies, mode, trained

@@ -149,18 +149,19 @@ def _write_references(envs: set[str], benchmark: Benchmark, runs: Path, without_
         for name in (env, *heldout_ids(env)):
             scenario = load_scenario(name)
             if scenario.hash() not in known:
-                known[scenario.hash()] = _measure_ends(scenario, benchmark.episodes)
+                known[scenario.hash()] = measure_ends(scenario, benchmark.episodes)
     for env in sorted(envs):
         scenario = load_scenario(env)
         key = curve_key(scenario)
         if known.get(key, {}).get("episodes") != benchmark.curve_episodes:
-            known[key] = _measure_ends(scenario, benchmark.curve_episodes)
+            known[key] = measure_ends(scenario, benchmark.curve_episodes)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(known, indent=1) + "\n")
     return path
 
 
-def _measure_ends(scenario: Scenario, episodes: int) -> dict[str, Any]:
+def measure_ends(scenario: Scenario, episodes: int) -> dict[str, Any]:
+    """Floor and reference of a scenario, on so many evaluation episodes."""
     scores = {
         name: float(play(policy, scenario, episodes, REPORTED, True).score.mean()) for name, policy in ENDS.items()
     }

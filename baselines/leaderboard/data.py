@@ -14,6 +14,7 @@ from edge_experts.envs.io.typed_json import read_json, read_typed
 
 from .bootstrap import Scores, interquartile_mean
 from .result import ResultForm
+from .stale import why_stale
 
 Result = dict[str, Any]
 GAMES = "games"  # folder beside that of the results
@@ -54,6 +55,29 @@ class Leaderboard:
             raise ValueError(f"report: there are no results under '{folder}'; make some with: edge-experts bench")
         games = {file.stem: _mended(read_json, file) for file in sorted((folder.parent / GAMES).glob("*.json"))}
         return cls([_mended(partial(read_typed, form=ResultForm), file) for file in files], references, games)
+
+    @property
+    def results(self) -> list[Result]:
+        """All of them."""
+        return [result for by_name in self.cells.values() for runs in by_name.values() for result in runs]
+
+    @cached_property
+    def stale(self) -> dict[str, str]:
+        """Results that are not of this version, and why."""
+        reasons = {f"{Path(r['env']).stem}/{r['name']}/seed_{r['seed']}": why_stale(r) for r in self.results}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def refuse_stale(self) -> None:
+        """See that all results are of this version.
+
+        Raises:
+            ValueError: naming the first that is not.
+        """
+        for name, reason in self.stale.items():
+            raise ValueError(
+                f"report: {len(self.stale)} of {len(self.results)} results are not of this version, as {name}.json: "
+                f"{reason}; remove them and run edge-experts bench, or show them by --stale"
+            )
 
     @property
     def envs(self) -> list[str]:

@@ -12,6 +12,7 @@ from ..evaluation.metrics import mean_interval
 from ..markdown import full
 from . import tables
 from .data import CONTROLS, MIXTURE, Leaderboard, bare
+from .stale import origins
 
 BEGIN, END = "<!-- leaderboard: made by `edge-experts report` -->", "<!-- end of leaderboard -->"
 INTRODUCTION = """Made by `edge-experts report` from the files in `bench/`, one for each run, which `edge-experts bench`
@@ -34,6 +35,13 @@ rewarded."""
 REACHED = "Reached on evaluation episodes, mean and 95 % interval over the seeds (0 random, 1 reference):"
 
 
+def _stale(board: Leaderboard) -> list[str]:
+    """What is not of this version, if anything: lines."""
+    if not board.stale:
+        return []
+    return ["**Not of this version:**", "", *(f"- {name}: {reason}" for name, reason in board.stale.items()), ""]
+
+
 def page(board: Leaderboard, images: str = "images") -> str:
     """The whole leaderboard as Markdown.
 
@@ -46,6 +54,9 @@ def page(board: Leaderboard, images: str = "images") -> str:
         "",
         INTRODUCTION,
         "",
+        origins(board.results),
+        "",
+        *_stale(board),
         f"![Scores with intervals]({images}/bench_scores.png)",
         "",
         "## All environments",

@@ -48,6 +48,7 @@ class ResultForm(TypedDict):
     title: Name
     env: Name
     seed: Count
+    episodes: NotRequired[Annotated[int, Field(ge=1, strict=True)]]
     normalised_score: Number
     env_steps: Count
     time_total_s: Number

@@ -22,7 +22,7 @@ STEPS = {"edge_experts/mixed-v1": 200_000}  # elsewhere `DEFAULT_STEPS`
 
 def budget(env: str) -> int:
     """Environment steps of a run; on several markets, of all together."""
-    return sum(STEPS.get(market, DEFAULT_STEPS) for market in markets_of(env) or (env,))
+    return sum(STEPS.get(scenario.id, DEFAULT_STEPS) for scenario in _scenarios(env)) or DEFAULT_STEPS
 
 
 def stop(env: str = DEFAULT_ENV) -> dict[str, float]:

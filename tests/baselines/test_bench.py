@@ -41,6 +41,7 @@ from edge_experts.baselines.leaderboard.tables import (
     overall_table,
     scores_table,
 )
+from edge_experts.baselines.provenance import provenance
 from edge_experts.envs import World, load_scenario, shipped_ids
 from edge_experts.envs.scenarios import parse_overrides
 
@@ -469,7 +470,7 @@ def made_up(name: str, env: str, seed: int, score: float, **more: Any) -> dict[s
         "router": {},
         "measures": measures,
         "heldout": {f"{env[:-3]}-heldout-prompts-v1": {"normalised_score": score - 0.1}},
-        "provenance": {"scenario_hash": scenario.hash(), "scenario": scenario.to_dict()},
+        "provenance": provenance(scenario),
         **more,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fill missing cells; 1 if some failed."""
     from ...bench.cluster import Cluster
+    from ...bench.forecast import forecast
     from ...bench.scheduler import fill
 
     benchmark = load_benchmark(arguments.benchmark)
@@ -56,6 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
         for cell in cells:
             state = "done   " if cell.result(arguments.results).exists() else "missing"
             print(f"{state} {cell.name:16s} {cell.env} seed {cell.seed}")
+    missing = [cell for cell in cells if not cell.result(arguments.results).exists()]
+    if missing:
+        jobs = arguments.jobs or os.cpu_count() or 1
+        print(forecast(missing, benchmark, {arguments.results, FOLDER}, jobs), flush=True)
+    if arguments.list:
         return 0
     with _terminable():
         cluster = Cluster(arguments.ray_address) if arguments.ray_address else None

@@ -25,6 +25,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--presets", type=existing_folder, metavar="DIR", help="also say in these presets what they reached"
     )
+    command.add_argument(
+        "--stale",
+        action="store_true",
+        help="also take results of other versions, scenarios or tables; the page names them",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ...leaderboard.tables import overall_table, short_table
 
     board = Leaderboard.load(arguments.results, stored_references())
+    if not arguments.stale:
+        board.refuse_stale()
     texts = {}
     if arguments.readme is not None:
         texts[arguments.readme] = page.with_block(arguments.readme.read_text("utf-8"), short_table(board))
