@@ -16,7 +16,7 @@ from edge_experts.envs.io.command_line import Parser, add_about, parse, with_fil
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
     "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "route", "twin", "federate"),
-    "compare": ("bench", "tune", "report", "verify", "exploit", "crossplay", "demonstrate"),
+    "compare": ("bench", "tune", "report", "verify", "compete", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
 
 
@@ -47,7 +47,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except ScenarioError as error:
         raise ScenarioError(with_file(str(error), arguments)) from None
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route]'") from None
+        raise ImportError(
+            f"{error}; pip install 'edge-experts[rllib,plot,speed,dashboard,record,route,games]'"
+        ) from None
 
 
 def _module(name: str) -> Any:

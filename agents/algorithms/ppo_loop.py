@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from ray.rllib.core.columns import Columns
+from ray.rllib.evaluation.postprocessing import Postprocessing
 
 from edge_experts.envs import Policy, World
 from edge_experts.envs.api.spaces import RoleSpaces, role_spaces
@@ -62,10 +64,18 @@ class Trainee:
         agents: Their indices in a world, (n,).
         module: The network.
         lr: Learning rate.
+        gamma: Discount, where it is another than in the settings.
     """
 
-    def __init__(self, role: str, agents: NDArray[np.int64], module: MixtureActorCritic, lr: float = 1e-3) -> None:
-        self.role, self.agents, self.module = role, agents, module
+    def __init__(
+        self,
+        role: str,
+        agents: NDArray[np.int64],
+        module: MixtureActorCritic,
+        lr: float = 1e-3,
+        gamma: float | None = None,
+    ) -> None:
+        self.role, self.agents, self.module, self.gamma = role, agents, module, gamma
         self.optimiser = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
 
     def spaces(self, world: World) -> RoleSpaces:
@@ -169,7 +179,7 @@ def _rows(
         following,
         column["terminated"],
         column["truncated"],
-        settings.gamma,
+        settings.gamma if trainee.gamma is None else trainee.gamma,
         settings.lambda_,
     )
     rows = {name: torch.cat([s[name] for s in history]) for name in ("observation", "action_mask", "actions", "logp")}
@@ -192,6 +202,9 @@ def learn(trainee: Trainee, rows: Rows, settings: PPOSettings, minibatches: int)
         minibatches: Of one pass over the rows.
     """
     module = trainee.module
+    shown = {name: rows[name] for name in ("observation", "action_mask")}
+    module.look_over({Columns.OBS: shown, Postprocessing.VALUE_TARGETS: rows["targets"]})
+    scale = module.value_scale
     for _ in range(settings.num_epochs):
         for chosen in torch.randperm(len(rows["logp"])).chunk(minibatches):
             part = {name: value[chosen] for name, value in rows.items()}
@@ -201,7 +214,7 @@ def learn(trainee: Trainee, rows: Rows, settings: PPOSettings, minibatches: int)
             logp = distribution.logp(part["actions"])
             values = module.compute_values({"obs": seen}, out["embeddings"])
             loss = surrogate_loss(logp, part["logp"], part["advantages"], settings.clip_param)
-            loss = loss + settings.vf_loss_coeff * value_loss(values, part["targets"])
+            loss = loss + settings.vf_loss_coeff * value_loss(values / scale, part["targets"] / scale)
             for routing in out.get(ROUTING, {}).values() if settings.balance_coeff else ():
                 loss = loss + settings.balance_coeff * balance_loss(routing.weights, routing.probabilities)
             trainee.optimiser.zero_grad(set_to_none=True)

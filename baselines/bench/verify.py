@@ -22,8 +22,6 @@ from .cell import AS_IT_IS, measured
 from .protocol import DRAWN
 from .scheduler import RUNS, measure_ends
 
-WEIGHTS = "weights_sha256"
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -65,8 +63,8 @@ def verify(file: Path, policy: str | None = None, trust: bool = False) -> list[C
     else:
         folder = located(policy) if policy is not None else _left_by_bench(file)
         player = CheckpointPolicy(folder, mode == DRAWN, trust=trust)
-        if WEIGHTS in result:  # versions before 0.6 noted none
-            compared.append(Compared(WEIGHTS, result[WEIGHTS], sha256_of_weights(folder)))
+        if "weights_sha256" in result:  # versions before 0.6 noted none
+            compared.append(Compared("weights_sha256", result["weights_sha256"], sha256_of_weights(folder)))
     references = dict(stored_references())
     for name in (env, *heldout_ids(env)):
         scenario = load_scenario(name)

@@ -58,3 +58,4 @@ class ResultForm(TypedDict):
     heldout: dict[str, Score]
     provenance: Provenance
     knows: NotRequired[Name]
+    weights_sha256: NotRequired[Name]

@@ -17,6 +17,7 @@ from . import environment_tables as tables
 from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
+from .competition_tables import competition_block
 from .markets_tables import markets_block, sequence_block
 from .scenario_pages import environment_page
 from .speed_tables import against_block, engine_block, training_block
@@ -53,6 +54,10 @@ def texts(root: Path) -> dict[Path, str]:
             "transfer": transfer_table(transfer),
             "markets": markets_block(results / "bench" / "markets" / "all"),
             "sequence": sequence_block(results / "bench" / "sequences" / SEQUENCE),
+        },
+        docs / "competition.md": {
+            "text": competition_block(results, "text-v1"),
+            "providers": competition_block(results, "providers", field="providers.count"),
         },
         docs / "worth.md": {
             "tables": tables_table(worth),
