@@ -16,7 +16,7 @@ from edge_experts.envs.io.command_line import Parser, add_about, parse, with_fil
 COMMANDS = {
     "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
     "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "route", "twin", "federate"),
-    "compare": ("bench", "tune", "report", "verify", "compete", "exploit", "crossplay", "demonstrate"),
+    "compare": ("bench", "tune", "report", "verify", "reproduce", "compete", "exploit", "crossplay", "demonstrate"),
 }  # by the folder of `commands` that they stand in
 
 

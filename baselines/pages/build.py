@@ -19,6 +19,7 @@ from .blocks import with_block
 from .command_page import command_page
 from .competition_tables import competition_block
 from .markets_tables import markets_block, sequence_block
+from .papers_block import papers_block
 from .scenario_pages import environment_page
 from .speed_tables import against_block, engine_block, training_block
 
@@ -59,6 +60,7 @@ def texts(root: Path) -> dict[Path, str]:
             "text": competition_block(results, "text-v1"),
             "providers": competition_block(results, "providers", field="providers.count"),
         },
+        docs / "papers.md": {"papers": papers_block(results / "papers.json")},
         docs / "worth.md": {
             "tables": tables_table(worth),
             "market": market_table(worth),
