@@ -64,7 +64,7 @@ def compare(results: Path, episodes: int) -> Comparison:
                 for question, (pair, lower) in measured.items()
             ),
         ],
-        "Both markets are planned by the same *coordinated*, with the same providers beside the phones; only what the phones "
-        "may hold differs. Stronger compression lets more phones hold something; what they then answer is worse than what "
-        "eight bits leave, and a provider may still be the better place.",
+        "Both markets are planned by the same *coordinated*, with the same providers beside the phones; only what the "
+        "phones may hold differs. Stronger compression lets more phones hold something; what they then answer is worse "
+        "than what eight bits leave, and a provider may still be the better place.",
     )
