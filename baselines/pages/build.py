@@ -11,15 +11,15 @@ from edge_experts.federated.report.page import block as federated_block
 from edge_experts.federated.report.page import stored
 
 from .. import cli
+from ..competition.page import competition_block
 from ..evaluation.transfer import transfer_table
 from ..evaluation.worth import market_table, tables_table
+from ..papers.page import papers_block
 from . import environment_tables as tables
 from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
-from .competition_tables import competition_block
 from .markets_tables import markets_block, sequence_block
-from .papers_block import papers_block
 from .scenario_pages import environment_page
 from .speed_tables import against_block, engine_block, training_block
 

@@ -10,9 +10,9 @@ import pytest
 
 from edge_experts.baselines.cli import main
 from edge_experts.baselines.commands.compare.reproduce import PAPERS
-from edge_experts.baselines.pages.papers_block import TITLES, papers_block
 from edge_experts.baselines.papers import netmoe, object3d
 from edge_experts.baselines.papers.comparison import AGREES, DIFFERS, OPEN, Comparison, Finding, gain, told
+from edge_experts.baselines.papers.page import TITLES, papers_block
 
 ROOT = Path(__file__).parents[2]
 

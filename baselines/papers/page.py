@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..papers.comparison import Comparison, Finding
+from .comparison import Comparison, Finding
 
 TITLES = {
     "netmoe": "Expert selection by DRL",

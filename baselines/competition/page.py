@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..competition.tables import collusion_sentence, outcome_table, providers_sentence
+from .tables import collusion_sentence, outcome_table, providers_sentence
 
 
 def competition_block(results: Path, name: str, field: str | None = None) -> str:
