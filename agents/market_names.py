@@ -8,18 +8,28 @@ from edge_experts.envs.registry import is_market
 from .errors import SetupError
 
 ALL = "all"
+LEFT_OUT = "all-"  # before the one market that is left out
 THEN = ">"  # between markets that follow one another
 
 
 def markets_of(env: str) -> tuple[str, ...]:
-    """The markets that `--env` names: several ids or scenario files with commas between, or `all`; else none.
+    """The markets that `--env` names; else none.
+
+    That is several ids or scenario files with commas between, `all`, or all but one, as `all-text-v1`.
 
     Raises:
-        SetupError: if one of several is no market, or is named twice.
+        SetupError: if one of several is no market, or is named twice, or what is left out is none of all.
     """
-    if env != ALL and "," not in env:
+    if env != ALL and "," not in env and not env.startswith(LEFT_OUT):
         return ()
-    names = [*shipped_ids()] if env == ALL else [name.strip() for name in env.split(",")]
+    names = [name.strip() for name in env.split(",")]
+    if env == ALL or env.startswith(LEFT_OUT):
+        left_out = env.removeprefix(ALL).removeprefix("-")
+        names = [name for name in shipped_ids() if title_of(name) != left_out]
+        if left_out and len(names) == len(shipped_ids()):
+            raise SetupError(
+                f"env: '{env}' leaves out '{left_out}', which is none of {', '.join(map(title_of, shipped_ids()))}"
+            )
     for name in names:
         if not is_market(name):
             raise SetupError(f"env: '{name}' of '{env}' is none of our markets: only those can be trained on together")

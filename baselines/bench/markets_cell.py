@@ -1,4 +1,7 @@
-"""One cell of the benchmark on several markets: one policy trained on all of them, scored on each and on twins."""
+"""One cell of the benchmark on several markets: one policy trained on all of them, scored on each and on twins.
+
+Where all of them are shipped ones, also on those shipped ones that were left out.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from edge_experts.agents.checkpoints.metadata import checkpoints_of, read_descri
 from edge_experts.agents.market_names import markets_of
 from edge_experts.agents.networks.actor_critic import active_count, parameter_count
 from edge_experts.configs.train.common import budget
-from edge_experts.envs import heldout_ids, load_scenario
+from edge_experts.envs import heldout_ids, load_scenario, shipped_ids
 
 from ..provenance import provenance
 from .cell import (
@@ -50,6 +53,7 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
     policy = policies[mode]
     scores = {market: score_on(policy, market, references) for market in markets}
     heldout = {twin: score_on(policy, twin, references) for market in markets for twin in heldout_ids(market)}
+    unseen = [market for market in shipped_ids() if market not in markets] if set(markets) <= {*shipped_ids()} else []
     modules = [module.unwrapped() for module in policy.modules.values()]
     result = {
         **described(cell),
@@ -57,6 +61,7 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
         "normalised_score": float(np.mean(list(scores.values()))),
         "scores": scores,
         "heldout": heldout,
+        "unseen": {market: score_on(policy, market, references) for market in unseen},
         **{name: about[name] for name in PROGRESS},
         "parameters": max(parameter_count(module) for module in modules),
         "active_parameters": max(active_count(module) for module in modules),

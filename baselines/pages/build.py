@@ -19,7 +19,7 @@ from . import environment_tables as tables
 from .api_page import api_page
 from .blocks import with_block
 from .command_page import command_page
-from .markets_tables import markets_block, sequence_block
+from .markets_tables import left_out_block, markets_block, sequence_block
 from .scenario_pages import environment_page
 from .speed_tables import against_block, engine_block, training_block
 
@@ -54,6 +54,7 @@ def texts(root: Path) -> dict[Path, str]:
         docs / "one_policy.md": {
             "transfer": transfer_table(transfer),
             "markets": markets_block(results / "bench" / "markets" / "all"),
+            "left_out": left_out_block(results / "bench" / "markets", results / "bench", references),
             "sequence": sequence_block(results / "bench" / "sequences" / SEQUENCE),
         },
         docs / "competition.md": {

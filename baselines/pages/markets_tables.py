@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edge_experts.agents.market_names import ALL, LEFT_OUT
+from edge_experts.envs import load_scenario
 
 from ..leaderboard.bootstrap import bootstrap_interval, difference_of_means
 from ..leaderboard.data import CONTROLS, MIXTURE, bare
@@ -69,6 +72,36 @@ def sequence_block(folder: Path) -> str:
     if verdict := _verdict(runs, lambda found: -_forgotten(found)):
         parts.append(f"Forgetting less counts as more: {verdict}")
     return "\n\n".join(parts)
+
+
+def left_out_block(folder: Path, alone: Path, references: Mapping[str, Any]) -> str:
+    """Markets that a policy was never trained on, beside who was: nothing if nothing was measured.
+
+    Args:
+        folder: Of the results of `edge-experts bench --envs all-A` and others, `all` among them.
+        alone: Of the results of the leaderboard.
+        references: Floor, reference and heuristics of scenarios, by hash.
+    """
+    rows = []
+    for place in sorted(folder.glob(f"{LEFT_OUT}*")):
+        name = place.name.removeprefix(LEFT_OUT)
+        for algorithm, runs in _runs(place).items():
+            market = next(iter(runs[0]["unseen"]))
+            known = references[load_scenario(market).hash()]["normalised"]
+            together = _runs(folder / ALL).get(algorithm, [])
+            special = _runs(alone / name).get(algorithm, [])
+            numbers = [
+                np.mean([run["unseen"][market] for run in runs]),
+                np.mean([run["scores"][market] for run in together]) if together else np.nan,
+                _means(special).mean() if special else np.nan,
+                *(known.get(heuristic, np.nan) for heuristic in ("myopic", "coordinated")),
+            ]
+            told = ["-" if np.isnan(number) else f"{number:.2f}" for number in numbers]
+            rows.append([name, runs[0]["title"], str(len(runs)), *told])
+    if not rows:
+        return ""
+    header = ["market", "algorithm", "runs", "left out", "trained on with all others", "trained on alone"]
+    return table([*header, "*myopic*", "*coordinated*"], rows)
 
 
 def _runs(folder: Path) -> dict[str, list[dict[str, Any]]]:

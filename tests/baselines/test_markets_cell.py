@@ -11,13 +11,15 @@ import pytest
 
 from edge_experts.agents.checkpoints.metadata import checkpoints_of
 from edge_experts.agents.job import Job
+from edge_experts.agents.market_names import markets_of
 from edge_experts.baselines.bench import sequence_cell
 from edge_experts.baselines.bench.cell import run_cell
 from edge_experts.baselines.bench.protocol import Benchmark, Cell, Task, load_benchmark, select_cells
 from edge_experts.baselines.bench.scheduler import _write_references
 from edge_experts.baselines.bench.sequence_cell import forgetting
 from edge_experts.baselines.leaderboard.data import Leaderboard
-from edge_experts.baselines.pages.markets_tables import markets_block, sequence_block
+from edge_experts.baselines.pages.markets_tables import left_out_block, markets_block, sequence_block
+from edge_experts.envs import load_scenario, shipped_ids
 
 RUNS, RESULTS = Path("runs"), Path("results")
 MARKET = """
@@ -149,3 +151,27 @@ def test_the_page_says_what_was_forgotten(kept: float, tmp_path: Path) -> None:
     row = f"| MoE | 3 | {0.65 + kept / 2:.3f} | {0.4 - kept:.3f} | 0.90, {0.5 + kept:.2f} | 0.80, 0.80 | 10 |"
     assert row in page and page.count("the mixture beats both") == (2 if kept else 0)
     assert sequence_block(tmp_path / "none") == ""
+
+
+def test_a_market_is_left_out_by_name() -> None:
+    markets = markets_of("all-text-v1")
+    assert "edge_experts/text-v1" not in markets and set(markets) == set(shipped_ids()) - {"edge_experts/text-v1"}
+    with pytest.raises(ValueError, match="leaves out 'txt-v1', which is none of compact-v1"):
+        markets_of("all-txt-v1")
+    (cell,) = select_cells(load_benchmark(), ["ppo"], ["all-text-v1"], seeds=1)
+    assert cell.result(RESULTS) == RESULTS / "markets" / "all-text-v1" / "ppo" / "seed_0.json"
+
+
+def test_what_was_left_out_stands_beside_who_was_trained_there(tmp_path: Path) -> None:
+    market = "edge_experts/text-v1"
+    for place, run in {
+        "markets/all-text-v1/ppo": {"title": "PPO", "unseen": {market: 0.6}},
+        "markets/all/ppo": {"title": "PPO", "scores": {market: 0.7}},
+        "text-v1/ppo": {"title": "PPO", "normalised_score": 0.8},
+    }.items():
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "seed_0.json").write_text(json.dumps(run))
+    references = {load_scenario(market).hash(): {"normalised": {"myopic": 0.5, "coordinated": 0.9}}}
+    page = left_out_block(tmp_path / "markets", tmp_path, references)
+    assert "| text-v1 | PPO | 1 | 0.60 | 0.70 | 0.80 | 0.50 | 0.90 |" in page
+    assert left_out_block(tmp_path / "none", tmp_path, references) == ""
