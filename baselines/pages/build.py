@@ -21,7 +21,7 @@ from .blocks import with_block
 from .command_page import command_page
 from .markets_tables import left_out_block, markets_block, sequence_block
 from .scenario_pages import environment_page
-from .speed_tables import against_block, engine_block, training_block
+from .speed_tables import against_block, engine_block, growth_block, training_block
 
 PACKAGES = ("envs", "agents", "recording", "federated", "baselines")
 PICTURE_SLOT = 32
@@ -71,6 +71,7 @@ def texts(root: Path) -> dict[Path, str]:
             "worlds": engine_block(results / "speed"),
             "against": against_block(results / "speed"),
             "training": training_block(results / "speed"),
+            "growth": growth_block(results / "speed"),
         },
     }
     for path, by_name in blocks.items():

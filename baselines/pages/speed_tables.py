@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..markdown import table
+from ..speed import growth
 from ..speed.against import Ratio, ratio_table
 from ..speed.measure import Measurement, speed_table
 
@@ -25,6 +26,7 @@ PEERS = (
 BATCHED, BARE, STOCK = "MoE-PPO, batched runner", "MoE-PPO, bare loop", "MoE-PPO, stock runner"
 ENTITIES, FLAT = "PPO, entity networks", "PPO, flat networks"
 PICTURE = Path("images") / "speed.png"
+GROWTH = Path("images") / "growth.png"
 
 
 def engine_block(folder: Path) -> str:
@@ -67,6 +69,37 @@ def training_block(folder: Path) -> str:
             _where(grid),
             speed_table(_rows(grid)),
         ]
+    return "\n\n".join(parts)
+
+
+def growth_block(folder: Path) -> str:
+    """How cost grows with every size, and what a cluster would do, from `growth.json`; nothing if it is not there."""
+    if (data := _read(folder / "growth.json")) is None:
+        return ""
+    rows = _rows(data)
+    lines = []
+    for what in (*growth.SIZES, growth.PROCESSES):
+        pairs = [(size, growth.cost(what, one)) for size, one in growth.sizes_of(rows, what)]
+        if len(pairs) > 1:
+            costs = ", ".join(f"{cost:,.1f}" for _, cost in pairs)
+            sizes = ", ".join(f"{size:,}" for size, _ in pairs)
+            lines.append([what, sizes, costs, f"{growth.slope(pairs):.2f}"])
+    parts = [_where(data), table(["size", "values", "microseconds of a slot", "exponent"], lines)]
+    if (folder.parent / GROWTH).exists():
+        parts.append(f"![Cost against every size]({GROWTH.as_posix()})")
+    wall = {row.name: row.wall_env_steps for row in rows if not row.error}
+    if {growth.SAMPLING, growth.LEARNING} <= set(wall):
+        S, L, sent = wall[growth.SAMPLING], wall[growth.LEARNING], data["exchanged"]
+        rates = [
+            f"{growth.cluster_rate(n, S, L, sent):,.0f} with {n} sampling process{'es' * (n > 1)}"
+            for n in growth.CLUSTER
+        ]
+        parts.append(
+            f"PPO with entity networks on text-v1: a process samples {S:,.0f} env steps a second, the learner takes "
+            f"{L:,.0f}; an iteration of {sent['env_steps']:,.0f} steps sends {sent['batch_mb']:.0f} MB to the learner "
+            f"and {sent['weights_mb']:.2f} MB of weights to each process. Over {growth.NETWORK_BPS / 1e9:.0f} Gbit/s "
+            f"that makes, by the formula below, in env steps a second: {', '.join(rates)}."
+        )
     return "\n\n".join(parts)
 
 

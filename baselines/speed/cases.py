@@ -67,12 +67,12 @@ def world_step(n_worlds: int, changes: dict[str, Any] | None = None) -> Step:
     return step
 
 
-def experts_step(n_worlds: int, experts: int) -> Step:
+def experts_step(n_worlds: int, experts: int, changes: dict[str, Any] | None = None) -> Step:
     """Slots of a `World` with so many experts; where the tables hold fewer, copies of theirs under other names."""
     names = load_scenario(ENV).experts
     wanted = [f"{names[i % len(names)]}{'' if i < len(names) else f'.{i // len(names)}'}" for i in range(experts)]
     with tempfile.TemporaryDirectory() as folder:
-        changes: dict[str, Any] = {"experts": wanted}
+        changes = {**(changes or {}), "experts": wanted}
         for table, option in (("text", "tables.quality"), ("experts", "tables.experts")):
             with open(TABLES_DIR / f"{table}.csv", newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
@@ -179,10 +179,20 @@ def _training_config(network: str | None = None) -> Any:
     return config if network == "entities" else config.training(**FLAT)
 
 
-def rllib_step(
-    runner: str, envs: int | None = None, runners: int = 0, batch: int | None = None, network: str | None = None
-) -> Step:
-    """Iterations of training through RLlib."""
+def rllib_step(runner: str, batch: int | None = None, **options: Any) -> Step:
+    """Iterations of training through RLlib; see `built_algorithm`."""
+    algorithm = built_algorithm(runner=runner, batch=batch, **options)
+    return Iterations(algorithm.train, algorithm.config.train_batch_size_per_learner, algorithm.stop)
+
+
+def built_algorithm(
+    network: str | None = None,
+    runner: str = "batched",
+    envs: int | None = None,
+    runners: int = 0,
+    batch: int | None = None,
+) -> Any:
+    """MoE-PPO with flat networks, or PPO with networks of a kind, ready to train."""
     from edge_experts.agents import ray_logging
 
     ray_logging.before_import()
@@ -197,9 +207,10 @@ def rllib_step(
     if batch is not None:
         config.training(train_batch_size_per_learner=batch)
     config = set_up(config, runner=runner)
-    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=max(4, runners + 2))
-    algorithm = config.build_algo()
-    return _Iterations(algorithm.train, config.train_batch_size_per_learner, algorithm.stop)
+    if not ray.is_initialized():
+        cpus = max(4, runners + 2)
+        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=cpus)
+    return config.build_algo()
 
 
 def bare_step() -> Step:
@@ -207,7 +218,7 @@ def bare_step() -> Step:
     config = _training_config()
     world = World(config.env, config.num_envs_per_env_runner, seed=1, overrides=config.env_config["overrides"])
     _, iterate = bare_loop(world, config)
-    return _Iterations(iterate, config.train_batch_size_per_learner)
+    return Iterations(iterate, config.train_batch_size_per_learner)
 
 
 def bare_loop(world: World, config: Any) -> tuple[list[Any], Callable[[], float]]:
@@ -243,14 +254,15 @@ def bare_loop(world: World, config: Any) -> tuple[list[Any], Callable[[], float]
     return trainees, iterate
 
 
-class _Iterations:
-    """Training as a `Step` whose unit is an iteration of so many env steps."""
+class Iterations:
+    """Training, or a half of it, as a `Step` whose unit is an iteration of so many env steps."""
 
     def __init__(self, iterate: Any, env_steps: int, close: Any = None) -> None:
         self._iterate, self.unit = iterate, env_steps
         self.close = close or (lambda: None)
 
     def __call__(self, count: int) -> None:
+        """Iterate so often."""
         for _ in range(count):
             self._iterate()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from building import broken, busy, waiting
 
 from edge_experts.baselines.cli import main
-from edge_experts.baselines.speed import cases
+from edge_experts.baselines.speed import cases, growth
 from edge_experts.baselines.speed.measure import Measurement, SpeedCase, measure, speed_table
 from edge_experts.envs import World
 
@@ -98,3 +99,43 @@ def test_the_bare_loop_learns_what_it_is_compared_with() -> None:
     assert [trainee.role for trainee in trainees] == ["user", "provider"]
     through_rllib = sum(weight.numel() for weight in trainees[0].module.parameters())
     assert through_rllib > 30_000  # the mixture, not a small stand-in
+
+
+def test_growth_is_told_from_what_was_measured(tmp_path: Path) -> None:
+    def one(name: str, worlds: int, us: float) -> Measurement:
+        rate = 1e6 * (worlds if name.endswith("worlds") else 1) / us
+        return Measurement(name, "growth", 20, worlds, 1, rate, rate, rate, rate, rate, 1.0)
+
+    rows = [one(f"{n:,} agents", 4, 3.0 * n) for n in (8, 1024, 128)] + [one(f"{n} experts", 4, 5.0) for n in (4, 8)]
+    pairs = [(size, growth.cost(growth.AGENTS, m)) for size, m in growth.sizes_of(rows, growth.AGENTS)]
+    assert pairs == [(8, pytest.approx(24)), (128, pytest.approx(384)), (1024, pytest.approx(3072))]
+    assert growth.slope(pairs) == pytest.approx(1.0)
+    assert growth.slope([(4, 5.0), (8, 5.0)]) == pytest.approx(0.0, abs=1e-9)
+    assert growth.cost(growth.WORLDS, one("16 worlds", 16, 8.0)) == pytest.approx(8.0)
+    growth.draw_growth(rows, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
+    sent = {"batch_mb": 0.0, "weights_mb": 0.0, "env_steps": 100.0}
+    assert growth.cluster_rate(4, 10.0, 40.0, sent) == pytest.approx(1 / (1 / 40 + 1 / 40))
+    heavy = {**sent, "weights_mb": 1000.0}  # 4 GB at 10 Gbit/s: 3.2 s more
+    assert growth.cluster_rate(4, 10.0, 40.0, heavy) == pytest.approx(100 / (2.5 + 2.5 + 3.2))
+
+
+def test_every_size_can_be_measured() -> None:
+    cases = {case.name: case for case in growth.growth_cases()}
+    assert {"1,024 agents", "128 experts", "64 providers", "1 processes", growth.SAMPLING} <= set(cases)
+    for name in ("1,024 agents", "64 providers", "4 experts"):
+        case = cases[name]
+        case.make(**{**case.options, "n_worlds": 1})(1)
+
+
+def test_processes_step_beside_one_another() -> None:
+    step = growth.processes_step(processes=2, n_worlds=1)
+    step(2)  # waits for both
+
+
+def test_the_halves_of_an_iteration(ray_here: Any) -> None:
+    for make in (growth.sampling_step, growth.learning_step):
+        step = make()
+        step(1)
+        step.close()  # type: ignore[attr-defined]
+    assert 1 < growth.exchanged()["batch_mb"] < 1000

@@ -10,7 +10,7 @@ from edge_experts.envs.io.command_line import at_least, new_file, positive
 from ...arguments import write_json
 from ...provenance import where_from
 
-GROUPS = ("world", "agents", "experts", "view", "peer", "training")
+GROUPS = ("world", "agents", "experts", "view", "peer", "training", "growth")
 
 HELP = "measure the speed of worlds, views, training and installed peers"
 
@@ -39,7 +39,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--json", type=new_file(".json"), metavar="F", help="write the measurements to a file")
     command.add_argument(
-        "--plot", type=new_file(".png", ".svg"), metavar="F", help="draw cost against size, .png or .svg"
+        "--plot",
+        type=new_file(".png", ".svg"),
+        metavar="F",
+        help="draw cost against size, .png or .svg; with --only growth a panel for each size",
     )
 
 
@@ -49,18 +52,21 @@ def run(arguments: argparse.Namespace) -> None:
         _against(arguments)
         return
     from ...speed.cases import engine_cases, peer_cases, training_cases
+    from ...speed.growth import GROUP, draw_growth, exchanged, growth_cases
     from ...speed.measure import as_json, draw_speed, machine, measure, speed_table
 
-    cases = [*engine_cases(), *peer_cases(), *training_cases(arguments.grid)]
+    cases = [*engine_cases(), *peer_cases(), *training_cases(arguments.grid), *growth_cases()]
     wanted = [case for case in cases if case.group in arguments.only]
     here = machine()
     results = measure(wanted, arguments.rounds, arguments.seconds, progress=True)
     print(f"{here['processor']}, {here['cpus']} processors, {here['memory_gb']} GB\n")
     print(speed_table(results))
     about = {"machine": here, **where_from(), "rounds": arguments.rounds}
+    if GROUP in arguments.only:
+        about["exchanged"] = exchanged()
     write_json(arguments.json, {**about, "measurements": as_json(results)})
     if arguments.plot:
-        draw_speed(results, arguments.plot)
+        (draw_growth if list(arguments.only) == [GROUP] else draw_speed)(results, arguments.plot)
         print(f"wrote {arguments.plot}")
 
 
