@@ -90,10 +90,12 @@ def sampling_step() -> Step:
 
 def learning_step() -> Step:
     """Updates of PPO with entity networks from one batch, again and again."""
+    from edge_experts.agents.sampling.batches import collect
+
     algorithm = built_algorithm("entities")
     config = algorithm.config
     batch = config.train_batch_size_per_learner
-    (sample,) = algorithm.env_runner.sample(num_timesteps=batch)
+    sample, _ = collect(algorithm.env_runner_group, config)
 
     def learn() -> None:
         algorithm.learner_group.update(
