@@ -144,7 +144,7 @@ class Reference:
         if rule == "ensemble":
             weights = [math.exp(reading / kind.temperature) for reading in gate]
             return sum(a * b for a, b in zip(weights, quality, strict=True)) / sum(weights)
-        words = [float(score.work) for score in scores]
+        words = [float(score.units) for score in scores]
         if sum(words) == 0:
             return 0.0
         return sum(a * b for a, b in zip(words, quality, strict=True)) / sum(words) * kind.coherence ** len(changes)
@@ -305,7 +305,7 @@ class Reference:
             shown = min(1.0, views * s.providers.view_angle_deg / 360)
             expert["backlog"] += work
             expert["last_used"] = w["clock"]["slot"]
-            price = self.price(w, e) * work
+            price = self.price(w, e) * float(score.billed)
             out["payment"][u] -= price
             out["revenue"][host] += price
             if d["age"] * s.episode.slot_s + latency > self.kinds[d["kind"]].deadline_slots * s.episode.slot_s:
@@ -348,7 +348,7 @@ class Reference:
         kind, n = self.kinds[d["kind"]], d["done"]
         in_time = d["finish_s"] <= kind.deadline_slots * s.episode.slot_s
         answers = list(zip(*(w["parts"][name][u][:n] for name in ("prompt", "expert")), strict=True))
-        words = [float(self.f.scores[prompt, e].work) for prompt, e in answers]
+        words = [float(self.f.scores[prompt, e].units) for prompt, e in answers]
         rates = [float(self.f.machines[e].hallucination) for _, e in answers]
         if sum(words) > 0:
             out["hallucination"][u] = sum(a * b for a, b in zip(words, rates, strict=True)) / sum(words)

@@ -11,7 +11,9 @@ from edge_experts.envs.physics import economics, quality
 from edge_experts.envs.physics.jit import jit
 from edge_experts.envs.sim.kernel.rules import (
     compose,
+    expected_bill,
     expected_bits,
+    expected_units,
     expected_work,
     loading_s,
     price_of,
@@ -34,7 +36,7 @@ def least_worth(j: int, c: Any) -> float:
 def expect_part(u: int, e: int, i: int, trial: Parts, w: Worlds, c: Any, f: Params) -> None:
     """Write what is expected of an expert for a user's next part as part i of a trial."""
     category = f.category[w.users[u].prompt]
-    fill(trial, i, e, w.gate[u, e], expected_work(u, e, w, c, f), w.gate[u, e], f.prior_aspects[category, e])
+    fill(trial, i, e, w.gate[u, e], expected_units(u, e, w, c, f), w.gate[u, e], f.prior_aspects[category, e])
 
 
 @jit
@@ -84,7 +86,7 @@ def expected_worth(
         up_s = uplink_s(u, e, share, power_w, w, c)
         latency_s = up_s + wait_s + work * seconds
         latency_s += backhaul_s(u, e, bits, w, c, f) + downlink_s(u, e, share, bits, w, c, f)
-        cost = price_of(e, w, c, f) * work + c.energy_weight * power_w * up_s
+        cost = price_of(e, w, c, f) * expected_bill(u, e, w, c, f) + c.energy_weight * power_w * up_s
     slack_s = (kind.deadline_slots - user.age - left + 1) * c.slot_s - latency_s
     in_time = 0.5 * (1.0 + math.erf(slack_s / (math.sqrt(2.0) * (spread * seconds + 1e-9))))
     worth = expected_quality(u, e, whole, w, f) * shown_by(e, w, c, f)
@@ -120,7 +122,8 @@ def social_gain(u: int, e: int, backlog: float, congestion: float, w: Worlds, c:
         work, seconds = expected_work(u, e, w, c, f), seconds_of(e, w, c, f)
         speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
         power_w = economics.compute_power_w(f.machines[e].power_w, speed)
-        gain += price_of(e, w, c, f) * work - economics.electricity(power_w * work * seconds, c.usd_per_kwh)
+        paid = price_of(e, w, c, f) * expected_bill(u, e, w, c, f)
+        gain += paid - economics.electricity(power_w * work * seconds, c.usd_per_kwh)
     return gain
 
 
@@ -156,14 +159,14 @@ def harmony(u: int, last: int, e: int, trial: Parts, w: Worlds, f: Params) -> fl
     here = f.category[user.prompt]
     said, says = w.parts.gate[u, user.done - 1], w.gate[u, e]
     first, second = f.priors[there, last], f.priors[here, e]
-    fill(trial, 0, last, first.quality, first.work, said, f.prior_aspects[there, last])
-    fill(trial, 1, last, first.quality, first.work, said, f.prior_aspects[there, last])
+    fill(trial, 0, last, first.quality, first.units, said, f.prior_aspects[there, last])
+    fill(trial, 1, last, first.quality, first.units, said, f.prior_aspects[there, last])
     before = compose(user.kind, trial, 2, f)
-    fill(trial, 0, e, second.quality, second.work, says, f.prior_aspects[here, e])
-    fill(trial, 1, e, second.quality, second.work, says, f.prior_aspects[here, e])
+    fill(trial, 0, e, second.quality, second.units, says, f.prior_aspects[here, e])
+    fill(trial, 1, e, second.quality, second.units, says, f.prior_aspects[here, e])
     after = compose(user.kind, trial, 2, f)
-    alone = before * first.work + after * second.work
+    alone = before * first.units + after * second.units
     if alone <= 0.0:
         return 1.0
-    fill(trial, 0, last, first.quality, first.work, said, f.prior_aspects[there, last])
-    return compose(user.kind, trial, 2, f) * (first.work + second.work) / alone
+    fill(trial, 0, last, first.quality, first.units, said, f.prior_aspects[there, last])
+    return compose(user.kind, trial, 2, f) * (first.units + second.units) / alone

@@ -142,8 +142,8 @@ def remote_latency_s(u: int, e: int, wait_s: float, share: float, w: Worlds, c: 
 @jit
 def remote_cost(u: int, e: int, latency_s: float, share: float, w: Worlds, c: Any, f: Params) -> float:
     """What one part on a host's expert costs all agents, its latency aside."""
-    user, work = w.users[u], f.scores[w.users[u].prompt, e].work
-    paid = price_of(e, w, c, f) * work
+    user, work, billed = w.users[u], f.scores[w.users[u].prompt, e].work, f.scores[w.users[u].prompt, e].billed
+    paid = price_of(e, w, c, f) * billed
     if c.providers_act:
         speed = f.speed_levels[w.providers[provider_of(e, c)].speed]
         power_w = economics.compute_power_w(f.machines[e].power_w, speed)
@@ -208,7 +208,7 @@ def part_value(
         before = compose(user.kind, trial, n, f) * share_of_request(n, kind, eagerness, c)
         before *= user.coverage_sum / n if not c.parallel else 1.0
     score, aspects = f.scores[user.prompt, e], f.aspects[user.prompt, e]
-    fill(trial, n, e, score.quality, score.work, w.gate[u, e], aspects)
+    fill(trial, n, e, score.quality, score.units, w.gate[u, e], aspects)
     if late or left > kind.deadline_slots - user.age or user.finish_s > limit_s:
         return -cost if not c.parallel else -cost - user.value * before
     shown = shown_by(e, w, c, f) if c.parallel else (user.coverage_sum + shown_by(e, w, c, f)) / (n + 1)

@@ -77,4 +77,4 @@ def write_choice(trial: Parts, code: int, k: int, K: int, prompts: Ints, c: Any,
 def answer(trial: Parts, i: int, e: int, prompt: int, f: Params) -> None:
     """Write an expert's recorded answer as part i; a gate that knows everything says its quality."""
     score = f.scores[prompt, e]
-    fill(trial, i, e, score.quality, score.work, score.quality, f.aspects[prompt, e])
+    fill(trial, i, e, score.quality, score.units, score.quality, f.aspects[prompt, e])

@@ -77,7 +77,7 @@ def _best_snr(world: World) -> NDArray[np.float64]:
 def _cheapest(world: World) -> NDArray[np.float64]:
     # free as it is of payment, the local expert comes last: it costs battery
     price = world.params.price_levels[world.state.providers.price][:, world.hosts]
-    work = _expected_work(world)
+    work = _expected(world, "billed")
     return _with_local(world, -(price * world.params.machines.price[: world.sizes.E])[:, None, :] * work, -np.inf)
 
 
@@ -94,16 +94,16 @@ def _best_prior(world: World) -> NDArray[np.float64]:
 def _shortest_queue(world: World) -> NDArray[np.float64]:
     seconds = world.params.machines.seconds_per_unit[: world.sizes.E]
     speed = world.params.speed_levels[world.state.providers.speed][:, world.hosts]
-    work = world.state.experts.backlog[:, None, :] + _expected_work(world)
+    work = world.state.experts.backlog[:, None, :] + _expected(world, "work")
     return _with_local(world, -work * (seconds / speed)[:, None, :], -np.inf)
 
 
-def _expected_work(world: World) -> NDArray[np.float64]:
-    """What users expect each hosted expert's answer to take: (B, U, E), as `rules.expected_work`."""
+def _expected(world: World, name: str) -> NDArray[np.float64]:
+    """What users expect of each hosted expert's answer, `work` or `billed`: (B, U, E), as `rules.expected_work`."""
     params, E = world.params, world.sizes.E
     if world.constants.length_known:
-        return np.asarray(params.scores.work[world.state.users.prompt, :E])
-    return np.asarray(params.priors.work[_category(world), :E])
+        return np.asarray(params.scores[name][world.state.users.prompt, :E])
+    return np.asarray(params.priors[name][_category(world), :E])
 
 
 def _category(world: World) -> Ints:

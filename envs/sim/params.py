@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -50,9 +51,9 @@ def load_params(scenario: Scenario) -> tuple[Params, tuple[QualityTable, ...]]:
     category = np.concatenate([kind.category + offsets[i] for i, kind in enumerate(kinds)])
     parts = max(scenario.kind(name).subtasks for name in scenario.quality_tables)
     return Params(
-        scores=_records({name: stacked(name) for name in ("quality", "work", "bits", "gate")}),
+        scores=_records({name: stacked(name) for name in SCORE.fields or ()}),
         aspects=padded("aspects"),
-        priors=_records({name: stacked(f"prior_{name}") for name in ("quality", "work", "bits", "gate")}),
+        priors=_records({name: stacked(f"prior_{name}") for name in SCORE.fields or ()}),
         prior_aspects=padded("prior_aspects"),
         work_spread=stacked("work_spread"),
         category=category,
@@ -111,12 +112,16 @@ class KindParams(NamedTuple):
     """The figures of one table: n prompts in use, g categories, X places."""
 
     quality: Floats  # (n, X)
-    work: Floats  # (n, X), of a part
+    work: Floats  # (n, X), of a part: units of compute
     bits: Floats  # (n, X), of a part
+    units: Floats  # (n, X), of a part: units recorded
+    billed: Floats  # (n, X), of a part: units to pay for
     aspects: Floats  # (n, X, A)
     prior_quality: Floats  # (g, X)
     prior_work: Floats  # (g, X)
     prior_bits: Floats  # (g, X)
+    prior_units: Floats  # (g, X)
+    prior_billed: Floats  # (g, X)
     prior_aspects: Floats  # (g, X, A)
     gate: Floats  # (n, X), recorded readings; 0 without
     prior_gate: Floats  # (g, X)
@@ -134,7 +139,9 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
     chosen = table.select([expert.recorded_as if expert else table.experts[0] for expert in known])
     factor = np.array([expert.quality_factor if expert else 0.0 for expert in known])
     part = serves / (request.subtasks if request.split_work else 1)
-    quality, work, bits = chosen.quality * factor, chosen.work_units * part, chosen.output_bits * part
+    quality, units, bits = chosen.quality * factor, chosen.work_units * part, chosen.output_bits * part
+    work = _units(chosen, "seconds", "seconds_per_unit", places[: len(scenario.experts)]) * part
+    billed = _units(chosen, "usd", "price_usd_per_unit", places[: len(scenario.experts)]) * part
     aspects = [_aspect(chosen, name) * factor for name in _aspects_of(request, table)]
     gate = _recorded_gate(scenario, chosen, serves) * factor if has_gate(scenario, table) else np.zeros_like(quality)
     _check_parts(scenario, request, table)
@@ -145,10 +152,14 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
         quality=quality[rows],
         work=work[rows],
         bits=bits[rows],
+        units=units[rows],
+        billed=billed[rows],
         aspects=stacked[rows],
         prior_quality=chosen.prior(quality),
         prior_work=chosen.prior(work),
         prior_bits=chosen.prior(bits),
+        prior_units=chosen.prior(units),
+        prior_billed=chosen.prior(billed),
         prior_aspects=np.stack([chosen.prior(values) for values in aspects], axis=-1)
         if aspects
         else np.zeros((len(table.categories), len(places), 0)),
@@ -160,6 +171,23 @@ def _read_kind(scenario: Scenario, i: int, table: QualityTable, places: list[Exp
         feature_bits=np.zeros(len(rows)) if table.feature_bits is None else table.feature_bits[rows],
         serves=serves,
     )
+
+
+def _units(table: QualityTable, column: str, rate: str, hosts: Sequence[Expert | None]) -> Floats:
+    """Units that make an expert's mean rate what a row has recorded, where it has; else the units of the row: (N, X).
+
+    Args:
+        table: Of the experts at the X places, in their order.
+        column: What a row took, or cost.
+        rate: What that is for each unit, of an expert.
+        hosts: Experts at the first places, whose machines the table was recorded on; a device's own is another machine.
+    """
+    units = np.array(table.work_units)
+    if column in table.measured:
+        for e, expert in enumerate(hosts):
+            if expert is not None and getattr(expert, rate) > 0.0:
+                units[:, e] = table.measured[column][:, e] / getattr(expert, rate)
+    return units
 
 
 def _rule_of(request: Requests, table: QualityTable) -> str:

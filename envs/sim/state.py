@@ -98,6 +98,8 @@ class Worlds(NamedTuple):
 SCORE = record(
     ("quality", float),  # [0, 1]
     ("work bits", float),  # of one part: units of compute, output size
+    # of one part: units recorded, and units to pay for; both are `work` where rows say neither what they took nor cost
+    ("units billed", float),
     ("gate", float),  # the recorded reading, where there is one
 )
 MACHINE = record(

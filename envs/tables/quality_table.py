@@ -42,8 +42,9 @@ class QualityTable:
         n_ratings: Number of ratings behind `quality`.
         part: (N,) int64, the part of a request that a prompt may be; `None` if any prompt may be any part.
         feature_bits: (N,) bits of features that are sent up for a prompt; `None` if the table does not say.
-        measured: What an answer took in `seconds` and cost in `usd`, where the table says; the market goes by the table
-            of experts, which holds an expert's mean.
+        measured: What an answer took in `seconds`, alone on its machine at nominal speed, and cost in `usd` at list
+            price, where the table says. A host then computes and bills exactly that; a device's own expert is another
+            machine and takes what its units take.
         dimensions: Further recorded dimensions in [0, 1]; NaN where a dimension was not rated for a prompt. `gate` is
             what a recorded gate said of every expert.
         status: `recorded`, `modelled` or `unstated` for each column, from the sidecar.

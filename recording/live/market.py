@@ -117,7 +117,7 @@ class LiveMarket:
         self._next = 0
 
     def _recorded(self, e: int) -> Figures:
-        machine, priors = self.world.params.machines[e], self.world.params.priors.work[:, e]
+        machine, priors = self.world.params.machines[e], self.world.params.priors.units[:, e]
         words = HISTORY * max(1.0, float(priors[priors > 0].mean() if (priors > 0).any() else 1.0))
         return Figures(words, words * float(machine.seconds_per_unit), words * float(machine.price) / CREDITS_PER_USD)
 
@@ -218,7 +218,7 @@ class LiveMarket:
     def place(self, expert: int, task: Task) -> Load:
         """An expert gets a question."""
         topic = self.categories.index(task.category)
-        load = Load(expert, float(self.world.params.priors.work[topic, expert]))
+        load = Load(expert, float(self.world.params.priors.units[topic, expert]))
         self._loads.append(load)
         return load
 

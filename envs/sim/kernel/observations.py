@@ -13,6 +13,7 @@ from ...physics.jit import formula, jit
 from ..state import PRESENT, Floats, Params, Worlds
 from .rules import (
     can_run,
+    expected_bill,
     expected_work,
     is_available,
     is_reachable,
@@ -155,7 +156,7 @@ def observe_choices(u: int, board: Board, w: Worlds, c: Any, f: Params, out: Any
             out[at.gate + e] = w.gate[u, e]
         out[at.compute + e] = clip(expected_work(u, e, w, c, f) * board.compute[e], 0.0, 4.0)
     for e in range(c.E):
-        out[at.quote + e] = clip(expected_work(u, e, w, c, f) * board.quote[user.kind, e], 0.0, 4.0)
+        out[at.quote + e] = clip(expected_bill(u, e, w, c, f) * board.quote[user.kind, e], 0.0, 4.0)
 
 
 @jit

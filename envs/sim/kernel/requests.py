@@ -80,14 +80,14 @@ def record_part(u: int, e: int, latency_s: float, shown: float, w: Worlds, c: An
     user = w.users[u]
     score, subtasks = f.scores[user.prompt, e], f.kinds[user.kind].subtasks
     parts, i = w.parts, user.done
-    parts.expert[u, i], parts.quality[u, i], parts.work[u, i] = e, score.quality, score.work
+    parts.expert[u, i], parts.quality[u, i], parts.work[u, i] = e, score.quality, score.units
     parts.gate[u, i] = w.gate[u, e]
     for a in range(parts.aspects.shape[-1]):
         parts.aspects[u, i, a] = f.aspects[user.prompt, e, a]
     user.output_bits += score.bits
     user.coverage_sum += shown
-    user.hallucination_sum += f.machines[e].hallucination * score.work
-    user.work_sum += score.work
+    user.hallucination_sum += f.machines[e].hallucination * score.units
+    user.work_sum += score.units
     user.finish_s = max(user.finish_s, user.age * c.slot_s + latency_s)
     user.done += 1
     if c.parallel:

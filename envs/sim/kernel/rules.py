@@ -107,6 +107,20 @@ def expected_work(u: int, e: int, w: Worlds, c: Any, f: Params) -> float:
 
 
 @jit
+def expected_bill(u: int, e: int, w: Worlds, c: Any, f: Params) -> float:
+    """What a user expects to be billed for an expert's answer to its next part, in units of work, likewise."""
+    prompt = w.users[u].prompt
+    return f.scores[prompt, e].billed if c.length_known else f.priors[f.category[prompt], e].billed  # type: ignore[no-any-return]
+
+
+@jit
+def expected_units(u: int, e: int, w: Worlds, c: Any, f: Params) -> float:
+    """How many units a user expects an expert's answer to its next part to weigh among its parts, likewise."""
+    prompt = w.users[u].prompt
+    return f.scores[prompt, e].units if c.length_known else f.priors[f.category[prompt], e].units  # type: ignore[no-any-return]
+
+
+@jit
 def expected_bits(u: int, e: int, w: Worlds, c: Any, f: Params) -> float:
     """How large a user expects an expert's answer to its next part to be, likewise."""
     prompt = w.users[u].prompt

@@ -102,7 +102,8 @@ def serve_remotely(u: int, e: int, share: float, power_w: float, w: Worlds, c: A
         user.refused = True
         return
     user.placed = e
-    work, bits = f.scores[user.prompt, e].work, f.scores[user.prompt, e].bits
+    score = f.scores[user.prompt, e]
+    work, bits = score.work, score.bits
     up_s = uplink_s(u, e, share, power_w, w, c)
     down_s = downlink_s(u, e, share, bits, w, c, f)
     latency_s = up_s + wait_s + work * seconds_per_unit + backhaul_s(u, e, bits, w, c, f) + down_s
@@ -110,7 +111,7 @@ def serve_remotely(u: int, e: int, share: float, power_w: float, w: Worlds, c: A
         latency_s += c.handover_s
     expert.backlog += work
     expert.last_used = w.clock.slot
-    paid = price_of(e, w, c, f) * work
+    paid = price_of(e, w, c, f) * score.billed
     user.payment -= paid
     provider.revenue += paid
     provider.served += 1
