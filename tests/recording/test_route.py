@@ -148,7 +148,7 @@ def test_the_policy_sees_what_the_market_shows_of_live_queues(live: Live) -> Non
     asked = header.experts.index(questions[0].expert)  # type: ignore[arg-type]
     assert questions[1].backlog_s[asked] > 0
     assert backlog.tolist() == [0.0, 0.0], "both are answered"
-    words = HISTORY * world.params.priors.work[:, asked].mean()
+    words = HISTORY * world.params.priors.units[:, asked].mean()
     seconds = words * questions[0].seconds_per_word[asked]
     for one in questions[:2]:
         if one.expert == questions[0].expert:
