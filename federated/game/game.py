@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_experts.envs import load_scenario
+from edge_experts.envs.physics.jit import bind
 
 from ..random import stream
 from ..splits import histogram, split_clients
@@ -66,6 +67,8 @@ class FederatedGame:
         self.n_worlds, self.classes = n_worlds, self.state.mix.shape[2]
         self.sizes = sizes(self.settings, self.classes, len(self.rules.powers_w))
         self._limits = {role: np.array(choices(role, self.sizes)) for role in ROLES}
+        for function, *arguments in ((begin, 0, 0, 0), (play, 0, *self._zeros())):  # compiled here, with a notice
+            bind(function, *arguments, self.state, self.images, self.rules)
         self.reset(seed)
 
     @property
@@ -118,6 +121,10 @@ class FederatedGame:
             rng.integers(0, self._limits["client"], (B, K, len(self._limits["client"]))),
             rng.integers(0, self._limits["provider"], (B, len(self._limits["provider"]))),
         )
+
+    def _zeros(self) -> tuple[Actions, Actions]:
+        shape = self.n_worlds, self.settings.clients
+        return np.zeros((*shape, 4), np.int64), np.zeros((self.n_worlds, 2), np.int64)
 
     def _deal(self, b: int) -> None:
         """Deal the images of a world's episode to its clients."""
