@@ -8,6 +8,7 @@ from pathlib import Path
 from edge_experts.agents import cli as rllib
 from edge_experts.envs import World, shipped_ids
 from edge_experts.federated.report import game_page
+from edge_experts.federated.report.mixtures import mixtures, mixtures_table
 from edge_experts.federated.report.page import block as federated_block
 from edge_experts.federated.report.page import stored
 
@@ -58,7 +59,10 @@ def texts(root: Path) -> dict[Path, str]:
             "tables": tables_table(worth),
             "market": market_table(worth),
         },
-        docs / "federated.md": {"federated": federated_block(*stored(results / "federated"))},
+        docs / "federated.md": {
+            "federated": federated_block(*stored(results / "federated")),
+            "mixtures": mixtures_table(mixtures(results / "mixture")),
+        },
         docs / "environments" / "federated-v0.md": {
             "spaces": game_page.spaces_block(),
             "settings": game_page.settings_block(),
