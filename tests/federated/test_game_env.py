@@ -100,7 +100,20 @@ def test_planning_beats_greed_and_greed_beats_chance() -> None:
 
 
 def test_ppo_learns_it_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--env", ID, "--stop", '{"training_iteration": 1}', "--local-dir", str(tmp_path), "--name", "run"]
+    words = [
+        "--env",
+        ID,
+        "--set",
+        "clients=3",
+        "--set",
+        "rounds=4",
+        "--stop",
+        '{"training_iteration": 1}',
+        "--local-dir",
+        str(tmp_path),
+        "--name",
+        "run",
+    ]
     settings = ["train_batch_size_per_learner=256", "minibatch_size=64", "num_epochs=1"]
     assert rllib(["train", "ppo", *settings, *words, "--num-env-runners", "0"]) == 0
     checkpoint = next((tmp_path / "run").glob("checkpoint_*"))
