@@ -13,7 +13,7 @@ from .networks import Weights, batches, descend, extractor, features, head, labe
 
 SCALE = 2.5
 """What FedSC's features are multiplied by: their root mean square is 0.54 to 0.61, as the loss fixes only that of the
-embeddings, and FedCE's is 1.4. Experts and gates learn with one step size on either (measured on seeds 7, 9, 10, 11)."""
+embeddings, and FedCE's is 1.4. Experts and gates learn with one step size on either (seeds 7, 9, 10, 11)."""
 
 
 def start(clients: Clients) -> Weights:
