@@ -79,7 +79,7 @@ def find_choice(name: str, env: Any, seed: int) -> Choose:
         function: Choose = load_object(name)
         return function
     raise ValueError(
-        f"policy: '{name}' does not play this environment; here take {', '.join(['random', *own])}, or module:function "
+        f"policy: '{name}' plays markets only; here take {', '.join(['random', *own])}, or module:function "
         "or file.py:function called with (observations, agents); a checkpoint is played by `rllib evaluate`"
     )
 
