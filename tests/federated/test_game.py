@@ -307,5 +307,24 @@ def test_bad_actions_seeds_and_worlds_get_one_line() -> None:
             FederatedGame(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning.rate": 1e12},
+        {"hardware.macs_per_s": 1e-9, "deadline_s": 1e12},
+        {"radio.bandwidth_hz": 1e-9},
+        {"radio.bandwidth_hz": 1e12, "worth.joule": 1e12, "worth.second": 1e12},
+        {"clients": 100},
+        {"learning.batch": 1, "learning.features": 1},
+    ],
+)
+def test_extreme_settings_stay_finite(changes: dict[str, Any]) -> None:
+    game, rng = FederatedGame(changes, 2), np.random.default_rng(0)
+    for _ in range(6):
+        clients, providers = game.sample_actions(rng)
+        views = game.step(clients, np.maximum(providers, [0, 1]))
+        assert all(np.isfinite(array).all() for array in (*views, game.state.rewards, game.state.joules))
+
+
 def test_defaults_survive_the_way_through_plain_data() -> None:
     assert load_settings() == GameSettings() and asdict(load_settings({"clients": 3}))["clients"] == 3
