@@ -195,11 +195,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _list(arguments: argparse.Namespace) -> None:
     from edge_experts.envs import shipped_ids
+    from edge_experts.envs.registry import CLASSES
 
     from .setup import algorithm_names
 
     print("environments (and any Gymnasium id, module:Class, file.py:Class, scenario .yaml)")
-    print("\n".join(f"  {name}" for name in shipped_ids()))
+    print("\n".join(f"  {name}" for name in (*shipped_ids(), *CLASSES)))
     print("presets")
     print("\n".join(f"  {name}" for name in presets()))
     print("algorithms")

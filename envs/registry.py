@@ -30,6 +30,13 @@ from .scenario import Scenario, ScenarioError
 from .scenarios import heldout_ids, load_scenario, register_scenario, registered_scenarios, shipped_ids
 
 GROUP = "edge_experts.envs"
+CLASSES = {
+    f"{NAMESPACE}/federated-v0": (
+        "edge_experts.federated.game.env:FederatedEnv",
+        "Federated training: 8 clients decide what they give to a round, a provider what it pays for",
+    )
+}
+"""Shipped environments that are no scenarios: reference, imported when it is asked for, and title."""
 ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")
 YAML = (".yaml", ".yml")
 
@@ -91,7 +98,7 @@ def register(id: str, target: str | Callable[..., Any], **kwargs: Any) -> None:
     """
     if not ID.fullmatch(id) or id.startswith(f"{NAMESPACE}/"):
         raise EnvError(f"id: '{id}' must have the form namespace/name-v0, with a namespace other than {NAMESPACE}")
-    if id in _registered or id in registered_scenarios() or id in _entry_points():
+    if id in _registered or id in registered_scenarios() or id in _references():
         raise EnvError(f"id: '{id}' is registered already; take another name or a higher version")
     if isinstance(target, str) and target.endswith(YAML):
         register_scenario(id, load_scenario(target, kwargs))
@@ -125,13 +132,12 @@ def find(name: str) -> Source:
         return _market(name, name)
     if name in _registered:
         return _registered[name]
-    if name in _entry_points():
-        return _class_source(name, _entry_points()[name], {})
+    if (full := name if "/" in name else f"{NAMESPACE}/{name}") in _references():
+        return _class_source(full, _references()[full], {})
     if name in gymnasium.registry:
         return Source(name, None, partial(gymnasium.make, name))
     if is_reference(name):
         return _class_source(name, name, {})
-    full = name if "/" in name else f"{NAMESPACE}/{name}"
     near = nearest(full, known_ids(), cutoff=0.7) or nearest(name, gymnasium.registry)
     hint = f"did you mean '{near}'?" if near else "give an id, a scenario .yaml, module:Class or file.py:Class"
     raise EnvError(f"env: '{name}' is not known; {hint}")
@@ -147,8 +153,8 @@ def make(name: str, **kwargs: Any) -> Any:
 
 
 def known_ids() -> list[str]:
-    """Every id that `find` knows besides Gymnasium's: shipped, twins, yours, and of entry points."""
-    return [*shipped_ids(), *heldout_ids(), *registered_scenarios(), *_registered, *_entry_points()]
+    """Every id that `find` knows besides Gymnasium's: scenarios, twins, yours, and shipped and installed classes."""
+    return [*shipped_ids(), *heldout_ids(), *registered_scenarios(), *_registered, *_references()]
 
 
 def is_market(name: str) -> bool:
@@ -158,8 +164,8 @@ def is_market(name: str) -> bool:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a name is of an environment that an installed package brings."""
-    return name in _entry_points()
+    """Whether a name is of an environment that this or another installed package brings."""
+    return name in _references()
 
 
 @cache
@@ -169,8 +175,11 @@ def _market_ids() -> frozenset[str]:
 
 
 @cache
-def _entry_points() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=GROUP)}
+def _references() -> dict[str, str]:
+    """Classes by id: of other packages by their entry points, and our own."""
+    return {point.name: point.value for point in entry_points(group=GROUP)} | {
+        name: reference for name, (reference, _) in CLASSES.items()
+    }
 
 
 def _market(name: str, scenario: Scenario | str) -> Source:
@@ -207,15 +216,15 @@ def _load(reference: str) -> Any:
 
 
 def register_all() -> None:
-    """Register every shipped id, its held-out twins and entry points with PettingZoo and Gymnasium.
+    """Register every shipped id, the scenarios' held-out twins and entry points with PettingZoo and Gymnasium.
 
     With `pettingzoo.make`, `gymnasium.make` and `gymnasium.make_vec`. `gymnasium.make` is for scenarios with one agent;
     of any other it says so.
     """
     for name in _market_ids():
         _announce_market(name)
-    for name in _entry_points():
-        if ID.fullmatch(name) and not name.startswith(f"{NAMESPACE}/"):
+    for name in _references():
+        if name in CLASSES or (ID.fullmatch(name) and not name.startswith(f"{NAMESPACE}/")):
             _announce_class(name)
 
 

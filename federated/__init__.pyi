@@ -1,5 +1,7 @@
 from .data import Dataset as Dataset
 from .data import load_data as load_data
+from .game.env import FederatedEnv as FederatedEnv
+from .game.game import FederatedGame as FederatedGame
 from .messages.traffic import Message as Message
 from .messages.traffic import Recorder as Recorder
 from .plan import Plan as Plan

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError, model_validator
+from pydantic import model_validator
 
-from edge_experts.envs.io.strict_yaml import explain, parse_yaml, read_yaml
+from edge_experts.envs.io.strict_yaml import parse_yaml, read_yaml
 from edge_experts.envs.io.suggestions import did_you_mean
 from edge_experts.envs.schema import Count, NonNegative, Positive, Share, strict
+
+from .fields import build, check
 
 Method = Literal[
     "central",
@@ -145,20 +147,20 @@ class Plan:
     @model_validator(mode="after")
     def _consistent(self) -> Plan:
         split, sharing = self.split, self.sharing
-        _check(
+        check(
             (split.kind == "dirichlet") == (split.concentration is not None),
             "split.concentration",
             split.concentration,
             "goes with split.kind = dirichlet, which needs it",
         )
-        _check(self.top_k <= self.clients, "top_k", self.top_k, f"exceeds the {self.clients} clients")
-        _check(len(set(self.methods)) == len(self.methods) > 0, "methods", self.methods, "name each once, at least one")
-        _check(self.participation > 0, "participation", self.participation, "must be above 0")
-        _check(self.dropout < 1, "dropout", self.dropout, "must be below 1")
-        _check(0 < self.test_share < 1, "test_share", self.test_share, "must lie between 0 and 1")
-        _check(sharing.keep > 0, "sharing.keep", sharing.keep, "must be above 0")
-        _check(sharing.delta < 1, "sharing.delta", sharing.delta, "must be below 1")
-        _check(not sharing.noise or sharing.clip is not None, "sharing.noise", sharing.noise, "needs sharing.clip")
+        check(self.top_k <= self.clients, "top_k", self.top_k, f"exceeds the {self.clients} clients")
+        check(len(set(self.methods)) == len(self.methods) > 0, "methods", self.methods, "name each once, at least one")
+        check(self.participation > 0, "participation", self.participation, "must be above 0")
+        check(self.dropout < 1, "dropout", self.dropout, "must be below 1")
+        check(0 < self.test_share < 1, "test_share", self.test_share, "must lie between 0 and 1")
+        check(sharing.keep > 0, "sharing.keep", sharing.keep, "must be above 0")
+        check(sharing.delta < 1, "sharing.delta", sharing.delta, "must be below 1")
+        check(not sharing.noise or sharing.clip is not None, "sharing.noise", sharing.noise, "needs sharing.clip")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,31 +194,4 @@ def load_plan(source: str | Path, changes: Mapping[str, str] | None = None) -> P
         data = read_yaml(path)
     if not isinstance(data, dict):
         raise ValueError(f"{source}: a plan is a mapping of fields, not {type(data).__name__}")
-    for name, text in (changes or {}).items():
-        _set(data, name, parse_yaml(text, name))
-    try:
-        return TypeAdapter(Plan).validate_python(data)
-    except ValidationError as error:
-        raise ValueError(explain(error, lambda name: "; " + did_you_mean(name, _names(Plan)))) from None
-
-
-def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
-    *path, last = dotted.split(".")
-    for part in path:
-        data = data.setdefault(part, {})
-        if not isinstance(data, dict):
-            raise ValueError(f"{dotted}: {part} holds no fields; {did_you_mean(dotted, _names(Plan))}")
-    data[last] = value
-
-
-def _names(kind: type, prefix: str = "") -> list[str]:
-    hints, found = get_type_hints(kind), []
-    for item in fields(kind):
-        inner = hints[item.name]
-        found += _names(inner, f"{prefix}{item.name}.") if is_dataclass(inner) else [prefix + item.name]  # type: ignore[arg-type]
-    return found
-
-
-def _check(ok: bool, name: str, value: object, fix: str) -> None:
-    if not ok:
-        raise ValueError(f"{name}: {value!r} {fix}")
+    return build(Plan, data, {name: parse_yaml(text, name) for name, text in (changes or {}).items()})

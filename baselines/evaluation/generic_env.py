@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_experts.envs.io.import_string import is_reference, load_object
 from edge_experts.envs.registry import EnvError, Source
 from edge_experts.envs.seeds import generic_test_seed
 
@@ -24,7 +25,8 @@ def evaluate_generic(source: Source, policies: list[str], episodes: int, seed: i
 
     Args:
         source: Where the environment comes from.
-        policies: `random`, `module:function` (called with observations and agents, returns actions).
+        policies: `random`, a name of the environment's own `policies`, or `module:function` (called with observations
+            and agents, returns actions).
         episodes: Number of episodes.
         seed: Of the episodes.
 
@@ -69,14 +71,16 @@ def find_choice(name: str, env: Any, seed: int) -> Choose:
     """
     if name == "random":
         return masked_choice(env, np.random.default_rng(seed))
-    if ":" in name:
-        from edge_experts.envs.io.import_string import load_object
-
+    own = getattr(env, "policies", {})
+    if name in own:
+        made: Choose = load_object(own[name])(env)
+        return made
+    if is_reference(name):
         function: Choose = load_object(name)
         return function
     raise ValueError(
-        f"policy: '{name}' plays markets only; here take random, or module:function or file.py:function called with "
-        "(observations, agents); a checkpoint is played by `rllib evaluate`"
+        f"policy: '{name}' plays markets only; here take {', '.join(['random', *own])}, or module:function "
+        "or file.py:function called with (observations, agents); a checkpoint is played by `rllib evaluate`"
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edge_experts.agents import cli as rllib
 from edge_experts.envs import World, shipped_ids
+from edge_experts.federated.report import game_page
+from edge_experts.federated.report.mixtures import mixtures, mixtures_table
 from edge_experts.federated.report.page import block as federated_block
 from edge_experts.federated.report.page import stored
 
@@ -38,6 +40,7 @@ def texts(root: Path) -> dict[Path, str]:
     references = json.loads((results / "references.json").read_text("utf-8"))
     worth = json.loads((results / "worth.json").read_text("utf-8"))
     transfer = json.loads((results / "transfer.json").read_text("utf-8"))
+    played = (results / "federated" / "federated-v0.json").read_text("utf-8")
     made = {docs / "commands.md": command_page(cli.build_parser(), rllib.build_parser())}
     for package in PACKAGES:
         made[docs / "api" / f"{package}.md"] = api_page(root / package)
@@ -66,7 +69,15 @@ def texts(root: Path) -> dict[Path, str]:
             "tables": tables_table(worth),
             "market": market_table(worth),
         },
-        docs / "federated.md": {"federated": federated_block(*stored(results / "federated"))},
+        docs / "federated.md": {
+            "federated": federated_block(*stored(results / "federated")),
+            "mixtures": mixtures_table(mixtures(results / "mixture")),
+        },
+        docs / "environments" / "federated-v0.md": {
+            "spaces": game_page.spaces_block(),
+            "settings": game_page.settings_block(),
+            "scores": game_page.scores_block(json.loads(played)),
+        },
         docs / "speed.md": {
             "worlds": engine_block(results / "speed"),
             "against": against_block(results / "speed"),

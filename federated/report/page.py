@@ -50,8 +50,13 @@ def law_table(rows: list[dict[str, Any]]) -> str:
     for value in dict.fromkeys(row["concentration"] for row in rows):
         found = [interval([row[name] for row in rows if row["concentration"] == value]) for name in CHOICES]
         cells = [f"{mean:.3f} ± {half:.3f}" for mean, half in found]
-        lines.append(f"| {'IID' if value is None else f'{value:g}'} | {' | '.join(cells)} |")
+        lines.append(f"| {name_of(value)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def name_of(concentration: float | None) -> str:
+    """How tables and pictures call a concentration."""
+    return "IID" if concentration is None else f"{concentration:g}"
 
 
 def use_table(rows: list[dict[str, Any]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from ..data import load_data
 from ..plan import load_plan
 from ..training.clients import gather
 from .law import CHOICES
-from .page import interval
+from .mixtures import CONTROLS, differences, mixtures
+from .page import interval, name_of
 
 
 def draw_splits(runs: list[Path], file: Path) -> None:
@@ -46,21 +48,40 @@ def draw_curves(runs: list[Path], file: Path) -> None:
     _save(figure, file)
 
 
-def draw_law(rows: list[dict[str, Any]], file: Path) -> None:
-    """What each way to choose experts is worth against the concentration; bars are 95% intervals over seeds."""
+def draw_law(rows: list[dict[str, Any]], file: Path, trained: Sequence[dict[str, Any]] = ()) -> None:
+    """What each way to choose experts is worth against the concentration; bars are 95% intervals over seeds.
+
+    Args:
+        rows: Of `law`.
+        file: To write.
+        trained: Of `mixtures`, if there are any: MoE-PPO less its controls, beside it.
+    """
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    columns = 2 if trained else 1
+    figure, axes = plt.subplots(1, columns, figsize=(6 * columns, 3.6), squeeze=False, layout="constrained")
     dealt = list(dict.fromkeys(row["concentration"] for row in rows))
-    for name in CHOICES:
-        found = [interval([row[name] for row in rows if row["concentration"] == value]) for value in dealt]
-        means, halves = zip(*found, strict=True)
-        axis.errorbar(range(len(dealt)), means, yerr=halves, label=name, marker="o", capsize=3)
-    labels = ["IID" if value is None else f"{value:g}" for value in dealt]
-    axis.set(xlabel="concentration of the split", ylabel="probability of the right class", xticks=range(len(dealt)))
-    axis.set_xticklabels(labels)
-    axis.legend()
+    worth = {
+        name: {value: [row[name] for row in rows if row["concentration"] == value] for value in dealt}
+        for name in CHOICES
+    }
+    _draw_lines(axes[0, 0], dealt, worth, "probability of the right class")
+    if trained:
+        gains = {f"less dense PPO of {what}": differences(list(trained), name) for name, what in CONTROLS.items()}
+        axes[0, 1].axhline(0.0, color="grey", linewidth=0.8)
+        _draw_lines(axes[0, 1], dealt, gains, "MoE-PPO's score less its control's")
     _save(figure, file)
+
+
+def _draw_lines(axis: Any, dealt: list[float | None], lines: dict[str, Any], label: str) -> None:
+    """A line for each name, where it has values: means against the concentration, with intervals."""
+    for name, by_concentration in lines.items():
+        there = [i for i, value in enumerate(dealt) if value in by_concentration]
+        found = [interval(by_concentration[dealt[i]]) for i in there]
+        axis.errorbar(there, [m for m, _ in found], [half for _, half in found], label=name, marker="o", capsize=3)
+    axis.set(xlabel="concentration of the split", ylabel=label, xticks=range(len(dealt)), xlim=(-0.3, len(dealt) - 0.7))
+    axis.set_xticklabels([name_of(value) for value in dealt])
+    axis.legend()
 
 
 def _grid(count: int) -> tuple[Any, list[Any]]:
@@ -87,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m edge_experts.federated.report.pictures", description=__doc__)
     parser.add_argument("results", type=Path, help="a folder with a folder for each run")
     parser.add_argument("images", type=Path, help="where the pictures go")
+    parser.add_argument("--mixture", type=Path, metavar="DIR", help="results of the benchmark `configs/law.yaml`")
     arguments = parser.parse_args()
     runs = sorted(path.parent for path in arguments.results.glob("*/results.json"))
     if not runs:
@@ -94,7 +116,11 @@ def main() -> None:
     draw_splits(runs, arguments.images / "federated_splits.png")
     draw_curves(runs, arguments.images / "federated_curves.png")
     if (found := arguments.results / "law.json").is_file():
-        draw_law(json.loads(found.read_text("utf-8"))["rows"], arguments.images / "federated_law.png")
+        rows, trained = (
+            json.loads(found.read_text("utf-8"))["rows"],
+            mixtures(arguments.mixture) if arguments.mixture else [],
+        )
+        draw_law(rows, arguments.images / "federated_law.png", trained)
 
 
 if __name__ == "__main__":

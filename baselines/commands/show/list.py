@@ -6,7 +6,7 @@ import argparse
 
 from edge_experts.envs import load_scenario, shipped_ids
 from edge_experts.envs.heldout import shifts
-from edge_experts.envs.registry import known_ids
+from edge_experts.envs.registry import CLASSES, known_ids
 from edge_experts.envs.scenarios import heldout_ids
 
 from ...heuristics.policies import POLICIES
@@ -23,7 +23,9 @@ def run(arguments: argparse.Namespace) -> None:
     print("environments")
     for name in shipped_ids():
         print(f"  {name:28s} {load_scenario(name).title}")
-    ours = {*shipped_ids(), *heldout_ids()}
+    for name, (_, title) in CLASSES.items():
+        print(f"  {name:28s} {title}")
+    ours = {*shipped_ids(), *heldout_ids(), *CLASSES}
     for name in known_ids():
         if name not in ours:
             print(f"  {name}")
