@@ -279,7 +279,7 @@ def test_a_log_is_played_again_in_the_market(
     world = World(load_scenario(live.scenario))
     beta = world.scenario.experts.index("beta")
     rows = [np.flatnonzero(world.params.category == ("letter", "story").index(one.category)) for one in questions]
-    for measure, field in (("quality", "quality"), ("words", "work")):
+    for measure, field in (("quality", "quality"), ("words", "units")):
         recorded = np.mean([world.params.scores[field][mine, beta].mean() for mine in rows])
         assert gaps["beta", measure]["simulated"] == pytest.approx(recorded, rel=0.05), "of prompts of the category"
         assert gaps["all", measure]["measured"] == pytest.approx(np.mean([getattr(q, measure) for q in questions]))
