@@ -43,6 +43,7 @@ lint: install
 
 types: install
 	$(BIN)/mypy -p edge_experts.envs -p edge_experts.agents -p edge_experts.recording -p edge_experts.federated -p edge_experts.baselines
+	$(BIN)/pyright --verifytypes edge_experts --ignoreexternal --pythonpath $(BIN)/python || true # says which are left
 
 # what the benchmark says: runs what is missing (hours on two cores), then writes leaderboard, figures, README and presets anew
 bench: install

@@ -95,6 +95,15 @@ class Run:
         started: When the run was asked for, `time.perf_counter()`; now by default.
     """
 
+    config: AlgorithmConfig
+    folder: Path
+    stop: dict[str, float]
+    checkpoint_freq: int
+    checkpoint_steps: int
+    restore: Path | None
+    trust: bool
+    whole: bool
+
     def __init__(
         self,
         config: AlgorithmConfig,
@@ -110,12 +119,12 @@ class Run:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.whole, self.trust = whole, trust
-        self.stopwatch = Stopwatch(time.perf_counter() if started is None else started)
+        self.stopwatch: Stopwatch = Stopwatch(time.perf_counter() if started is None else started)
         self._empty = 0  # iterations one after the other in which nothing was sampled
-        self.scenario = _scenario_of(config)
-        self.markets = scenarios_of(config)
-        self.reward = reward_of(self.scenario)  # what agents are paid
-        self.credit = _credit_in_force(config, self.scenario)
+        self.scenario: Scenario | None = _scenario_of(config)
+        self.markets: dict[str, Scenario] = scenarios_of(config)
+        self.reward: str | None = reward_of(self.scenario)  # what agents are paid
+        self.credit: str | None = _credit_in_force(config, self.scenario)
         self.rows: list[dict[str, Any]] = []
 
     def train(self) -> dict[str, Any]:

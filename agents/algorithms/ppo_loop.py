@@ -64,9 +64,13 @@ class Trainee:
         lr: Learning rate.
     """
 
+    agents: NDArray[np.int64]
+    module: MixtureActorCritic
+    role: str
+
     def __init__(self, role: str, agents: NDArray[np.int64], module: MixtureActorCritic, lr: float = 1e-3) -> None:
         self.role, self.agents, self.module = role, agents, module
-        self.optimiser = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
+        self.optimiser: torch.optim.Adam = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
 
     def spaces(self, world: World) -> RoleSpaces:
         """The spaces of its role."""

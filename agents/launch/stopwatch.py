@@ -25,7 +25,7 @@ class Stopwatch:
     """
 
     def __init__(self, started: float) -> None:
-        self.spent = dict.fromkeys(PARTS, 0.0)
+        self.spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self._started = started
         self._is_beside = False
 
