@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..display import views_html, views_line, world_html, world_line
 from ..physics.handle import Handle
 from ..physics.jit import bind
 from ..scenario import Scenario
@@ -37,6 +38,12 @@ class Views(NamedTuple):
     user_masks: NDArray[np.int8]  # (B, U, M): parts of the action side by side, 1 = legal
     providers: NDArray[np.float32]  # (B, P, D')
     provider_masks: NDArray[np.int8]  # (B, P, M')
+
+    def __repr__(self) -> str:
+        return views_line(self)
+
+    def _repr_html_(self) -> str:
+        return views_html(self)
 
     def of(self, role: str) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         """Observations and masks of a role."""
@@ -115,6 +122,12 @@ class World:
         self.n_worlds, self.threads = n_worlds, threads
         self._prepare(seed, np.arange(first_world, first_world + n_worlds))
         self.reset()
+
+    def __repr__(self) -> str:
+        return world_line(self)
+
+    def _repr_html_(self) -> str:
+        return world_html(self)
 
     def _prepare(self, seed: int, identities: NDArray[np.int64]) -> None:
         self.seed = seed
