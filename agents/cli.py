@@ -119,6 +119,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume", action="store_true", help="continue the last run of this name from its last checkpoint"
     )
+    train.add_argument(
+        "--logger", choices=("wandb", "mlflow"), help="send numbers and pictures there, beside TensorBoard's events"
+    )
     train.add_argument("--local-dir", type=Path, default=Path("runs"), metavar="D", help="where results directories go")
     train.add_argument("--name", help="name of the results directory")
     evaluate = commands.add_parser("evaluate", help="play a checkpoint")

@@ -22,6 +22,7 @@ from .checkpoints.metadata import is_exported
 from .checkpoints.modules import has_modules
 from .checkpoints.weights import check_fits, check_same_run
 from .errors import SetupError
+from .launch.events import check_logger
 from .launch.folder import held, place
 from .launch.numbers import check_numbers
 from .launch.settings import algorithm_of, describe
@@ -49,6 +50,8 @@ class Job:
     batched runner, with the settings of its preset."""
     env: str | None = None
     """Where; replaces the file's."""
+    logger: str | None = None
+    """What takes its numbers beside TensorBoard, one of `launch.events.LOGGERS`."""
     seed: int | None = None
     """Of weights, sampling and environments."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -144,6 +147,7 @@ def train(job: Job, started: float | None = None, say: Callable[[str], None] | N
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
     _check_names(job)
+    check_logger(job.logger)
     folder, restore = place(job.local_dir / (job.name or name), job.resume, job.restore, job.trust)
     if restore is not None and job.resume:
         check_same_run(restore, config)
@@ -156,7 +160,18 @@ def train(job: Job, started: float | None = None, say: Callable[[str], None] | N
         _check_processors(config)
     with held(folder, job.resume) as mine:
         whole = job.resume or (job.trust and restore is not None and not is_exported(restore))
-        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps, whole, job.trust, started)
+        run = Run(
+            config,
+            criteria,
+            mine,
+            job.checkpoint_freq,
+            restore,
+            job.checkpoint_steps,
+            whole,
+            job.trust,
+            started,
+            job.logger,
+        )
         run.train()
     return run
 

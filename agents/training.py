@@ -35,8 +35,10 @@ from .checkpoints.metadata import (
 from .checkpoints.modules import save_modules
 from .checkpoints.weights import begin_from
 from .errors import CheckpointError, SetupError, TrainingError
+from .launch.events import SCORE, Events
 from .launch.progress import Progress, interruptible
 from .launch.results import RESULTS, read_rows
+from .launch.settings import settings_in_force
 from .launch.stopwatch import COLUMN, EXTRAS, Stopwatch
 from .markets import scenarios_of
 from .mixture.report import report_routers
@@ -93,6 +95,7 @@ class Run:
         whole: Whether to go on from all that it holds, which RLlib pickled; otherwise from its weights.
         trust: Whoever wrote it: networks of their own are imported.
         started: When the run was asked for, `time.perf_counter()`; now by default.
+        logger: What takes its numbers beside TensorBoard, one of `events.LOGGERS`.
     """
 
     config: AlgorithmConfig
@@ -115,10 +118,12 @@ class Run:
         whole: bool = False,
         trust: bool = False,
         started: float | None = None,
+        logger: str | None = None,
     ) -> None:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.whole, self.trust = whole, trust
+        self.logger: str | None = logger
         self.stopwatch: Stopwatch = Stopwatch(time.perf_counter() if started is None else started)
         self._empty = 0  # iterations one after the other in which nothing was sampled
         self.scenario: Scenario | None = _scenario_of(config)
@@ -150,15 +155,13 @@ class Run:
         return self.rows[-1] if self.rows else {}
 
     def _loop(self, algorithm: Any) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         reached = self.rows[-1]["env_steps"] if self.rows else 0  # TensorBoard forgets what comes after it
         before = [self.rows[-1].get(name, 0.0) if self.rows else 0.0 for name in CLOCKS]
         started = _clocks()
         self.stopwatch.go_on(self.rows[-1].get(COLUMN, {}) if self.rows else {})
         self.stopwatch.watch(algorithm)
         with (
-            SummaryWriter(str(self.folder), purge_step=reached + 1 if reached else None) as writer,
+            Events(self.folder, settings_in_force(self.config), reached, self.logger) as events,
             open(self.folder / RESULTS, "a", encoding="utf-8") as log,
             Progress(self.stop, self.rows) as progress,
             interruptible() as interrupted,
@@ -175,25 +178,24 @@ class Run:
                 self.rows.append(row)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
-                for name, value in _scalars(result):
-                    writer.add_scalar(name, value, row["env_steps"])
-                if "normalised_score" in row:
-                    writer.add_scalar("normalised_score", row["normalised_score"], row["env_steps"])
+                own = {SCORE: row[SCORE]} if row.get(SCORE) is not None else {}
+                events.numbers({**dict(_scalars(result)), **own}, row["env_steps"])
                 progress.show(row)
                 if self._is_due(algorithm.iteration):
                     self._save(algorithm)
                 if interrupted():
                     break
             self._save(algorithm)
-        with self.stopwatch.timed(EXTRAS):
-            self._draw()
+            with self.stopwatch.timed(EXTRAS):
+                self._draw(events)
 
-    def _draw(self) -> None:
+    def _draw(self, events: Events) -> None:
         """The learning curve, and what the routers of a mixture do."""
         draw_curve(self.rows, self.folder / CURVE, f"{self.config.algo_class.__name__} on {self.config.env}")
         checkpoint = latest_checkpoint(self.folder)
         if self.scenario is not None and checkpoint is not None:
-            report_routers(checkpoint, self.scenario, self.folder)
+            for module, picture in report_routers(checkpoint, self.scenario, self.folder).items():
+                events.picture(f"router/{module}", picture, self.rows[-1]["env_steps"])
 
     def _is_empty(self, algorithm: Any, result: Mapping[str, Any]) -> bool:
         """Whether nothing was sampled, as after a sampling process died; such an iteration is not counted.

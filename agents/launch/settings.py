@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.rllib.callbacks.callbacks import RLlibCallback
+
 from ..networks.config import NetworkConfig
 from ..sampling.batched_runner import BatchedEnvRunner
 
 RATES = ("lr", "actor_lr", "critic_lr", "alpha_lr")
+EPISODE_CALLBACKS = ("on_episode_created", "on_episode_start", "on_episode_step", "on_episode_end")
+UNHEARD = "not called, as the batched runner has no episode objects; take on_sample_end, or --runner stock"
 NAMES = (
     *RATES,
     *("train_batch_size_per_learner", "minibatch_size", "num_epochs", "gamma", "lambda_", "entropy_coeff", "tau"),
@@ -33,7 +37,7 @@ def runner_of(config: Any) -> str:
 
 
 def describe(config: Any, source: str) -> str:
-    """Two lines for a reader: what is learned with, and how is sampled.
+    """Two lines for a reader: what is learned with, and how is sampled; a third on callbacks that will not be called.
 
     Args:
         config: A configuration that `set_up` has completed.
@@ -47,9 +51,24 @@ def describe(config: Any, source: str) -> str:
         batch.append(f"{own['num_epochs']} epochs")
     rates = [f"{name} {_over_time(own[name])}" for name in RATES if name in own]
     learned = ", ".join([*batch, *rates, f"gamma {own['gamma']:g}", f"network {_network(config)}"])
+    unheard = unheard_callbacks(config)
+    note = f"\ncallbacks   {', '.join(unheard)}: {UNHEARD}" if unheard else ""
     where = f"{config.num_env_runners} processes" if config.num_env_runners else "this process"
     sampled = f"{own['runner']} runner, {config.num_envs_per_env_runner} environments in {where}"
-    return f"settings    {source}: {learned}\nsampling    {sampled}"
+    return f"settings    {source}: {learned}\nsampling    {sampled}{note}"
+
+
+def unheard_callbacks(config: Any) -> list[str]:
+    """Callbacks of episodes that a user has set, and that the batched runner does not call: it has no episodes."""
+    if runner_of(config) != "batched":
+        return []
+    kinds = config.callbacks_class if isinstance(config.callbacks_class, list) else [config.callbacks_class]
+    return [
+        name
+        for name in EPISODE_CALLBACKS
+        if getattr(config, f"callbacks_{name}") is not None
+        or any(getattr(kind, name) is not getattr(RLlibCallback, name) for kind in kinds)
+    ]
 
 
 def _over_time(value: Any) -> str:
