@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
+
+
+def width() -> dict[str, Any]:
+    """How wide tqdm's bar is: as the terminal; 80 columns in one that does not know, where tqdm would draw nothing."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):  # no terminal
+        known = True
+    return {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
 
 
 class Progress:
@@ -26,7 +37,7 @@ class Progress:
             unit=unit,
             unit_scale=bool(steps),
             disable=None,
-            dynamic_ncols=True,
+            **width(),
             smoothing=0.1,
         )
 
