@@ -63,7 +63,7 @@ def test_an_editable_install_resolves_in_pyright_and_tells_its_types(tmp_path: P
 
 
 def test_public_names_have_types(tmp_path: Path) -> None:
-    """Of all modules, external types apart: `make types` says which are left."""
+    """Of all modules, external types apart: `make completeness` says which are left."""
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
     done = subprocess.run(
         [*command, "--verifytypes", "edge_experts", "--ignoreexternal"], capture_output=True, text=True, cwd=tmp_path

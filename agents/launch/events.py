@@ -41,6 +41,15 @@ def check_logger(logger: str | None) -> None:
         raise SetupError(f"--logger: '{logger}' is not one of {', '.join(LOGGERS)}")
     if importlib.util.find_spec(logger) is None:
         raise SetupError(f"--logger: {logger} is not installed; pip install 'edge-experts[{logger}]'")
+    if logger == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled") and not _wandb_key():
+        raise SetupError("--logger: wandb has no key; run `wandb login`, or set WANDB_MODE=offline")
+
+
+def _wandb_key() -> str | None:
+    import wandb
+
+    key: str | None = os.environ.get("WANDB_API_KEY") or wandb.api.api_key
+    return key
 
 
 class Events:
@@ -116,10 +125,7 @@ class _Wandb:
         from ray.air.integrations.wandb import setup_wandb
 
         project = os.environ.get("WANDB_PROJECT_NAME", PROJECT)
-        try:
-            self._run: Any = setup_wandb(dict(settings), project=project, trial_name=folder.name, dir=str(folder))
-        except ValueError:
-            raise SetupError("--logger: wandb has no key; run `wandb login`, or set WANDB_MODE=offline") from None
+        self._run: Any = setup_wandb(dict(settings), project=project, trial_name=folder.name, dir=str(folder))
 
     def numbers(self, values: Mapping[str, float], step: int) -> None:
         self._run.log(dict(values), step=step)

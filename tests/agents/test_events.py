@@ -85,6 +85,13 @@ def test_a_logger_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SetupError, match=r"mlflow is not installed; pip install 'edge-experts\[mlflow\]'"):
         train(Job(algo="PPO", env="text-v1", logger="mlflow", local_dir=tmp_path))
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("edge_experts.agents.launch.events._wandb_key", lambda: None)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    with pytest.raises(SetupError, match="wandb has no key; run `wandb login`, or set WANDB_MODE=offline"):
+        check_logger("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    check_logger("wandb")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="needs MLflow")
