@@ -46,9 +46,9 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
 
     metadata: dict[str, Any]
     render_mode: str | None
-    possible_agents: Any
+    possible_agents: list[str]
     state_space: Any
-    infos: Any
+    infos: dict[str, dict[str, Any]]
     rewards: dict[str, float]
     terminations: dict[str, bool]
     truncations: dict[str, bool]

@@ -60,7 +60,7 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
     metadata: dict[str, Any]
     render_mode: str | None
     partners: Policy | GateFollowers
-    possible_agents: Any
+    possible_agents: list[str]
     metadata = {**EdgeEnv.metadata}
 
     def __init__(

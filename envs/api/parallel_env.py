@@ -76,7 +76,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         v0: first version.
     """
 
-    possible_agents: Any
+    possible_agents: list[str]
     metadata: dict[str, Any] = {
         "name": "edge_experts",
         "render_modes": RENDER_MODES,
