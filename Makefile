@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: install train test faults audit lint types bench report pages docs calibrate clean
+.PHONY: install train test faults audit lint types completeness bench report pages docs calibrate clean
 
 install: $(VENV)/installed
 
@@ -43,6 +43,10 @@ lint: install
 
 types: install
 	$(BIN)/mypy -p edge_experts.envs -p edge_experts.agents -p edge_experts.recording -p edge_experts.federated -p edge_experts.baselines
+
+# how complete the types of public names are, and which are left
+completeness: install
+	-$(BIN)/pyright --verifytypes edge_experts --ignoreexternal --pythonpath $(BIN)/python
 
 # what the benchmark says: runs what is missing (hours on two cores), then writes leaderboard, figures, README and presets anew
 bench: install

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from edge_experts.envs.io.answer import answer
@@ -117,6 +119,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume", action="store_true", help="continue the last run of this name from its last checkpoint"
     )
+    train.add_argument(
+        "--logger", choices=("wandb", "mlflow"), help="send numbers and pictures there, beside TensorBoard's events"
+    )
     train.add_argument("--local-dir", type=Path, default=Path("runs"), metavar="D", help="where results directories go")
     train.add_argument("--name", help="name of the results directory")
     evaluate = commands.add_parser("evaluate", help="play a checkpoint")
@@ -135,6 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2: the input is not valid)."""
+    started = time.perf_counter()
     words, parser = sys.argv[1:] if argv is None else list(argv), build_parser()
     arguments = parse(parser, gather(words, command_of(parser, "train")) if words[:1] == ["train"] else words)
     if isinstance(arguments, int):
@@ -150,11 +156,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rllib: {error}; pip install 'edge-experts[rllib]'", file=sys.stderr)
         return 2
     ray_logging.after_import()
-    run = {"train": _train, "evaluate": _evaluate, "list": _list}[arguments.command]
+    commands: dict[str, Callable[[argparse.Namespace], None]]
+    commands = {"train": partial(_train, started=started), "evaluate": _evaluate, "list": _list}
 
     def work() -> int:
         try:
-            run(arguments)
+            commands[arguments.command](arguments)
         except ScenarioError as error:
             raise ScenarioError(with_file(str(error), arguments)) from None
         return 0
@@ -162,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return answer("rllib", work, (SetupError, TrainingError, EnvError, ScenarioError, TableError, CheckpointError))
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _train(arguments: argparse.Namespace, started: float) -> None:
     from .checkpoints.metadata import latest_checkpoint
     from .job import Job, train
     from .launch.results import RESULTS
@@ -173,7 +180,7 @@ def _train(arguments: argparse.Namespace) -> None:
     changes = parse_overrides(options.pop("set"))
     del options["command"]
     options["config"] = {**options["config"], **settings}
-    run = train(Job(**options, file=file, overrides=changes))
+    run = train(Job(**options, file=file, overrides=changes), started, partial(print, flush=True))
     folder = run.folder
     print(f"results     {folder / RESULTS}\ncheckpoint  {latest_checkpoint(folder)}")
     if run.reward is not None:
@@ -181,6 +188,7 @@ def _train(arguments: argparse.Namespace) -> None:
     print(f"TensorBoard tensorboard --logdir {folder}")
     if (folder / CURVE).exists():
         print(f"curve       {folder / CURVE}")
+    print(f"time        {run.stopwatch}")
     last = run.rows[-1] if run.rows else {}
     names = ("training_iteration", "env_steps", "time_total_s", "episode_return_mean", "normalised_score")
     known = {name: last[name] for name in names if last.get(name) is not None}

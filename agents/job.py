@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,25 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from edge_experts.envs import load_scenario
 from edge_experts.envs.io.import_string import LoadError, load_file
 from edge_experts.envs.io.strict_yaml import read_yaml
-from edge_experts.envs.registry import find
+from edge_experts.envs.registry import find, is_market
 
 from .algorithms.imitation import MaskedMARWILConfig, check_rewards
 from .checkpoints.metadata import is_exported
 from .checkpoints.modules import has_modules
 from .checkpoints.weights import check_fits, check_same_run
 from .errors import SetupError
+from .launch.events import check_logger
 from .launch.folder import held, place
 from .launch.numbers import check_numbers
+from .launch.settings import algorithm_of, describe
 from .market_names import markets_of
 from .networks.config import NetworkConfig
 from .policy_mapping import DEFAULT_SCHEME, SCHEMES
+from .presets import preset_of, presets
 from .ray_env import find_env
 from .reward import FIELD, REWARDS
 from .sampling.teacher import phases_of, slowed
-from .setup import new_config, set_up, update_config
+from .setup import CONFIGS, new_config, set_up, update_config
 from .training import Run, check_stop
 
 LONGEST = 100  # name of a folder
@@ -42,9 +46,12 @@ class Job:
     file: Path | None = None
     """A Python file with `config` (and `stop`), or a YAML file."""
     algo: str | None = None
-    """Without a file: an algorithm's name, or a reference to an RLlib `Algorithm`."""
+    """Without a file: an algorithm's name, or a reference to an RLlib `Algorithm`; on our environments, sampled by the
+    batched runner, with the settings of its preset."""
     env: str | None = None
     """Where; replaces the file's."""
+    logger: str | None = None
+    """What takes its numbers beside TensorBoard, one of `launch.events.LOGGERS`."""
     seed: int | None = None
     """Of weights, sampling and environments."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -99,8 +106,13 @@ class Job:
         return words
 
 
-def train(job: Job) -> Run:
+def train(job: Job, started: float | None = None, say: Callable[[str], None] | None = None) -> Run:
     """Set a job up and train it.
+
+    Args:
+        job: What is asked for.
+        started: When that was, `time.perf_counter()`; now by default.
+        say: Takes the lines that tell which settings are in force, before anything is started.
 
     Returns:
         The run: its folder and its results.
@@ -108,7 +120,8 @@ def train(job: Job) -> Run:
     Raises:
         EnvError, ScenarioError, TableError, SetupError, CheckpointError: before anything is started.
     """
-    config, stop, name, policies = _read(job)
+    started = time.perf_counter() if started is None else started
+    config, stop, name, policies, source = _read(job)
     criteria = check_stop(job.stop if job.stop is not None else stop)
     if not criteria:
         raise SetupError("stop: no criterion; give --stop '{\"env_steps\": 1000000}', or `stop` in the file")
@@ -134,17 +147,31 @@ def train(job: Job) -> Run:
     except (ValueError, NotImplementedError) as error:
         raise SetupError(f"config: {' '.join(str(error).split())}") from None
     _check_names(job)
+    check_logger(job.logger)
     folder, restore = place(job.local_dir / (job.name or name), job.resume, job.restore, job.trust)
     if restore is not None and job.resume:
         check_same_run(restore, config)
     elif restore is not None and has_modules(restore):
         check_fits(restore, config, "--restore")
+    if say is not None:
+        say(describe(config, source))
     start_ray(job.ray_address)
     if job.ray_address is None:
         _check_processors(config)
     with held(folder, job.resume) as mine:
         whole = job.resume or (job.trust and restore is not None and not is_exported(restore))
-        run = Run(config, criteria, mine, job.checkpoint_freq, restore, job.checkpoint_steps, whole, job.trust)
+        run = Run(
+            config,
+            criteria,
+            mine,
+            job.checkpoint_freq,
+            restore,
+            job.checkpoint_steps,
+            whole,
+            job.trust,
+            started,
+            job.logger,
+        )
         run.train()
     return run
 
@@ -161,19 +188,26 @@ def _check_names(job: Job) -> None:
         raise SetupError("--resume: goes on with a run, and --restore begins a new one: give one of them")
 
 
-def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
-    """Configuration, stop criteria, name of the run, and which agents share a policy."""
+def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str, str]:
+    """Configuration, stop criteria, name of the run, which agents share a policy, and whose settings these are."""
     stop: Mapping[str, Any] = {}
     policies = DEFAULT_SCHEME
     if job.file is not None:
         name = job.file.stem if job.env is None else f"{job.file.stem}_{_file_name(job.env)}"
         config, stop, policies = read_file(job.file, job.env, job.runner)
+        source = f"preset {job.file.stem}" if job.file in presets().values() else str(job.file)
     elif job.algo and job.env:
+        name = f"{_file_name(job.algo)}_{_file_name(job.env)}"
         home = (markets_of(job.env) or (job.env,))[0]
         find_env(home)
-        config = new_config(job.algo, home, job.runner)
-        _settle(config, job.env)
-        name = f"{_file_name(job.algo)}_{_file_name(job.env)}"
+        preset = preset_of(job.algo) if job.algo in CONFIGS and job.runner != "stock" and is_market(home) else None
+        if preset is not None:
+            config, stop, policies = read_file(preset, job.env)
+            source = f"preset {preset.stem}"
+        else:
+            config = new_config(job.algo, home, job.runner)
+            _settle(config, job.env)
+            source = f"defaults of {algorithm_of(config)}"
     else:
         raise SetupError("train: give --algo and --env, or: rllib train file X.py|X.yaml")
     if getattr(config, "markets", ()) and not config.takes_markets:
@@ -181,7 +215,8 @@ def _read(job: Job) -> tuple[Any, Mapping[str, Any], str, str]:
         raise SetupError(f"env: {algo} trains on one market; for several take PPO or MoEPPO")
     given = {name: getattr(job, name) for name in ("order", "imitate") if getattr(job, name) is not None}
     update_config(config, {**job.config, **given})
-    return config, stop, name, policies
+    changed = [*job.config, *given]
+    return config, stop, name, policies, f"{source}, but for {', '.join(changed)}" if changed else source
 
 
 def _stretch(config: Any, planned: float | None, steps: float | None) -> None:
@@ -312,7 +347,9 @@ def start_ray(address: str | None) -> None:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         if not ray.is_initialized():
-            ray.init("local", include_dashboard=False, **options)  # never one that happens to run on this machine
+            # never one that happens to run on this machine; workers are started when they are asked for
+            lean = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}
+            ray.init("local", include_dashboard=False, _system_config=lean, **options)
         return
     try:
         ray.init(address=address, **options)

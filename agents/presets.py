@@ -27,6 +27,11 @@ def presets() -> dict[str, Path]:
     return {file.stem: file for file in sorted(files) if file.suffix == ".py" and file.stem not in SHARED}
 
 
+def preset_of(algo: str) -> Path | None:
+    """The file of the shipped preset of an algorithm, as `moe_ppo.py` for `MoEPPO`; `None` where there is none."""
+    return next((file for name, file in presets().items() if name.replace("_", "") == algo.lower()), None)
+
+
 def gather(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """The words of a command with settings that stand anywhere behind its first word moved right behind that.
 

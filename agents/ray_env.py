@@ -28,6 +28,9 @@ class PettingZooEnv(MultiAgentEnv):  # type: ignore[misc]
             networks know nothing else. A masked choice then means what the environment makes of it.
     """
 
+    possible_agents: list[Any]
+    agents: list[Any]
+
     def __init__(self, env: Any, flatten: bool = False) -> None:
         super().__init__()
         self.env = env
@@ -37,9 +40,11 @@ class PettingZooEnv(MultiAgentEnv):  # type: ignore[misc]
         seen = {agent: env.observation_space(agent) for agent in self.possible_agents}
         played = {agent: env.action_space(agent) for agent in self.possible_agents}
         self._seen, self._played = seen, played
-        self.observation_spaces = {a: gymnasium.spaces.flatten_space(s) for a, s in seen.items()} if flatten else seen
-        self.action_spaces = {a: _single_choice(s) for a, s in played.items()} if flatten else played
-        self.render_mode = getattr(env, "render_mode", None)
+        self.observation_spaces: dict[Any, Any] = (
+            {a: gymnasium.spaces.flatten_space(s) for a, s in seen.items()} if flatten else seen
+        )
+        self.action_spaces: dict[Any, Any] = {a: _single_choice(s) for a, s in played.items()} if flatten else played
+        self.render_mode: Any = getattr(env, "render_mode", None)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

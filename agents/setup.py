@@ -103,6 +103,8 @@ def update_config(config: AlgorithmConfig, settings: Mapping[str, Any]) -> None:
         if key not in known:
             hint = did_you_mean(key, known, "see the documentation of the algorithm for its keys")
             raise SetupError(f"config.{key}: unknown key of {config.algo_class.__name__}; {hint}")
+    if "train_batch_size" in settings and "train_batch_size_per_learner" not in settings:
+        config.train_batch_size_per_learner = None  # which would go before it
     settings = {key: _typed(config, key, value) for key, value in settings.items()}
     try:
         config.update_from_dict(settings)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -36,9 +35,14 @@ from .checkpoints.metadata import (
 from .checkpoints.modules import save_modules
 from .checkpoints.weights import begin_from
 from .errors import CheckpointError, SetupError, TrainingError
+from .launch.events import SCORE, Events
+from .launch.progress import Progress, interruptible
 from .launch.results import RESULTS, read_rows
+from .launch.settings import settings_in_force
+from .launch.stopwatch import COLUMN, EXTRAS, Stopwatch
 from .markets import scenarios_of
 from .mixture.report import report_routers
+from .networks.config import NetworkConfig
 from .plotting import draw_curve
 from .policy_mapping import AT
 from .reward import reward_of
@@ -90,7 +94,18 @@ class Run:
         restore: Checkpoint to begin from.
         whole: Whether to go on from all that it holds, which RLlib pickled; otherwise from its weights.
         trust: Whoever wrote it: networks of their own are imported.
+        started: When the run was asked for, `time.perf_counter()`; now by default.
+        logger: What takes its numbers beside TensorBoard, one of `events.LOGGERS`.
     """
+
+    config: AlgorithmConfig
+    folder: Path
+    stop: dict[str, float]
+    checkpoint_freq: int
+    checkpoint_steps: int
+    restore: Path | None
+    trust: bool
+    whole: bool
 
     def __init__(
         self,
@@ -102,20 +117,26 @@ class Run:
         checkpoint_steps: int = 0,
         whole: bool = False,
         trust: bool = False,
+        started: float | None = None,
+        logger: str | None = None,
     ) -> None:
         self.config, self.stop, self.folder = config, stop, folder
         self.checkpoint_freq, self.checkpoint_steps, self.restore = checkpoint_freq, checkpoint_steps, restore
         self.whole, self.trust = whole, trust
+        self.logger: str | None = logger
+        self.stopwatch: Stopwatch = Stopwatch(time.perf_counter() if started is None else started)
         self._empty = 0  # iterations one after the other in which nothing was sampled
-        self.scenario = _scenario_of(config)
-        self.markets = scenarios_of(config)
-        self.reward = reward_of(self.scenario)  # what agents are paid
-        self.credit = _credit_in_force(config, self.scenario)
+        self.scenario: Scenario | None = _scenario_of(config)
+        self.markets: dict[str, Scenario] = scenarios_of(config)
+        self.reward: str | None = reward_of(self.scenario)  # what agents are paid
+        self.credit: str | None = _credit_in_force(config, self.scenario)
         self.rows: list[dict[str, Any]] = []
 
     def train(self) -> dict[str, Any]:
         """Train until a stop criterion is met or the run is interrupted; returns the last row of results."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(self.config, NetworkConfig) and "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)  # our networks are small: more threads would only wait for one another
         algorithm = self.config.build_algo()
         try:
             if self.restore is not None and self.whole:
@@ -134,19 +155,20 @@ class Run:
         return self.rows[-1] if self.rows else {}
 
     def _loop(self, algorithm: Any) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         reached = self.rows[-1]["env_steps"] if self.rows else 0  # TensorBoard forgets what comes after it
         before = [self.rows[-1].get(name, 0.0) if self.rows else 0.0 for name in CLOCKS]
         started = _clocks()
+        self.stopwatch.go_on(self.rows[-1].get(COLUMN, {}) if self.rows else {})
+        self.stopwatch.watch(algorithm)
         with (
-            SummaryWriter(str(self.folder), purge_step=reached + 1 if reached else None) as writer,
+            Events(self.folder, settings_in_force(self.config), reached, self.logger) as events,
             open(self.folder / RESULTS, "a", encoding="utf-8") as log,
-            _Progress(self.stop, self.rows) as progress,
-            _interruptible() as interrupted,
+            Progress(self.stop, self.rows) as progress,
+            interruptible() as interrupted,
         ):
             while not self._is_done():
-                result = algorithm.train()
+                with self.stopwatch.iteration():
+                    result = algorithm.train()
                 self._check_weights(algorithm)
                 if self._is_empty(algorithm, result):
                     continue
@@ -156,20 +178,24 @@ class Run:
                 self.rows.append(row)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
-                for name, value in _scalars(result):
-                    writer.add_scalar(name, value, row["env_steps"])
-                if "normalised_score" in row:
-                    writer.add_scalar("normalised_score", row["normalised_score"], row["env_steps"])
+                own = {SCORE: row[SCORE]} if row.get(SCORE) is not None else {}
+                events.numbers({**dict(_scalars(result)), **own}, row["env_steps"])
                 progress.show(row)
                 if self._is_due(algorithm.iteration):
                     self._save(algorithm)
                 if interrupted():
                     break
             self._save(algorithm)
+            with self.stopwatch.timed(EXTRAS):
+                self._draw(events)
+
+    def _draw(self, events: Events) -> None:
+        """The learning curve, and what the routers of a mixture do."""
         draw_curve(self.rows, self.folder / CURVE, f"{self.config.algo_class.__name__} on {self.config.env}")
         checkpoint = latest_checkpoint(self.folder)
         if self.scenario is not None and checkpoint is not None:
-            report_routers(checkpoint, self.scenario, self.folder)
+            for module, picture in report_routers(checkpoint, self.scenario, self.folder).items():
+                events.picture(f"router/{module}", picture, self.rows[-1]["env_steps"])
 
     def _is_empty(self, algorithm: Any, result: Mapping[str, Any]) -> bool:
         """Whether nothing was sampled, as after a sampling process died; such an iteration is not counted.
@@ -232,6 +258,7 @@ class Run:
             "training_iteration": iteration,
             "env_steps": _steps_of(result),
             **{name: round(value, 3) for name, value in zip(CLOCKS, spent_s, strict=True)},
+            COLUMN: self.stopwatch.row(),
             "episode_return_mean": float(mean) if known else None,
             "module_returns": {
                 key: float(value) for key, value in runners.get("module_episode_returns_mean", {}).items()
@@ -290,7 +317,7 @@ class Run:
         final = self.folder / checkpoint_name(algorithm.iteration)
         if final.exists():
             return
-        with replacing(final) as part:
+        with self.stopwatch.timed(EXTRAS), replacing(final) as part:
             algorithm.save_to_path(str(part.resolve()))
             describe_checkpoint(part, self.config, self.rows[-1] if self.rows else None, self.reward, self.credit)
             learned = _learned(algorithm)
@@ -318,61 +345,6 @@ def _learned(algorithm: Any) -> Any:
 def _clocks() -> tuple[float, float]:
     """Wall-clock and processor time of this process, seconds."""
     return time.perf_counter(), time.process_time()
-
-
-class _Progress:
-    """A bar on the terminal: iteration, steps per second, return or score, remaining time; nothing elsewhere."""
-
-    def __init__(self, stop: dict[str, float], rows: list[dict[str, Any]]) -> None:
-        steps = stop.get("env_steps")
-        self._key = "env_steps" if steps else "training_iteration"
-        total = steps or stop.get("training_iteration")
-        done = rows[-1][self._key] if rows else 0
-        unit = "step" if steps else "it"
-        self._bar = tqdm(
-            total=int(total) if total else None,
-            initial=done,
-            unit=unit,
-            unit_scale=bool(steps),
-            disable=None,
-            dynamic_ncols=True,
-            smoothing=0.1,
-        )
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def show(self, row: dict[str, Any]) -> None:
-        """Advance to a row of results."""
-        shown = {"it": row["training_iteration"], "steps": row["env_steps"]}
-        if row.get("normalised_score") is not None:
-            shown["score"] = f"{row['normalised_score']:.3f}"
-        elif row["episode_return_mean"] is not None:
-            shown["return"] = f"{row['episode_return_mean']:.2f}"
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(row[self._key] - self._bar.n)
-
-
-@contextmanager
-def _interruptible() -> Any:
-    """Let the first Ctrl-C or SIGTERM finish the iteration; the second one stops at once."""
-    caught: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-        if len(caught) > 1:
-            raise KeyboardInterrupt
-        tqdm.write("finishing the iteration and saving a checkpoint; once more stops at once")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _scalars(value: Any, prefix: str = "") -> Any:

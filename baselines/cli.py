@@ -13,7 +13,7 @@ from edge_experts.envs import ScenarioError, TableError
 from edge_experts.envs.io.answer import answer
 from edge_experts.envs.io.command_line import Parser, add_about, parse, with_file
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[str, ...]] = {
     "show": ("evaluate", "list", "describe", "new", "play", "zoo", "export", "dashboard"),
     "measure": ("calibrate", "worth", "transfer", "validate", "speed", "record", "route", "twin", "federate"),
     "compare": ("bench", "tune", "report", "verify", "reproduce", "compete", "exploit", "crossplay", "demonstrate"),

@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from .display import scenario_html, scenario_line
 from .io.strict_yaml import explain
 from .io.suggestions import did_you_mean
 from .schema import (
@@ -71,6 +72,12 @@ class Scenario:
     providers: Providers = Providers()
     rewards: Rewards = Rewards()
     events: Events = Events()
+
+    def __repr__(self) -> str:
+        return scenario_line(self)
+
+    def _repr_html_(self) -> str:
+        return scenario_html(self)
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:

@@ -5,13 +5,15 @@ Money is counted in credits; one credit is a thousandth of a US dollar.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic.dataclasses import dataclass
+from typing_extensions import dataclass_transform
 
 # No quantity in these units is beyond these bounds, and all products of the kernel stay finite within them.
 LEAST, MOST = 1e-9, 1e12
+T = TypeVar("T")
 
 
 def _no_flag(value: object) -> object:
@@ -21,7 +23,7 @@ def _no_flag(value: object) -> object:
     return value
 
 
-NoFlag = BeforeValidator(_no_flag)
+NoFlag: BeforeValidator = BeforeValidator(_no_flag)
 Flag = Annotated[bool, Field(strict=True)]
 Positive = Annotated[float, NoFlag, Field(ge=LEAST, le=MOST)]
 NonNegative = Annotated[float, NoFlag, Field(ge=0, le=MOST)]
@@ -43,7 +45,13 @@ def _taste(value: object) -> float | str:
 
 Taste = Annotated[float | str, PlainValidator(_taste)]
 
-strict = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def strict(kind: type[T]) -> type[T]:
+    """A frozen dataclass that is checked when it is made, and knows no other fields."""
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    checked: Any = dataclass(frozen=True, kw_only=True, config=config)(kind)
+    return checked  # type: ignore[no-any-return]
 
 
 @strict

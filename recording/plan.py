@@ -210,8 +210,10 @@ def load_plan(path: Path) -> Plan:
     except ValidationError as error:
         raise PlanError(f"{path}: {explain(error, _nearest)}") from None
     files = {name: getattr(plan, name) for name in ("prompts", "anchors")}
-    beside = {name: str(path.parent / file) for name, file in files.items() if (path.parent / file).is_file()}
-    return replace(plan, **beside)  # type: ignore[type-var]
+    beside: dict[str, Any] = {
+        name: str(path.parent / file) for name, file in files.items() if (path.parent / file).is_file()
+    }
+    return replace(plan, **beside)
 
 
 def _nearest(name: str) -> str:

@@ -81,7 +81,7 @@ class MaskedMARWILConfig(NetworkConfig, MARWILConfig):  # type: ignore[misc]
         self.updates = 100
         self.train_batch_size_per_learner = 128
         self.dataset_num_iters_per_learner = 1
-        self.lr = 1e-3
+        self.lr: float = 1e-3
 
     def training(
         self,
@@ -123,7 +123,7 @@ class MaskedBCConfig(MaskedMARWILConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedBC)
-        self.beta = 0.0
+        self.beta: float = 0.0
 
 
 class MaskedMARWILLearner(ReplayLearner, FusedLearner, MARWILTorchLearner):  # type: ignore[misc]

@@ -69,8 +69,8 @@ class MAPPOConfig(MaskedPPOConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MAPPO)
-        self.critic_hidden = (128, 128)
-        self.vf_clip_param = float("inf")
+        self.critic_hidden: tuple[int, ...] = (128, 128)
+        self.vf_clip_param: float = float("inf")
         self.use_kl_loss = False
 
     def training(self, *, critic_hidden: Any = NotProvided, **kwargs: Any) -> MAPPOConfig:

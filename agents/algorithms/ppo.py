@@ -66,7 +66,7 @@ class MaskedPPOConfig(NetworkConfig, PPOConfig):  # type: ignore[misc]
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or MaskedPPO)
-        self.no_choice_fraction = 0.1
+        self.no_choice_fraction: float = 0.1
         self.memory = 0
 
     @property

@@ -67,6 +67,11 @@ class Trainee:
         gamma: Discount, where it is another than in the settings.
     """
 
+    agents: NDArray[np.int64]
+    module: MixtureActorCritic
+    role: str
+    gamma: float | None
+
     def __init__(
         self,
         role: str,
@@ -76,7 +81,7 @@ class Trainee:
         gamma: float | None = None,
     ) -> None:
         self.role, self.agents, self.module, self.gamma = role, agents, module, gamma
-        self.optimiser = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
+        self.optimiser: torch.optim.Adam = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
 
     def spaces(self, world: World) -> RoleSpaces:
         """The spaces of its role."""

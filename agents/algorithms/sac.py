@@ -29,7 +29,7 @@ from ..networks.actor_critic import LOG_STD_RANGE
 from ..networks.diffusion import DiffusionActor
 from ..networks.distributions import mask_logits
 from ..networks.flat import FlatHead, FlatReader
-from ..networks.joint_actions import JointActionModule, added_up
+from ..networks.joint_actions import JointActionModule, Torso, added_up
 from .off_policy import ReplayConfig, ReplayLearner, ReplayTraining
 
 ACTORS = ("categorical", "box", "diffusion")
@@ -55,7 +55,7 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
         super().__init__(algo_class=algo_class or MaskedSAC)
         self.actor = "categorical"
         self.denoising_steps = 5
-        self.target_entropy_fraction = 0.1
+        self.target_entropy_fraction: float = 0.1
         self.replay_buffer_config: dict[str, Any] = {
             **self.replay_buffer_config,
             "capacity": 200_000,
@@ -115,6 +115,11 @@ class MaskedSACConfig(ReplayConfig, SACConfig):  # type: ignore[misc]
 
 class SACModule(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
     """Two critics with older copies of themselves; the names of the parts are those that RLlib's learner looks for."""
+
+    qf_encoder: Torso
+    qf_twin_encoder: Torso
+    qf: Any
+    qf_twin: Any
 
     def _build_critics(self, more: int = 0) -> None:
         """Build both.
@@ -235,8 +240,8 @@ class BoxSACModule(SACModule):
         super().setup()
         size = sum(self.counts)
         self._build_critics(size)
-        self.pi_encoder = self.torso()
-        self.pi = FlatHead(self.pi_encoder.size, 2 * size)
+        self.pi_encoder: Torso = self.torso()
+        self.pi: FlatHead = FlatHead(self.pi_encoder.size, 2 * size)
 
     def _judged(self, batch: dict[str, Any]) -> Seen:
         seen = self.seen(batch[Columns.OBS])

@@ -10,7 +10,7 @@ from ray.rllib.core.columns import Columns
 
 from ..networks.q_network import QNetwork
 
-ONLY_VALUES = (QNetwork, DefaultDQNRLModule)
+ONLY_VALUES: tuple[type, ...] = (QNetwork, DefaultDQNRLModule)
 
 
 def decide(module: Any, batch: dict[str, Any], explore: bool = False) -> tuple[Any, Any]:

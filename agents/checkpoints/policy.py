@@ -48,6 +48,11 @@ class CheckpointPolicy:
     Entity networks play any market; a flat network only what has the observations it was trained on.
     """
 
+    explore: bool
+    folder: Path
+    description: dict[str, Any]
+    modules: dict[str, Any]
+
     def __init__(self, folder: str | Path, explore: bool = False, seed: int = 0, trust: bool = False) -> None:
         self.folder, self.explore = located(folder), explore
         self._randomness = OwnRandomness(seed)

@@ -32,13 +32,15 @@ class EntityEncoder(nn.Module):
         super().__init__()
         constants = torch.tensor(layout["constants"], dtype=torch.float32)
         self.register_buffer("constants", constants, persistent=False)  # of the market, no part of the weights
-        self.of_token = nn.Linear(reader.features, width, bias=False)
-        self.of_constants = nn.Linear(constants.shape[-1], width, bias=False) if constants.numel() else None
-        self.of_context = nn.Linear(reader.context, width)
-        self.identities = nn.Parameter(0.1 * torch.randn(reader.tokens, width)) if identities else None
+        self.of_token: nn.Linear = nn.Linear(reader.features, width, bias=False)
+        of_constants = nn.Linear(constants.shape[-1], width, bias=False) if constants.numel() else None
+        self.of_constants: nn.Linear | None = of_constants
+        self.of_context: nn.Linear = nn.Linear(reader.context, width)
+        own = nn.Parameter(0.1 * torch.randn(reader.tokens, width)) if identities else None
+        self.identities: nn.Parameter | None = own
         for layer in (self.of_token, self.of_context, *([self.of_constants] if self.of_constants else [])):
             nn.init.orthogonal_(layer.weight, math.sqrt(2.0))
-        self.size = 2 * width + reader.context
+        self.size: int = 2 * width + reader.context
 
     def forward(self, seen: Seen) -> Seen:
         """Pool and context (batch, size), and tokens (batch, tokens, width)."""

@@ -17,7 +17,7 @@ from .layout import BANDWIDTHS
 
 LEVEL_FEATURES, LEVEL_WIDTH = 2, 8  # of a level: its value and its square; what is made of them
 PLAIN: dict[str, dict[str, int]] = {"user": {}, "provider": {"bandwidth": BANDWIDTHS}}
-LEVELS = {"user": ("power",), "provider": ("price", "speed", "views", "power")}
+LEVELS: dict[str, tuple[str, ...]] = {"user": ("power",), "provider": ("price", "speed", "views", "power")}
 
 
 class EntityHead(nn.Module):
@@ -30,15 +30,20 @@ class EntityHead(nn.Module):
         features: Size of what the trunk makes of the pool.
     """
 
+    of_features: nn.Linear
+    of_token: nn.Linear
+    rest: nn.Linear
+    score: nn.Linear
+
     def __init__(self, role: str, layout: Mapping[str, Any], width: int, features: int) -> None:
         super().__init__()
-        self.parts = list(layout["parts"])
+        self.parts: list[Any] = list(layout["parts"])
         self.of_token, self.of_features = nn.Linear(width, width), nn.Linear(features, width, bias=False)
-        self.turn = nn.Parameter(torch.zeros(width))
+        self.turn: nn.Parameter = nn.Parameter(torch.zeros(width))
         self.score, self.rest = nn.Linear(width, 1), nn.Linear(features, 1)
         # all of a role's levels, so that weights are the same where a market offers no choice of some
-        self.of_levels = nn.ModuleDict({name: LevelHead(features) for name in LEVELS[role]})
-        self.plain = nn.ModuleDict({name: nn.Linear(features, n) for name, n in PLAIN[role].items()})
+        self.of_levels: nn.ModuleDict = nn.ModuleDict({name: LevelHead(features) for name in LEVELS[role]})
+        self.plain: nn.ModuleDict = nn.ModuleDict({name: nn.Linear(features, n) for name, n in PLAIN[role].items()})
         for layer in (self.of_token, self.of_features):
             nn.init.orthogonal_(layer.weight, math.sqrt(2.0))
         for head in (self.score, self.rest, *self.plain.values()):
@@ -73,6 +78,9 @@ class LevelHead(nn.Module):
 
     A score is the inner product of what is wanted, linear in the features, and of what a level is.
     """
+
+    of_level: nn.Linear
+    wanted: nn.Linear
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -30,6 +30,9 @@ class MarketReader(nn.Module):
         context: Size of the agent's own features.
     """
 
+    tokens: int
+    context_norm: RunningNorm
+    token_norm: RunningNorm
     gather: Tensor
     own: Tensor
 
@@ -37,22 +40,26 @@ class MarketReader(nn.Module):
         super().__init__()
         gather = torch.tensor(layout["gather"])
         self.tokens, features = gather.shape
-        self.features = features + len(layout["mixes"])
+        self.features: int = features + len(layout["mixes"])
         # a row of `read` begins with a zero, which `NOWHERE` stands for, and with the mixes of all tokens
         first = 1 + len(layout["mixes"]) * self.tokens
         mixed = torch.arange(1, first).view(len(layout["mixes"]), self.tokens)
         columns = torch.cat([torch.where(gather < 0, 0, gather + first), mixed.T], dim=-1)
         own = torch.tensor(layout["context"])
-        self.mixes = [(slice(*mix["columns"]), f"mix_{i}") for i, mix in enumerate(layout["mixes"])]
-        self.sums = [(slice(*item["columns"]), f"sum_{i}") for i, item in enumerate(layout["sums"])]
-        self.spreads = [slice(*columns) for columns in layout["spreads"]]
+        self.mixes: list[tuple[slice, str]] = [
+            (slice(*mix["columns"]), f"mix_{i}") for i, mix in enumerate(layout["mixes"])
+        ]
+        self.sums: list[tuple[slice, str]] = [
+            (slice(*item["columns"]), f"sum_{i}") for i, item in enumerate(layout["sums"])
+        ]
+        self.spreads: list[slice] = [slice(*columns) for columns in layout["spreads"]]
         self._keep("gather", columns.flatten())
         self._keep("own", torch.where(own < 0, 0, own + first))
         for (span, name), item in zip((*self.mixes, *self.sums), (*layout["mixes"], *layout["sums"]), strict=True):
             weights = torch.tensor(item["weights"], dtype=torch.float32)
             self._keep(name, weights if span.stop > span.start else weights[:0])
         context = len(layout["context"]) + sum(len(item["weights"][0]) for item in layout["sums"])
-        self.context = context + 3 * len(self.spreads)
+        self.context: int = context + 3 * len(self.spreads)
         self.token_norm, self.context_norm = RunningNorm(self.features), RunningNorm(self.context)
 
     def _keep(self, name: str, value: Tensor) -> None:

@@ -26,8 +26,8 @@ class Branches(nn.Module):
     def __init__(self, inputs: int, hidden: tuple[int, ...], count: int) -> None:
         super().__init__()
         sizes = (inputs, *hidden)
-        self.weights = nn.ParameterList(torch.empty(count, a, b) for a, b in pairwise(sizes))
-        self.biases = nn.ParameterList(torch.zeros(count, 1, b) for b in hidden)
+        self.weights: nn.ParameterList = nn.ParameterList(torch.empty(count, a, b) for a, b in pairwise(sizes))
+        self.biases: nn.ParameterList = nn.ParameterList(torch.zeros(count, 1, b) for b in hidden)
         with torch.no_grad():
             for weight in self.weights:
                 for branch in weight:
@@ -53,12 +53,15 @@ class HyperBranch(nn.Module):
         branches: Number of branches.
     """
 
+    inputs: int
+    outputs: int
+
     def __init__(self, inputs: int, outputs: int, branches: int) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
-        self.embeddings = nn.Parameter(torch.randn(branches, EMBEDDING))
-        self.down = nn.Linear(EMBEDDING, inputs * BOTTLENECK)
-        self.up = nn.Linear(EMBEDDING, BOTTLENECK * outputs)
+        self.embeddings: nn.Parameter = nn.Parameter(torch.randn(branches, EMBEDDING))
+        self.down: nn.Linear = nn.Linear(EMBEDDING, inputs * BOTTLENECK)
+        self.up: nn.Linear = nn.Linear(EMBEDDING, BOTTLENECK * outputs)
         nn.init.normal_(self.down.weight, std=1.0 / math.sqrt(inputs * EMBEDDING))
         nn.init.normal_(self.up.weight, std=0.1 / math.sqrt(BOTTLENECK * EMBEDDING))
 
@@ -85,12 +88,17 @@ class Mixture(nn.Module):
         config: Of the mixture.
     """
 
+    branches: Branches
+    capacity: float
+
     def __init__(self, inputs: int, hidden: tuple[int, ...], config: MixtureConfig) -> None:
         super().__init__()
         count = config.branches
         self.branches, self.capacity = Branches(inputs, hidden, count), config.capacity
-        self.router = Router(inputs, config) if count > 1 else None
-        self.hyper = HyperBranch(inputs, hidden[-1], count) if count > 1 and config.router == "hyper" else None
+        self.router: Router | None = Router(inputs, config) if count > 1 else None
+        self.hyper: HyperBranch | None = (
+            HyperBranch(inputs, hidden[-1], count) if count > 1 and config.router == "hyper" else None
+        )
 
     def forward(self, x: Tensor, is_open: Tensor | None = None) -> tuple[Tensor, Routing | None]:
         """Mixed output (batch, hidden[-1]), and how it was routed.

@@ -122,12 +122,20 @@ def draw_router(report: dict[str, Any], path: Path, title: str) -> bool:
     return True
 
 
-def report_routers(checkpoint: Path, scenario: Scenario, folder: Path) -> None:
-    """Write what the mixtures of a checkpoint do into a folder, as JSON and as pictures; nothing if it has none."""
+def report_routers(checkpoint: Path, scenario: Scenario, folder: Path) -> dict[str, Path]:
+    """Write what the mixtures of a checkpoint do into a folder, as JSON and as pictures; nothing if it has none.
+
+    Returns:
+        The pictures, by module; none without matplotlib.
+    """
     policy = CheckpointPolicy(checkpoint)
     reports = diagnose(policy, scenario)
     if not reports:
-        return
+        return {}
     write_text(folder / REPORT, json.dumps(reports, indent=1) + "\n")
-    for module, report in reports.items():
-        draw_router(report, folder / PICTURE.replace(".png", f"_{module}.png"), f"{module} of {scenario.id}")
+    files = {module: folder / PICTURE.replace(".png", f"_{module}.png") for module in reports}
+    return {
+        module: file
+        for module, file in files.items()
+        if draw_router(reports[module], file, f"{module} of {scenario.id}")
+    }

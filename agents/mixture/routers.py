@@ -57,21 +57,24 @@ class Router(nn.Module):
         config: Of the mixture.
     """
 
+    branches: int
+    kind: str
+    noise: float
     offset: Tensor
 
     def __init__(self, inputs: int, config: MixtureConfig) -> None:
         super().__init__()
         self.kind, self.branches, self.noise = config.router, config.branches, config.router_noise
         branches = self.branches
-        self.top_k = {"dense": branches, "switch": 1}.get(self.kind, min(config.top_k, branches))
+        self.top_k: int = {"dense": branches, "switch": 1}.get(self.kind, min(config.top_k, branches))
         if self.kind == "laplace":
-            self.centres = nn.Parameter(torch.randn(branches, inputs) * 0.1)
+            self.centres: nn.Parameter = nn.Parameter(torch.randn(branches, inputs) * 0.1)
         else:
-            self.linear = nn.Linear(inputs, branches)
+            self.linear: nn.Linear = nn.Linear(inputs, branches)
             nn.init.normal_(self.linear.weight, std=0.01)
             nn.init.zeros_(self.linear.bias)
         if self.noise > 0:
-            self.spread = nn.Linear(inputs, branches)
+            self.spread: nn.Linear = nn.Linear(inputs, branches)
             nn.init.zeros_(self.spread.weight)
             nn.init.zeros_(self.spread.bias)
         # added to the scores where branches are chosen, not where they are weighed; moved by `balance`

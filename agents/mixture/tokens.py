@@ -65,10 +65,13 @@ class SoftMixture(nn.Module):
         config: Of the mixture.
     """
 
+    branches: Branches
+    slots: int
+
     def __init__(self, inputs: int, hidden: tuple[int, ...], config: MixtureConfig) -> None:
         super().__init__()
         self.branches, self.slots = Branches(inputs, hidden, config.branches), config.slots
-        self.router = SoftRouter(inputs, config.branches * config.slots)
+        self.router: SoftRouter = SoftRouter(inputs, config.branches * config.slots)
 
     def forward(self, tokens: Tensor, is_open: Tensor | None = None) -> tuple[Tensor, Routing]:
         """What each token gets (batch, tokens, hidden[-1]), and how much of it is each branch's.
@@ -104,8 +107,8 @@ class SoftRouter(nn.Module):
 
     def __init__(self, inputs: int, slots: int) -> None:
         super().__init__()
-        self.keys = nn.Parameter(torch.randn(inputs, slots))
-        self.scale = nn.Parameter(torch.ones(()))
+        self.keys: nn.Parameter = nn.Parameter(torch.randn(inputs, slots))
+        self.scale: nn.Parameter = nn.Parameter(torch.ones(()))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(batch, tokens, inputs) to (batch, tokens, slots)."""

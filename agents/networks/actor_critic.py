@@ -45,24 +45,26 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         plain_width: Width of the plain network that takes the place of the mixture; by default as `control` says.
     """
 
+    action_dist_cls: Any
+    inputs: int
     reader: FlatReader | MarketReader
     encoder: nn.Module
 
     def setup(self) -> None:
         """Build the network for the module's spaces."""
-        self.mixture_config = MixtureConfig.read(self.model_config)
-        self.hidden = tuple(self.model_config.get("hidden", (64, 64)))
-        self.layout = self.model_config.get("layout")
-        self.plain_width = self.model_config.get("plain_width")
+        self.mixture_config: MixtureConfig = MixtureConfig.read(self.model_config)
+        self.hidden: tuple[int, ...] = tuple(self.model_config.get("hidden", (64, 64)))
+        self.layout: Any = self.model_config.get("layout")
+        self.plain_width: int | None = self.model_config.get("plain_width")
         control, several = self.mixture_config.control, self.mixture_config.branches > 1
         if self.plain_width is None and control != "none" and several:
             self.plain_width = self._equal_width(parameter_count if control == "weights" else active_count)
-        self.has_mask = (
+        self.has_mask: bool = (
             isinstance(self.observation_space, gymnasium.spaces.Dict) and "action_mask" in self.observation_space.spaces
         )
         self.action_dist_cls, outputs = distribution_for(self.action_space)
-        self.is_box = isinstance(self.action_space, gymnasium.spaces.Box)
-        self.is_entities = self.model_config.get("network", "flat") == "entities"
+        self.is_box: bool = isinstance(self.action_space, gymnasium.spaces.Box)
+        self.is_entities: bool = self.model_config.get("network", "flat") == "entities"
         if self.is_entities:
             assert self.layout is not None, "network: 'entities' needs a layout"
             entities, identities = self.layout["entities"], self.model_config.get("identities", False)
@@ -73,8 +75,8 @@ class MixtureActor(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         else:
             self.reader, self.encoder = FlatReader(self.observation_space), nn.Identity()
             self.inputs, self.on_tokens = self.reader.size, None
-        self.mixture = self._trunk("policy")
-        self.policy = self._head(outputs)
+        self.mixture: Mixture = self._trunk("policy")
+        self.policy: Any = self._head(outputs)
 
     def train(self, mode: bool = True) -> MixtureActor:
         """Set the mode of all layers, where it is another: RLlib asks at every pass, and they are many."""
@@ -206,8 +208,8 @@ class MixtureActorCritic(MixtureActor, ValueFunctionAPI):  # type: ignore[misc]
     def setup(self) -> None:
         """Build the network for the module's spaces."""
         super().setup()
-        self.value_trunk = None if self._shares_trunk() else self._trunk("value")
-        self.value = nn.Linear(self._features_of(self.value_trunk or self.mixture), 1)
+        self.value_trunk: Mixture | None = None if self._shares_trunk() else self._trunk("value")
+        self.value: nn.Linear = nn.Linear(self._features_of(self.value_trunk or self.mixture), 1)
         self.register_buffer("value_scale", torch.ones(()))
         nn.init.orthogonal_(self.value.weight, 1.0)
         nn.init.zeros_(self.value.bias)

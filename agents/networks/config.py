@@ -41,6 +41,11 @@ class NetworkConfig:
         can_imitate: Whether it can imitate first.
     """
 
+    credit: str
+    identities: bool
+    network: str
+    markets: tuple[str, ...]
+    order: str
     runner_class: type
     takes_markets = can_imitate = False
 
@@ -148,8 +153,8 @@ class NetworkConfig:
         self.network, self.identities, self.credit = "flat", False, "reward"
         self.order, self.markets = "together", ()
         self.imitate: str | None = None
-        self.phases = Phases()
-        self.hidden = (64, 64)
+        self.phases: Phases = Phases()
+        self.hidden: tuple[int, ...] = (64, 64)
 
     def training(
         self,

@@ -32,9 +32,9 @@ class CentralCritic(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         """Build the network."""
         seen = sum(gymnasium.spaces.utils.flatdim(self.observation_space[role]["observation"]) for role in CENTRAL)
         sizes = (seen, *self.model_config["hidden"])
-        self.running_norm = RunningNorm(sizes[0])
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.values = nn.Linear(sizes[-1], self.action_space.shape[0])
+        self.running_norm: RunningNorm = RunningNorm(sizes[0])
+        self.layers: nn.ModuleList = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.values: nn.Linear = nn.Linear(sizes[-1], self.action_space.shape[0])
 
     def gather_statistics(self, observation: dict[str, Any]) -> None:
         """Take states that are learned from into the statistics that inputs are normalised by."""
@@ -57,6 +57,12 @@ class MarketCritic(TorchRLModule, GathersStatistics):  # type: ignore[misc]
         hidden: Width of an expert's token, and of an agent's.
         layouts: For each role, see `entities.layout.entity_layout`.
     """
+
+    encoders: nn.ModuleDict
+    of_agent: nn.ModuleDict
+    readers: nn.ModuleDict
+    of_all: nn.ModuleDict
+    values: nn.ModuleDict
 
     def setup(self) -> None:
         """Build the network."""

@@ -34,6 +34,8 @@ class DiffusionActor(nn.Module):
         steps: Denoising steps.
     """
 
+    outputs: int
+    steps: int
     kept: Tensor
     clean_share: Tensor
     time: Tensor
@@ -45,7 +47,7 @@ class DiffusionActor(nn.Module):
         layers: list[nn.Module] = []
         for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.Mish()]
-        self.denoiser = nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
+        self.denoiser: nn.Sequential = nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
         t = torch.arange(1, steps + 1, dtype=torch.float64)
         kept = torch.exp(-BETA_LOW / steps - 0.5 * (BETA_HIGH - BETA_LOW) * (2 * t - 1) / steps**2)
         self.register_buffer("kept", kept.float(), persistent=False)  # alpha_t

@@ -35,9 +35,12 @@ class Categoricals(Distribution):  # type: ignore[misc]
         space: `Discrete`, whose actions have no axis of parts, or `MultiDiscrete`.
     """
 
+    logits: Tensor
+    sizes: tuple[int, ...]
+
     def __init__(self, logits: Tensor, space: gymnasium.Space[Any]) -> None:
         self.logits, self.sizes = logits, sizes_of(space)
-        self.flat = isinstance(space, gymnasium.spaces.Discrete)
+        self.flat: bool = isinstance(space, gymnasium.spaces.Discrete)
 
     @cached_property
     def log_probabilities(self) -> tuple[Tensor, ...]:

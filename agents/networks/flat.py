@@ -19,10 +19,13 @@ class FlatReader(nn.Module):
         space: Any that flattens.
     """
 
+    size: Any
+    space: Any
+
     def __init__(self, space: gymnasium.Space[Any]) -> None:
         super().__init__()
         self.space, self.size = space, gymnasium.spaces.utils.flatdim(space)
-        self.running_norm = RunningNorm(self.size)
+        self.running_norm: RunningNorm = RunningNorm(self.size)
 
     def gather_statistics(self, observation: Any) -> None:
         """Take these observations into the statistics that inputs are normalised by."""
@@ -43,7 +46,7 @@ class FlatHead(nn.Module):
 
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
-        self.layer = nn.Linear(features, outputs)
+        self.layer: nn.Linear = nn.Linear(features, outputs)
         nn.init.orthogonal_(self.layer.weight, 0.01)
         nn.init.zeros_(self.layer.bias)
 

@@ -36,6 +36,9 @@ class Torso(nn.Module):
         size: Of the features that come out.
     """
 
+    perceptron: Any
+    size: int
+
     def __init__(
         self,
         reader: FlatReader | MarketReader,
@@ -93,11 +96,11 @@ class JointActionModule(TorchRLModule, GathersStatistics):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Read the spaces."""
-        self.hidden = tuple(self.model_config["hidden"])
-        self.counts = list(sizes_of(self.action_space))
-        self.choices = int(np.prod(self.counts))
-        self.layout = self.model_config.get("layout")
-        self.is_entities = self.model_config.get("network", "flat") == "entities"
+        self.hidden: tuple[int, ...] = tuple(self.model_config["hidden"])
+        self.counts: list[int] = list(sizes_of(self.action_space))
+        self.choices: int = int(np.prod(self.counts))
+        self.layout: Any = self.model_config.get("layout")
+        self.is_entities: bool = self.model_config.get("network", "flat") == "entities"
         self.reader: FlatReader | MarketReader = (
             MarketReader(self.layout["entities"]) if self.is_entities else FlatReader(self.observation_space)
         )

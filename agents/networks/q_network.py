@@ -12,7 +12,7 @@ from ray.rllib.core.rl_module.apis import QNetAPI, TargetNetworkAPI
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
-from .joint_actions import JointActionModule
+from .joint_actions import JointActionModule, Torso
 
 
 class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[misc]
@@ -28,18 +28,21 @@ class QNetwork(JointActionModule, QNetAPI, TargetNetworkAPI):  # type: ignore[mi
         epsilon: Share of random choices, a number or a schedule over environment steps.
     """
 
+    old_advantages: Any
+    old_trunk: Any
+
     def setup(self) -> None:
         """Build the network for the module's spaces."""
         super().setup()
-        self.trunk = self.torso()
-        self.advantages = self.joint_head(self.trunk.size)
-        self.value = nn.Linear(self.trunk.size, 1) if self.model_config["dueling"] else None
-        self.epsilon = Scheduler(fixed_value_or_schedule=self.model_config["epsilon"])
+        self.trunk: Torso = self.torso()
+        self.advantages: Any = self.joint_head(self.trunk.size)
+        self.value: nn.Linear | None = nn.Linear(self.trunk.size, 1) if self.model_config["dueling"] else None
+        self.epsilon: Scheduler = Scheduler(fixed_value_or_schedule=self.model_config["epsilon"])
 
     def make_target_networks(self) -> None:
         """Copy what the values are made of."""
         self.old_trunk, self.old_advantages = make_target_network(self.trunk), make_target_network(self.advantages)
-        self.old_value = make_target_network(self.value) if self.value is not None else None
+        self.old_value: Any = make_target_network(self.value) if self.value is not None else None
 
     def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
         """Each part with its older copy."""

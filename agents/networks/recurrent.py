@@ -33,7 +33,7 @@ class RecurrentActorCritic(MixtureActorCritic):
         """Build the network for the module's spaces."""
         size = self.model_config["memory"]
         super().setup()
-        self.unit = nn.GRUCell(self.mixture.branches.biases[-1].shape[-1], size)
+        self.unit: nn.GRUCell = nn.GRUCell(self.mixture.branches.biases[-1].shape[-1], size)
 
     def get_initial_state(self) -> dict[str, Tensor]:
         """What an agent remembers at the start of its life: nothing."""

@@ -57,7 +57,7 @@ class RunningNorm(nn.Module):
 class GathersStatistics:
     """Mixin of an RLModule whose inputs are normalised by the statistics of what it learns from."""
 
-    gathers = True  # in every pass that learns
+    gathers: bool = True  # in every pass that learns
 
     def gather_statistics(self, observation: Any) -> None:
         """Take observations into the statistics."""

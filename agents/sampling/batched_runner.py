@@ -28,6 +28,7 @@ from ray.rllib.utils.metrics import (
     NUM_MODULE_STEPS_SAMPLED_LIFETIME,
 )
 
+from edge_experts.envs.api.spaces import RoleSpaces
 from edge_experts.envs.seeds import EVALUATION_RUNNERS, TRAINING
 from edge_experts.envs.sim.spec import ROLES
 from edge_experts.envs.sim.world import Views, World
@@ -49,6 +50,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
     Algorithms that learn from something else have runners that override `_rows_of`.
     """
 
+    num_envs: int
     config: Any
 
     def make_env(self) -> None:
@@ -61,9 +63,9 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         env = self.env.envs[0].unwrapped.env
         seed = config.seed if config.seed is not None else int(np.random.SeedSequence().generate_state(1)[0])
         stream = EVALUATION_RUNNERS if config.in_evaluation else TRAINING
-        self.world = World(env.scenario, wanted, stream.key(seed), first_world=(self.worker_index or 0) * wanted)
-        self.role_spaces = env.role_spaces
-        self.groups = group_agents(env.possible_agents, config.policy_mapping_fn)
+        self.world: World = World(env.scenario, wanted, stream.key(seed), first_world=(self.worker_index or 0) * wanted)
+        self.role_spaces: dict[str, RoleSpaces] = env.role_spaces
+        self.groups: list[Group] = group_agents(env.possible_agents, config.policy_mapping_fn)
         self._credit = credit_of("reward" if config.in_evaluation else config.credit, self.world)
         self._teacher = Teacher(config.imitate, self.world) if config.imitate and not config.in_evaluation else None
         self._live: dict[str, Array] | None = None
@@ -73,7 +75,7 @@ class BatchedEnvRunner(MultiAgentEnvRunner):  # type: ignore[misc]
         """Build the modules with their value heads: advantages are computed here."""
         env = self.env.unwrapped if self.env is not None else None
         spec = self.config.get_multi_rl_module_spec(env=env, spaces=self.get_spaces(), inference_only=False)
-        self.module = spec.build()
+        self.module: Any = spec.build()
         for _, module in self.module.items():
             if module.is_stateful() and not isinstance(module.unwrapped(), RecurrentActorCritic):
                 raise ValueError(

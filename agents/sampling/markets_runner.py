@@ -35,10 +35,13 @@ def worlds_of(markets: tuple[str, ...], worlds: int) -> list[int]:
 class MarketsEnvRunner(BatchedEnvRunner):
     """Samples the worlds of all markets in `config.markets`, as many slots of each world."""
 
+    env: Any
+    num_envs: int
+
     def make_env(self) -> None:
         """Build a runner for every market."""
         config = self.config
-        self.markets = []
+        self.markets: list[Any] = []
         shares = worlds_of(config.markets, config.num_envs_per_env_runner)
         for market, worlds in zip(config.markets, shares, strict=True):
             own = config.copy(copy_frozen=False)

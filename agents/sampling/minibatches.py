@@ -26,7 +26,7 @@ class Minibatches:
         self._batch, self._epochs = batch, epochs
         rows = {module: columns.count for module, columns in batch.policy_batches.items()}
         self._rows = rows
-        self.count = min(max(1, round(batch.env_steps() / size)), min(rows.values()))
+        self.count: int = min(max(1, round(batch.env_steps() / size)), min(rows.values()))
 
     def __len__(self) -> int:
         return self._epochs * self.count

@@ -30,6 +30,11 @@ class ReplayBuffer:
         seed: Key of the draws.
     """
 
+    alpha: float
+    beta: float
+    capacity: int
+    count: int
+
     def __init__(self, capacity: int, alpha: float = 0.6, beta: float = 0.4, seed: int | None = None) -> None:
         self.capacity, self.alpha, self.beta = capacity, alpha, beta
         self._rng = np.random.default_rng(seed)

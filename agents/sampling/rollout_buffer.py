@@ -47,6 +47,9 @@ class Rollout:
         is_taught: Whether a teacher labels what the groups see.
     """
 
+    is_taught: bool
+    slots: int
+
     def __init__(self, groups: list[Group], is_taught: bool = False) -> None:
         self.slots, self.is_taught = 0, is_taught
         self._columns: dict[tuple[str, str], dict[str, list[Array]]] = {g.key: {} for g in groups}

@@ -24,6 +24,9 @@ class Halves:
         second: Of the others.
     """
 
+    first: Policy
+    second: Policy
+
     def __init__(self, first: Policy, second: Policy) -> None:
         self.first, self.second = first, second
 

@@ -15,11 +15,14 @@ Actions = dict[str, Any]
 class SingleAgent:
     """A Gymnasium environment as a parallel one whose only agent is called `agent`."""
 
+    possible_agents: list[str]
+    agents: list[str]
+
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self.env = env
         self.possible_agents, self.agents = ["agent"], ["agent"]
-        self.metadata = env.metadata
-        self.render_mode = env.render_mode
+        self.metadata: dict[str, Any] = env.metadata
+        self.render_mode: Any = env.render_mode
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The environment's own."""

@@ -37,7 +37,7 @@ class Leaderboard:
     def __init__(
         self, results: Sequence[Result], references: Mapping[str, Any], games: Mapping[str, Any] | None = None
     ) -> None:
-        self.games = dict(games or {})
+        self.games: dict[str, Any] = dict(games or {})
         self.cells: dict[str, dict[str, list[Result]]] = {}
         for result in sorted(results, key=lambda r: (r["env"], r["name"], r["seed"])):
             self.cells.setdefault(result["env"], {}).setdefault(result["name"], []).append(result)

@@ -11,7 +11,7 @@ from edge_experts.agents.launch.results import RESULTS, read_rows
 
 from .dashboard_html import Traces, facts_table, panels
 
-SHOWN = {
+SHOWN: dict[str, tuple[str, ...]] = {
     "users": ("slot", "ended", "placed", "quality", "reward"),
     "providers": ("slot", "provider", "price", "reward"),
     "experts": ("slot", "expert", "backlog", "busy_s"),

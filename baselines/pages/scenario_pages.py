@@ -16,7 +16,7 @@ REWARDS = {
     "user": "value x quality if in time (`earned`), less `payment`, `energy` and `latency`",
     "provider": "payments (`revenue`), less `electricity`, `loading_cost` and `late_cost`",
 }
-TERMS = {"user": USER_TERMS, "provider": PROVIDER_TERMS}
+TERMS: dict[str, tuple[str, ...]] = {"user": USER_TERMS, "provider": PROVIDER_TERMS}
 HISTORY = {"v1": "every part of a request is a task of its own; tastes; a gate as good as a second judge"}
 
 

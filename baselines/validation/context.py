@@ -28,6 +28,10 @@ class EnvUnderTest:
         env: One environment, to ask for spaces.
     """
 
+    create: Callable[[], Any]
+    env: Any
+    seed: int
+
     def __init__(self, create: Callable[[], Any], seed: int) -> None:
         self.create, self.seed, self.env = create, seed, create()
 

@@ -44,6 +44,14 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
         v0: first version.
     """
 
+    metadata: dict[str, Any]
+    render_mode: str | None
+    possible_agents: list[str]
+    state_space: Any
+    infos: dict[str, dict[str, Any]]
+    rewards: dict[str, float]
+    terminations: dict[str, bool]
+    truncations: dict[str, bool]
     metadata = {**EdgeEnv.metadata}
 
     def __init__(
@@ -63,7 +71,7 @@ class TurnEnv(AgentSpaces, AECEnv):  # type: ignore[misc]
             raise ValueError(f"order: {order!r} is not one of {', '.join(ORDERS)}")
         if flat and order == "service":
             raise ValueError("flat: True goes with order='agents'; give one of them")
-        self.in_service = order == "service"
+        self.in_service: bool = order == "service"
         if role is not None and not flat:
             raise ValueError(f"role: {role!r} goes with flat=True; give both")
         view: Any = partial(FlatEnv, role=role, dict_observations=True) if flat else EdgeEnv

@@ -57,6 +57,10 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         v0: first version.
     """
 
+    metadata: dict[str, Any]
+    render_mode: str | None
+    partners: Policy | GateFollowers
+    possible_agents: list[str]
     metadata = {**EdgeEnv.metadata}
 
     def __init__(
@@ -80,13 +84,15 @@ class FlatEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         changes = dict(overrides or {})
         if team and changes.setdefault("rewards.team", 1.0) != 1.0:
             raise ScenarioError(f"rewards.team: {changes['rewards.team']!r} contradicts team=True; give one of them")
-        self.env = EdgeEnv(scenario, changes, seed=seed, render_mode=render_mode, fixed_population=fixed_population)
+        self.env: EdgeEnv = EdgeEnv(
+            scenario, changes, seed=seed, render_mode=render_mode, fixed_population=fixed_population
+        )
         if role is not None and not self.env.scenario.acts(role):
             raise ScenarioError(f"role: '{role}' does not act in {self.env.scenario.id}; take the other one")
         self.kind, self.metadata, self.render_mode = actions, self.env.metadata, render_mode
         self.role, self.partners = role, partners or GateFollowers()
         self.possible_agents = self._shown(self.env.possible_agents)
-        self.state_space = self.env.state_space
+        self.state_space: Any = self.env.state_space
         self.agents: list[str] = []
         self._forms = {role: FlatForm(spaces, actions) for role, spaces in self.env.role_spaces.items()}
         self._masks: dict[str, np.ndarray] = {}

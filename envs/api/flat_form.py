@@ -28,13 +28,15 @@ class FlatForm:
         mask_size: Entries of the mask: combinations, or choices of all parts.
     """
 
+    kind: str
+
     def __init__(self, spaces: RoleSpaces, kind: str) -> None:
         self.kind, self._spaces, self._counts = kind, spaces, spaces.nvec
-        self.mask_size = int(self._counts.prod() if kind == "discrete" else self._counts.sum())
+        self.mask_size: int = int(self._counts.prod() if kind == "discrete" else self._counts.sum())
         seen: Any = spaces.observation["observation"]
         ends = ((seen.low, 0), (seen.high, 1))
         low, high = (np.concatenate([bound, np.full(self.mask_size, end)]).astype(np.float32) for bound, end in ends)
-        self.observation = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        self.observation: gymnasium.spaces.Box = gymnasium.spaces.Box(low, high, dtype=np.float32)
         self.action: gymnasium.Space[Any] = (
             gymnasium.spaces.Discrete(self.mask_size)
             if kind == "discrete"

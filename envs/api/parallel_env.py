@@ -76,7 +76,8 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         v0: first version.
     """
 
-    metadata = {
+    possible_agents: list[str]
+    metadata: dict[str, Any] = {
         "name": "edge_experts",
         "render_modes": RENDER_MODES,
         "is_parallelizable": True,
@@ -95,14 +96,14 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: {render_mode!r}, expected one of {RENDER_MODES} or None")
         self.render_mode = render_mode
-        self.scenario = load_scenario(scenario, overrides)
+        self.scenario: Scenario = load_scenario(scenario, overrides)
         self.metadata = {**self.metadata, "name": self.scenario.id}
         self.fixed_population = fixed_population
         self._seed = seed
         self._began = False
         self._screen: Any = None
-        self.world = World(self.scenario, seed=0)
-        self.role_spaces = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
+        self.world: World = World(self.scenario, seed=0)
+        self.role_spaces: dict[str, RoleSpaces] = {role: RoleSpaces(role, self.world.sizes) for role in ROLES}
         self._places = {
             agent: (role, i) for role in ("provider", "user") for i, agent in enumerate(self.world.agents(role))
         }
@@ -333,7 +334,7 @@ class EdgeEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
 
 UNPICKLED = ("_over", "_presence", "_happened", "_screen")
 FIRST_INFO = 3  # of what happened, after reward and how it ended
-INFO = {
+INFO: dict[str, tuple[str, ...]] = {
     "user": (*USER_TERMS, "invalid", "placed", "refused", "quality", "latency_s", "hallucination", "ended"),
     "provider": (*PROVIDER_TERMS, "invalid", "served", "late"),
 }

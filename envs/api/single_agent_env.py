@@ -36,7 +36,10 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         v0: first version.
     """
 
-    metadata = {"render_modes": EdgeEnv.metadata["render_modes"], "render_fps": EdgeEnv.metadata["render_fps"]}
+    metadata: dict[str, Any] = {
+        "render_modes": EdgeEnv.metadata["render_modes"],
+        "render_fps": EdgeEnv.metadata["render_fps"],
+    }
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
         partners: Policy | None = None,
         render_mode: str | None = None,
     ) -> None:
-        self.env = EdgeEnv(scenario, overrides, render_mode=render_mode)
+        self.env: EdgeEnv = EdgeEnv(scenario, overrides, render_mode=render_mode)
         known = self.env.possible_agents
         if agent is None and len(known) != 1:
             raise ScenarioError(
@@ -55,11 +58,11 @@ class SingleAgentEnv(gymnasium.Env[Observation, Any]):
             )
         if agent is not None and agent not in known:
             raise ScenarioError(f"agent: '{agent}' is not one of {', '.join(known)}")
-        self.agent = agent or known[0]
+        self.agent: str = agent or known[0]
         self.partners: Policy = partners or GateFollowers()
         self.render_mode = render_mode
-        self.observation_space = self.env.observation_space(self.agent)
-        self.action_space = self.env.action_space(self.agent)
+        self.observation_space: gymnasium.Space[Any] = self.env.observation_space(self.agent)
+        self.action_space: gymnasium.Space[Any] = self.env.action_space(self.agent)
         self._mask: NDArray[np.int8] = np.ones(
             int(self.env.role_spaces[self.env.role_of(self.agent)].nvec.sum()), np.int8
         )

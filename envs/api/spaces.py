@@ -73,22 +73,22 @@ class RoleSpaces:
         counts = action_sizes(role, sizes)
         self._kept = [i for i, count in enumerate(counts) if count > 1]
         self._width = len(counts)
-        self.parts = tuple(action_parts(role, sizes)[i][0] for i in self._kept)
-        self.nvec = np.array([counts[i] for i in self._kept])
+        self.parts: tuple[str, ...] = tuple(action_parts(role, sizes)[i][0] for i in self._kept)
+        self.nvec: NDArray[Any] = np.array([counts[i] for i in self._kept])
         self._counts: list[int] = self.nvec.tolist()
         edges = np.concatenate([[0], np.cumsum(counts)])
-        self.mask_columns = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in self._kept])
+        self.mask_columns: NDArray[Any] = np.concatenate([np.arange(edges[i], edges[i + 1]) for i in self._kept])
         low, high = (
             np.concatenate([np.full(item.size(sizes), getattr(item, bound)) for item in OBS_FIELDS[role]])
             for bound in ("low", "high")
         )
-        self.observation = gymnasium.spaces.Dict(
+        self.observation: gymnasium.spaces.Dict = gymnasium.spaces.Dict(
             {
                 "observation": gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32),
                 "action_mask": gymnasium.spaces.MultiBinary(int(self.nvec.sum())),
             }
         )
-        self.shape = () if len(self.nvec) == 1 else (len(self.nvec),)
+        self.shape: tuple[int, ...] = () if len(self.nvec) == 1 else (len(self.nvec),)
         self.action: gymnasium.Space[Any] = (
             gymnasium.spaces.Discrete(int(self.nvec[0])) if len(self.nvec) == 1 else MaskedMultiDiscrete(self.nvec)
         )

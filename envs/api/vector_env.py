@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -64,6 +65,15 @@ class AgentBatch:
         batch.step(batch.sample_actions(np.random.default_rng(0)))
     """
 
+    agent: str | None
+    num_agents: int
+    partners: Policy | GateFollowers | None
+    role: str
+    observations: NDArray[Any]
+    masks: NDArray[np.bool_]
+    terminals: NDArray[np.bool_]
+    truncations: NDArray[np.bool_]
+
     def __init__(
         self,
         scenario: Scenario | str | Path | Mapping[str, Any],
@@ -77,28 +87,28 @@ class AgentBatch:
     ) -> None:
         if role not in ROLES:
             raise ValueError(f"role: {role!r} is not one of {', '.join(ROLES)}")
-        self.world = World(scenario, n_worlds, seed, overrides, threads=threads)
+        self.world: World = World(scenario, n_worlds, seed, overrides, threads=threads)
         if agent is not None:
             role, partners = _role_of(agent, self.world), partners or GateFollowers()
         self.role, self.agent, self.partners = role, agent, partners
         if not self.world.scenario.acts(role):
             raise ScenarioError(f"role: '{role}' does not act in {self.world.scenario.id}; take the other one")
-        self.spaces = RoleSpaces(role, self.world.sizes)
-        self.single_observation_space = self.spaces.observation["observation"]
-        self.single_action_space = self.spaces.action
+        self.spaces: RoleSpaces = RoleSpaces(role, self.world.sizes)
+        self.single_observation_space: gymnasium.Space[Any] = self.spaces.observation["observation"]
+        self.single_action_space: gymnasium.Space[Any] = self.spaces.action
         seats = self.world.sizes.count(role)
         first = 0 if agent is None else int(agent.rpartition("_")[2])
-        self.agents_per_world = seats if agent is None else 1
+        self.agents_per_world: int = seats if agent is None else 1
         self._seats: slice = slice(first, first + self.agents_per_world)
-        self.num_agents = N = n_worlds * self.agents_per_world
+        N = self.num_agents = n_worlds * self.agents_per_world
         observations, masks = self.world.views.of(role)
         self.observations, self._world_masks = self._rows(observations), self._rows(masks)
         self._record = self._rows(np.asarray(self.world.records(role)))
-        self.action_masks = np.zeros((N, len(self.spaces.mask_columns)), np.int8)
-        self.rewards = np.zeros(N, np.float32)
+        self.action_masks: NDArray[np.int8] = np.zeros((N, len(self.spaces.mask_columns)), np.int8)
+        self.rewards: NDArray[np.float32] = np.zeros(N, np.float32)
         self.terminals, self.truncations, self.masks = (np.zeros(N, np.bool_) for _ in range(3))
-        self.final_observations = np.zeros_like(self.observations)
-        self.final_action_masks = np.zeros_like(self.action_masks)
+        self.final_observations: NDArray[Any] = np.zeros_like(self.observations)
+        self.final_action_masks: NDArray[np.int8] = np.zeros_like(self.action_masks)
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
         """Begin an episode in every world: the first of a seed if it is given, else the next."""
@@ -195,7 +205,9 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
         v0: first version.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    copy: bool
+    num_envs: int
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
@@ -214,14 +226,14 @@ class MarketVectorEnv(VectorEnv):  # type: ignore[type-arg]
                 f"num_envs: {num_envs} is not a multiple of {one.num_agents}, the number of {role}s in a world of "
                 f"{one.world.scenario.id}; take {max(1, round(num_envs / one.num_agents)) * one.num_agents}"
             )
-        self.batch = AgentBatch(
+        self.batch: AgentBatch = AgentBatch(
             one.world.scenario, num_envs // one.num_agents, role, partners=partners, threads=threads, agent=agent
         )
         self.num_envs, self.copy = num_envs, copy
-        self.single_observation_space = self.batch.spaces.observation
-        self.single_action_space = self.batch.spaces.action
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.single_observation_space: gymnasium.Space[Any] = self.batch.spaces.observation
+        self.single_action_space: gymnasium.Space[Any] = self.batch.spaces.action
+        self.observation_space: gymnasium.Space[Any] = batch_space(self.single_observation_space, num_envs)
+        self.action_space: gymnasium.Space[Any] = batch_space(self.single_action_space, num_envs)
         self._began = False
 
     def reset(  # type: ignore[override]

@@ -15,8 +15,8 @@ from ..sim.spec import ROLES
 from ..sim.world import World
 
 Array = NDArray[Any]
-VECTORS = {"observation": np.float32, "action_mask": np.int8, "action": np.int64}
-SCALARS = {
+VECTORS: dict[str, Any] = {"observation": np.float32, "action_mask": np.int8, "action": np.int64}
+SCALARS: dict[str, Any] = {
     "episode": np.int64,
     "agent": np.int64,
     "slot": np.int64,

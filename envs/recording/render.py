@@ -126,7 +126,7 @@ class Window:
         picture = draw(world)
         if self._image is None:
             height, width = picture.shape[:2]
-            self.figure = self._plot.figure(figsize=(width / 100, height / 100), dpi=100)
+            self.figure: Any = self._plot.figure(figsize=(width / 100, height / 100), dpi=100)
             axes = self.figure.add_axes((0, 0, 1, 1))
             axes.set_axis_off()
             self._image = axes.imshow(picture)

@@ -166,10 +166,10 @@ PROVIDER_FIELDS = (
     Field("views", lambda n: int(n.view_levels > 1), 0, 1, "most views", "views it renders of an output"),
     Field("radio", lambda n: int(n.power_factors > 1), 0, 1, "highest factor", "its downlink transmit power"),
 )
-OBS_FIELDS = {"user": USER_FIELDS, "provider": PROVIDER_FIELDS}
+OBS_FIELDS: dict[str, tuple[Field, ...]] = {"user": USER_FIELDS, "provider": PROVIDER_FIELDS}
 
 ROLES = ("user", "provider")
-LEVELS = (
+LEVELS: tuple[tuple[str, Callable[[Any], int], str], ...] = (
     ("price", lambda n: n.price_levels, "price level"),
     ("speed", lambda n: n.speed_levels, "compute-speed level"),
     ("bandwidth", lambda n: 3, "bandwidth policy: equal, by load, by channel"),

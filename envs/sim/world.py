@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..display import views_html, views_line, world_html, world_line
 from ..physics.handle import Handle
 from ..physics.jit import bind
 from ..scenario import Scenario
 from ..scenarios import load_scenario
+from ..tables import QualityTable
 from .constants import build_constants
 from .kernel.counterfactual import weigh_choices
 from .kernel.observations import Board, new_board
@@ -24,7 +26,7 @@ from .kernel.step import first_wrong, observe_worlds, reset_worlds, step_worlds
 from .params import load_params
 from .plugins import pointers
 from .spec import ROLES, Sizes, action_parts, action_sizes, observation_size
-from .state import PRESENT, allocate, arrays
+from .state import PRESENT, Params, Worlds, allocate, arrays
 
 AGENTS_A_THREAD = 2048  # below this a second thread costs more than it saves
 
@@ -36,6 +38,12 @@ class Views(NamedTuple):
     user_masks: NDArray[np.int8]  # (B, U, M): parts of the action side by side, 1 = legal
     providers: NDArray[np.float32]  # (B, P, D')
     provider_masks: NDArray[np.int8]  # (B, P, M')
+
+    def __repr__(self) -> str:
+        return views_line(self)
+
+    def _repr_html_(self) -> str:
+        return views_html(self)
 
     def of(self, role: str) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         """Observations and masks of a role."""
@@ -91,6 +99,12 @@ class World:
         (2, 16)
     """
 
+    tables: tuple[QualityTable, ...]
+    params: Params
+    n_worlds: int
+    threads: int
+    seed: int
+
     def __init__(
         self,
         scenario: Scenario | str | Path | Mapping[str, Any],
@@ -103,19 +117,25 @@ class World:
         _check_range("n_worlds", n_worlds, 1, 2**31)
         _check_range("threads", threads, 1, 2**10)
         _check_range("seed", seed, 0, 2**63)
-        self.scenario = load_scenario(scenario, overrides)
+        self.scenario: Scenario = load_scenario(scenario, overrides)
         self.params, self.tables = load_params(self.scenario)
         self.n_worlds, self.threads = n_worlds, threads
         self._prepare(seed, np.arange(first_world, first_world + n_worlds))
         self.reset()
 
+    def __repr__(self) -> str:
+        return world_line(self)
+
+    def _repr_html_(self) -> str:
+        return world_html(self)
+
     def _prepare(self, seed: int, identities: NDArray[np.int64]) -> None:
         self.seed = seed
-        self.constants = build_constants(self.scenario, seed, self.params)
-        self.sizes = Sizes.of(self.constants, self.params)
-        self.state = allocate(identities, self.constants, self.params)
-        self.views = self._allocate_views()
-        self.final_views = self._allocate_views()
+        self.constants: Any = build_constants(self.scenario, seed, self.params)
+        self.sizes: Sizes = Sizes.of(self.constants, self.params)
+        self.state: Worlds = allocate(identities, self.constants, self.params)
+        self.views: Views = self._allocate_views()
+        self.final_views: Views = self._allocate_views()
         c, B = self.constants, self.n_worlds
         wait, keep = (
             [*[c.X] * c.J, 0],

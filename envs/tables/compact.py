@@ -35,7 +35,7 @@ PRUNED = {
     "depth-pruned": Method(4.5 / 8.0, 58.7 / 65.3, _MINITRON),
 }
 # base expert: the methods of each of its variants on devices
-ON_DEVICES = {
+ON_DEVICES: dict[str, tuple[tuple[str, ...], ...]] = {
     "gemma-2b-it": (("q8_0",), ("Q4_K_M",)),
     "phi-3-mini-128k": (("q8_0",), ("Q4_K_M",), ("Q2_K",)),
     "gemma-7b-it": (("q5_K_M",), ("width-pruned", "q5_K_M"), ("depth-pruned", "q5_K_M")),

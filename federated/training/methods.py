@@ -52,6 +52,8 @@ class Lab:
         recorder: Makes the recorder of each stage.
     """
 
+    clients: Clients
+
     def __init__(self, clients: Clients, recorder: Callable[[], Recorder] = Recorder) -> None:
         self.clients, self.new_recorder = clients, recorder
         self._averages: dict[float, tuple[Weights, list[float], Recorder]] = {}

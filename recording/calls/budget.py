@@ -21,6 +21,9 @@ class Budget:
         spent: Before.
     """
 
+    usd: float | None
+    spent: float
+
     def __init__(self, usd: float | None, spent: float) -> None:
         self.usd, self.spent = usd, spent
         self._at_risk: dict[str, float] = {}

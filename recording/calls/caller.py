@@ -48,11 +48,13 @@ class Caller:
         done: Is told of every call that is settled.
     """
 
+    budget: Budget
+
     def __init__(
         self, plan: Plan, keys: Mapping[str, str], store: Books, budget: Budget, done: Callable[[], None]
     ) -> None:
         self._endpoints = dict(plan.endpoints())
-        self.clients = {
+        self.clients: dict[Any, Client] = {
             place: Client(place, endpoint, keys.get(endpoint.key_env, ""))
             for place, endpoint in self._endpoints.items()
         }

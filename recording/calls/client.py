@@ -25,7 +25,7 @@ from .budget import most_tokens, price
 from .store import Call, Reply
 
 ATTEMPTS = 6
-BACKOFF = wait_random_exponential(multiplier=1.0, max=60.0)
+BACKOFF: Any = wait_random_exponential(multiplier=1.0, max=60.0)
 LONGEST_WAIT_S = 600.0
 
 
@@ -94,6 +94,9 @@ class Client:
         endpoint: Where it is and what its limits are.
         key: Sent with every request and nowhere else; empty: none.
     """
+
+    endpoint: Endpoint
+    place: str
 
     def __init__(self, place: str, endpoint: Endpoint, key: str) -> None:
         self.place, self.endpoint, self._key = place, endpoint, key

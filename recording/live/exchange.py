@@ -31,6 +31,10 @@ class FailedError(Exception):
         retry_after: What the endpoint said of when to ask again.
     """
 
+    retry_after: str
+    status: int
+    theirs: bool
+
     def __init__(self, reason: str, status: int = 502, theirs: bool = False, retry_after: str = "") -> None:
         super().__init__(reason)
         self.status, self.theirs, self.retry_after = status, theirs, retry_after

@@ -113,6 +113,9 @@ class RouteLog:
         PlanError: if the file is there already.
     """
 
+    path: Path
+    questions: int
+
     def __init__(self, path: Path, header: Header) -> None:
         self.path, self.questions = path, 0
         try:

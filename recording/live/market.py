@@ -97,6 +97,10 @@ class LiveMarket:
         PlanError: if the scenario has what cannot be had live.
     """
 
+    world: World
+    slot_s: Any
+    started: float
+
     def __init__(
         self,
         scenario: Scenario,
@@ -109,7 +113,7 @@ class LiveMarket:
         self.world.reset()
         users = self.world.state.users
         users.presence[:], users.open[:] = PRESENT, False
-        self.categories = [name for table in self.world.tables for name in table.categories]
+        self.categories: list[str] = [name for table in self.world.tables for name in table.categories]
         self.slot_s, self.started = scenario.episode.slot_s, clock()
         self._figures = [self._recorded(e) for e in range(self.world.sizes.E)]
         self._loads: list[Load] = []

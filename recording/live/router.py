@@ -79,6 +79,8 @@ class Router:
         scores: Whether judges score the answers.
     """
 
+    market: LiveMarket
+
     def __init__(
         self, plan: Plan, market: LiveMarket, policy: Policy, caller: Caller, log: RouteLog, scores: bool
     ) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ FAST = {
     "num_epochs": 1,
     "hidden": [16, 16],
     "lr": 1e-3,
+    "network": "flat",
 }
 USER_ENV = '''
 import functools
@@ -83,7 +85,7 @@ def rllib(*arguments: str) -> None:
     assert main(arguments) == 0
 
 
-def rows(run: Path) -> list[dict[str, float]]:
+def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
 
 
@@ -115,6 +117,16 @@ def test_train_writes_everything_and_resumes_and_evaluates(
     run = tmp_path / "job"
     said = capsys.readouterr().out
     assert "checkpoint_000003" in said and "learning_curve.png" in said
+    changed = "train_batch_size_per_learner, minibatch_size, num_epochs, hidden, lr, network"
+    told = f"num_env_runners, num_envs_per_env_runner, {changed}: batch 96, minibatch 48, lr 0.001, gamma 0.85, "
+    assert said.startswith(f"settings    preset moe_ppo, but for {told}network flat [16, 16]\n")
+    assert "\ntime        start-up " in said
+    spent = [row["seconds"] for row in rows(run)]
+    assert set(spent[0]) == {"start-up", "sampling", "learning", "evaluation and checkpoints"}
+    assert all(0 < a[part] < b[part] for a, b in pairwise(spent) for part in ("sampling", "learning"))
+    assert spent[0]["start-up"] == spent[2]["start-up"] > 0 and spent[2]["evaluation and checkpoints"] > 0
+    both = spent[2]["sampling"] + spent[2]["learning"]
+    assert both <= rows(run)[2]["time_total_s"], "parts are of the whole, none is counted twice"
     assert [row["training_iteration"] for row in rows(run)] == [1, 2, 3]
     assert {p.name for p in run.glob("checkpoint_*")} == {"checkpoint_000002", "checkpoint_000003"} and not list(
         run.glob(".*part")
@@ -130,6 +142,7 @@ def test_train_writes_everything_and_resumes_and_evaluates(
         assert tag in tags, tag
     # resume goes on in the same directory, from the iteration it stopped at
     rllib(*job, "--stop", '{"env_steps": 480}', "--resume")
+    assert rows(run)[3]["seconds"]["sampling"] > spent[2]["sampling"], "time goes on, too"
     assert [row["training_iteration"] for row in rows(run)] == [1, 2, 3, 4, 5]
     steps = [row["env_steps"] for row in rows(run)]
     assert steps == sorted(steps) and len(set(steps)) == 5 and steps[-1] >= 480
@@ -340,7 +353,7 @@ BAD = {
         "devices.count: is a field of the scenario; write --set devices.count=3",
     ),
     "file": (["train", "file", "none.py"], "there is no file 'none.py'"),
-    "no stop": (GOOD[:5], "stop: no criterion"),
+    "no stop": (["train", "--algo", "PPO", "--env", "CartPole-v1"], "stop: no criterion"),
     "stop json": ([*GOOD[:5], "--stop", "{1}"], "--stop: '{1}' is not valid JSON"),
     "stop list": ([*GOOD[:5], "--stop", "[1]"], "--stop: '[1]' must be a JSON object"),
     "stop name": (
@@ -384,7 +397,7 @@ BAD = {
     ),
     "no demonstrations": (
         ["train", "--algo", "BC", "--env", "edge_experts/text-v1", "--stop", '{"env_steps": 1}'],
-        "demonstrations: none are given; record some with: edge-experts demonstrate",
+        "there is no file 'runs/demonstrations/text-v1/user.parquet'; make it with: edge-experts demonstrate",
     ),
     "resume": ([*GOOD, "--resume", "--local-dir", "nowhere"], "--resume: there is no run with a checkpoint"),
     "restore": ([*GOOD, "--restore", "nowhere"], "checkpoint: there is no folder 'nowhere'"),
@@ -556,7 +569,7 @@ def test_a_preset_by_its_name_with_settings_behind(monkeypatch: pytest.MonkeyPat
 
     asked: list[jobs.Job] = []
 
-    def note(job: jobs.Job) -> None:
+    def note(job: jobs.Job, *how: Any) -> None:
         asked.append(job)
         raise SetupError("noted")
 
@@ -569,9 +582,45 @@ def test_a_preset_by_its_name_with_settings_behind(monkeypatch: pytest.MonkeyPat
     ):
         assert main(["train", *words]) == 2
     assert asked[0] == asked[1] == asked[2] and asked[0].config["lr"] == 3e-4
-    config, stop, _, _ = jobs._read(asked[1])
+    config, stop, *_ = jobs._read(asked[1])
     assert (config.lr, config.num_epochs, stop) == (3e-4, 4, {"env_steps": 300_000})
     assert config.gamma == 0.85, "the preset's"
+
+
+@pytest.mark.parametrize("algo", ["PPO", "APPO", "IMPALA", "DQN", "SAC", "MoEPPO", "MAPPO", "D2SAC"])
+def test_an_algorithm_has_the_settings_of_its_preset_on_our_environments(
+    algo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And needs no more processors; what is given goes before it."""
+    from edge_experts.agents import job as jobs
+    from edge_experts.agents.presets import preset_of
+
+    seen: list[Any] = []
+    monkeypatch.setattr(jobs, "start_ray", lambda address: None)
+    monkeypatch.setattr(jobs.Run, "train", lambda run: seen.append(run))
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+    said: list[str] = []
+    where: dict[str, Any] = {"env": "edge_experts/text-v1", "local_dir": tmp_path}
+    file = preset_of(algo)
+    assert file is not None
+    jobs.train(jobs.Job(algo=algo, **where), say=said.append)
+    jobs.train(jobs.Job(file=file, **where))
+    named, preset = ({**run.config.to_dict(), "rl_module": ""} for run in seen)
+    assert {key for key in named if repr(named[key]) != repr(preset[key])} <= {"_rl_module_spec", "policies"}
+    assert seen[0].stop == seen[1].stop == {"env_steps": 300_000}
+    assert said[0].startswith(f"settings    preset {file.stem}: batch {named['_train_batch_size_per_learner']}, ")
+    assert "batched runner" in said[0] and said[0].count("\n") == 1
+    jobs.train(jobs.Job(algo=algo, config={"train_batch_size": 768, "gamma": 0.5}, **where), say=said.append)
+    assert (seen[2].config.gamma, seen[2].config.total_train_batch_size) == (0.5, 768)
+    assert f"preset {file.stem}, but for train_batch_size, gamma: batch 768, " in said[1] and "gamma 0.5," in said[1]
+
+
+def test_elsewhere_an_algorithm_has_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_experts.agents import job as jobs
+
+    for env, runner in (("CartPole-v1", "auto"), ("edge_experts/text-v1", "stock")):
+        config, stop, *_, source = jobs._read(jobs.Job(algo="PPO", env=env, runner=runner))
+        assert (config.total_train_batch_size, stop, source) == (4000, {}, "defaults of PPO")
 
 
 def test_presets_are_those_that_ship(capsys: pytest.CaptureFixture[str]) -> None:
