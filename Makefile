@@ -46,7 +46,7 @@ types: install
 
 # how complete the types of public names are, and which are left
 completeness: install
-	-$(BIN)/pyright --verifytypes edge_experts --ignoreexternal --pythonpath $(BIN)/python
+	-PYTHONPATH=src $(BIN)/pyright --verifytypes edge_experts --ignoreexternal --pythonpath $(BIN)/python
 
 # what the benchmark says: runs what is missing (hours on two cores), then writes leaderboard, figures, README and presets anew
 bench: install

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -66,7 +67,11 @@ def test_public_names_have_types(tmp_path: Path) -> None:
     """Of all modules, external types apart: `make completeness` says which are left."""
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
     done = subprocess.run(
-        [*command, "--verifytypes", "edge_experts", "--ignoreexternal"], capture_output=True, text=True, cwd=tmp_path
+        [*command, "--verifytypes", "edge_experts", "--ignoreexternal"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},  # pyright looks for no py.typed behind a .pth file
     )
     report = json.loads(done.stdout)["typeCompleteness"]
     assert report["completenessScore"] > 0.95

@@ -50,7 +50,8 @@ class Profile:
     """
 
     def __init__(self, sides: Mapping[str, Side], seed: int = 0) -> None:
-        self.sides, self.seed = dict(sides), seed
+        self.sides: dict[str, Side] = dict(sides)
+        self.seed: int = seed
         self._world: World | None = None
 
     @property

@@ -168,7 +168,7 @@ def training_cases(grid: bool) -> list[SpeedCase]:
     return cases
 
 
-FLAT = {"network": "flat", "hidden": (64, 64), "credit": "reward"}
+FLAT: dict[str, Any] = {"network": "flat", "hidden": (64, 64), "credit": "reward"}
 
 
 def _training_config(network: str | None = None) -> Any:
@@ -258,8 +258,9 @@ class Iterations:
     """Training, or a half of it, as a `Step` whose unit is an iteration of so many env steps."""
 
     def __init__(self, iterate: Any, env_steps: int, close: Any = None) -> None:
-        self._iterate, self.unit = iterate, env_steps
-        self.close = close or (lambda: None)
+        self._iterate = iterate
+        self.unit: int = env_steps
+        self.close: Callable[[], Any] = close or (lambda: None)
 
     def __call__(self, count: int) -> None:
         """Iterate so often."""

@@ -14,7 +14,7 @@ from .measure import Measurement, SpeedCase, Step
 
 GROUP = "growth"
 WORLDS, AGENTS, EXPERTS, PROVIDERS, PROCESSES = "worlds", "agents", "experts", "providers", "processes"
-SIZES = {
+SIZES: dict[str, tuple[int, ...]] = {
     WORLDS: (1, 16, 128, 1024, 8192),
     AGENTS: (8, 32, 128, 512, 1024),
     EXPERTS: (4, 8, 16, 32, 64, 128),

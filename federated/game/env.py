@@ -66,9 +66,15 @@ class FederatedEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         v0: first version.
     """
 
-    metadata = {"name": "edge_experts/federated-v0", "render_modes": RENDER_MODES, "is_parallelizable": True}
+    metadata: dict[str, Any] = {
+        "name": "edge_experts/federated-v0",
+        "render_modes": RENDER_MODES,
+        "is_parallelizable": True,
+    }
     # makers of baselines, called with the environment
-    policies = {name: f"edge_experts.federated.game.policies:{name.title()}" for name in ("full", "greedy", "planned")}
+    policies: dict[str, str] = {
+        name: f"edge_experts.federated.game.policies:{name.title()}" for name in ("full", "greedy", "planned")
+    }
 
     def __init__(
         self, overrides: Mapping[str, Any] | None = None, *, seed: int | None = None, render_mode: str | None = None
@@ -76,10 +82,10 @@ class FederatedEnv(AgentSpaces, ParallelEnv):  # type: ignore[misc]
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode: {render_mode!r}, expected one of {RENDER_MODES} or None")
         self.render_mode = render_mode
-        self.game = FederatedGame(overrides)
+        self.game: FederatedGame = FederatedGame(overrides)
         self._seed, self._episode = seed, -1
         clients = self.game.settings.clients
-        self.possible_agents = [*(f"client_{k}" for k in range(clients)), PROVIDER]
+        self.possible_agents: list[str] = [*(f"client_{k}" for k in range(clients)), PROVIDER]
         self.agents: list[str] = []
         self._spaces = {
             role: (observation_space(role, self.game.sizes), action_space(role, self.game.sizes)) for role in ROLES

@@ -13,11 +13,11 @@ from edge_experts.envs.physics.jit import bind
 
 from ..random import stream
 from ..splits import histogram, split_clients
-from .images import load_images
+from .images import Images, load_images
 from .rounds import begin, play
-from .settings import load_settings
+from .settings import GameSettings, load_settings
 from .spec import ROLES, choices, sizes
-from .state import allocate, rules_of
+from .state import Rules, Worlds, allocate, rules_of
 from .views import Views, observe
 
 Actions = NDArray[np.int64]
@@ -56,16 +56,17 @@ class FederatedGame:
     def __init__(
         self, overrides: Mapping[str, Any] | None = None, n_worlds: int = 1, seed: int = 0, first_world: int = 0
     ) -> None:
-        self.settings = load_settings(overrides)
+        self.settings: GameSettings = load_settings(overrides)
         _check_range("n_worlds", n_worlds, 1, 2**20)
         _check_range("first_world", first_world, 0, 2**31)
         scenario = load_scenario(self.settings.radio.scenario)
-        self.images = load_images(self.settings.learning)
-        self.rules = rules_of(self.settings, scenario)
+        self.images: Images = load_images(self.settings.learning)
+        self.rules: Rules = rules_of(self.settings, scenario)
         identities = np.arange(first_world, first_world + n_worlds)
-        self.state = allocate(identities, self.settings.clients, len(self.rules.powers_w), self.images)
-        self.n_worlds, self.classes = n_worlds, self.state.mix.shape[2]
-        self.sizes = sizes(self.settings, self.classes, len(self.rules.powers_w))
+        self.state: Worlds = allocate(identities, self.settings.clients, len(self.rules.powers_w), self.images)
+        self.n_worlds: int = n_worlds
+        self.classes: int = self.state.mix.shape[2]
+        self.sizes: dict[str, int] = sizes(self.settings, self.classes, len(self.rules.powers_w))
         self._limits = {role: np.array(choices(role, self.sizes)) for role in ROLES}
         for function, *arguments in ((begin, 0, 0, 0), (play, 0, *self._zeros())):  # compiled here, with a notice
             bind(function, *arguments, self.state, self.images, self.rules)
@@ -88,7 +89,7 @@ class FederatedGame:
         """
         if seed is not None:
             _check_range("seed", seed, 0, 2**63)
-            self.seed = int(seed)
+            self.seed: int = int(seed)
         self.state.episode[:] = episode
         for b in range(self.n_worlds):
             self._deal(b)
@@ -136,7 +137,7 @@ class FederatedGame:
         state.mix[b] = histogram(labels, parts, self.classes)
 
     def _look(self) -> Views:
-        self.views = observe(self.state, self.rules)
+        self.views: Views = observe(self.state, self.rules)
         return self.views
 
     def _checked(self, role: str, actions: Actions, shape: tuple[int, ...]) -> Actions:
