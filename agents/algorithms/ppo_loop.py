@@ -64,23 +64,14 @@ class Trainee:
         agents: Their indices in a world, (n,).
         module: The network.
         lr: Learning rate.
-        gamma: Discount, where it is another than in the settings.
     """
 
     agents: NDArray[np.int64]
     module: MixtureActorCritic
     role: str
-    gamma: float | None
 
-    def __init__(
-        self,
-        role: str,
-        agents: NDArray[np.int64],
-        module: MixtureActorCritic,
-        lr: float = 1e-3,
-        gamma: float | None = None,
-    ) -> None:
-        self.role, self.agents, self.module, self.gamma = role, agents, module, gamma
+    def __init__(self, role: str, agents: NDArray[np.int64], module: MixtureActorCritic, lr: float = 1e-3) -> None:
+        self.role, self.agents, self.module = role, agents, module
         self.optimiser: torch.optim.Adam = torch.optim.Adam(module.parameters(), lr=lr, fused=True)
 
     def spaces(self, world: World) -> RoleSpaces:
@@ -184,7 +175,7 @@ def _rows(
         following,
         column["terminated"],
         column["truncated"],
-        settings.gamma if trainee.gamma is None else trainee.gamma,
+        settings.gamma,
         settings.lambda_,
     )
     rows = {name: torch.cat([s[name] for s in history]) for name in ("observation", "action_mask", "actions", "logp")}

@@ -78,7 +78,6 @@ class Game:
         policies: Mapping[str, MixtureActorCritic],
         steps: int,
         others: Mapping[str, Side] | None = None,
-        gammas: Mapping[str, float] | None = None,
     ) -> None:
         """Train the policies of one role, or of both at once, all agents of a role sharing theirs.
 
@@ -86,11 +85,10 @@ class Game:
             policies: Networks by role, which learn.
             steps: Environment steps.
             others: What the other role plays, if it does not learn.
-            gammas: Discount by role, where it is another than in the settings.
         """
         world = World(self.scenario, WORLDS, TRAINING.key(self.seed), first_world=self.trained)  # episodes of its own
         trainees = [
-            Trainee(role, np.arange(world.sizes.agents(role)), module, self.settings.lr, (gammas or {}).get(role))
+            Trainee(role, np.arange(world.sizes.agents(role)), module, self.settings.lr)
             for role, module in policies.items()
         ]
         world.reset()

@@ -1,4 +1,4 @@
-"""What the market comes to: learners side by side, and three players that know what an equilibrium is.
+"""What the market comes to: learners side by side, and three kinds of players who know what an equilibrium is.
 
 Sources: best-response iteration and fictitious play, Brown, "Iterative solution of games by fictitious play", 1951,
 over learned replies as in Heinrich, Lanctot and Silver, "Fictitious self-play in extensive-form games", ICML 2015;
@@ -36,13 +36,6 @@ def together(game: Game) -> Sides:
     return {role: Side.pure(policy) for role, policy in policies.items()}
 
 
-def one_shot(game: Game) -> Sides:
-    """The same with providers for whom only the present slot counts: no price punishes or rewards one before it."""
-    policies = {role: game.fresh(role) for role in ROLES}
-    game.train(policies, game.steps, gammas={"provider": 0.0})
-    return {role: Side.pure(policy) for role, policy in policies.items()}
-
-
 def best_response(game: Game) -> Sides:
     """In turn, each role replies to the last policy of the other."""
     return _rounds(game, lambda found: {role: Side.pure(policies[-1]) for role, policies in found.items()})
@@ -73,14 +66,12 @@ def response_oracles(game: Game) -> Sides:
 
 SOLVERS: dict[str, Solver] = {
     "together": together,
-    "one_shot": one_shot,
     "best_response": best_response,
     "fictitious_play": fictitious_play,
     "response_oracles": response_oracles,
 }
 TITLES = {
     "together": "learning side by side",
-    "one_shot": "learning side by side, providers see one slot ahead",
     "best_response": "best-response iteration",
     "fictitious_play": "fictitious play",
     "response_oracles": "policy-space response oracles",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.metrics import Interval
-from ..leaderboard.bootstrap import bootstrap_interval, difference_of_means
 from ..markdown import table
 from .runs import Row
 from .solvers import TITLES
+
+TOLERANCE = 0.05  # list prices
 
 HEADER = (
     "players", "runs", "welfare", "price of anarchy", "a user's surplus", "a provider's profit", "price", "Jain",
@@ -43,20 +43,36 @@ def outcome_table(rows: Sequence[Row]) -> str:
 
 
 def collusion_sentence(rows: Sequence[Row]) -> str:
-    """Whether prices that are learned together lie above those of providers who see one slot ahead; else nothing."""
-    by_solver = {solver: runs for label, solver, runs in _groups(rows)}
-    if not {"together", "one_shot"} <= set(by_solver) or len(_variants(rows)) > 1:
+    """Whether learned prices lie above the constant one that pays a deviating provider best; nothing without rules."""
+    told = []
+    for label, solver, runs in _groups(rows):
+        found = [best for run in runs if (best := _best_constant(run)) is not None]
+        if found:
+            replies = "/".join(f"{price:g}" for price in sorted(set(found)))
+            prices = [run["price"] for run in runs]
+            above = min(prices) > max(found) + TOLERANCE
+            where = f" ({label})" if len(_variants(rows)) > 1 else ""
+            told.append(
+                f"{TITLES[solver]}{where}: {np.mean(prices):.2f} learned, {replies} the best constant price of one "
+                "provider" + (", so the learned one lies above it" if above else "")
+            )
+    if not told:
         return ""
-    prices = {name: np.array([row["price"] for row in by_solver[name]]) for name in ("together", "one_shot")}
-    told = (
-        f"Prices learned side by side end at {prices['together'].mean():.2f} list prices, those of providers who see "
-        f"one slot ahead at {prices['one_shot'].mean():.2f}"
+    verdict = "above" if any("lies above" in text for text in told) else "nowhere above"
+    return (
+        f"Prices in list prices: {'; '.join(told)}. Prices that are kept up together would lie above what pays one "
+        f"provider best while the others keep to theirs; here they lie {verdict} it."
     )
-    if min(map(len, prices.values())) < 2:
-        return f"{told} (one run each)."
-    found = bootstrap_interval(difference_of_means, [prices["together"]], [prices["one_shot"]])
-    verdict = _verdict(found, "They lie above", "They lie below")
-    return f"{told}: a difference of {_signed(found)}. {verdict} the one-shot price."
+
+
+def _best_constant(run: Row) -> float | None:
+    """The constant price that paid a deviating provider best on the episodes of the choice, in list prices."""
+    gains = {
+        float(name.split()[1]): gain
+        for name, gain in run["deviations"]["provider"]["starts"].items()
+        if name.startswith("always ")
+    }
+    return max(gains, key=lambda price: gains[price]) if gains else None
 
 
 def providers_sentence(rows: Sequence[Row], field: str) -> str:
@@ -148,13 +164,3 @@ def _gain(runs: Sequence[Row], role: str) -> str:
     gains = [row["deviations"][role]["gain"]["mean"] for row in runs]
     starts = [row["deviations"][role]["start"] for row in runs]
     return f"{np.mean(gains):.2f} ({max(dict.fromkeys(starts), key=starts.count)})"
-
-
-def _signed(found: Interval) -> str:
-    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-
-
-def _verdict(found: Interval, above: str, below: str) -> str:
-    if found.low > 0.0:
-        return above
-    return below if found.high < 0.0 else "They cannot be told from"

@@ -125,12 +125,11 @@ def _level(policy: Any) -> float:
     return float(getattr(policy, "level", 0))
 
 
-@pytest.mark.parametrize(("solver", "gammas"), [("together", None), ("one_shot", {"provider": 0.0})])
-def test_learners_learn_side_by_side(solver: str, gammas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learners_learn_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
-    monkeypatch.setattr(Game, "train", lambda self, policies, steps, others=None, gammas=None: asked.update(locals()))
-    SOLVERS[solver](game())
-    assert set(asked["policies"]) == {"user", "provider"} and asked["steps"] == 1536 and asked["gammas"] == gammas
+    monkeypatch.setattr(Game, "train", lambda self, policies, steps, others=None: asked.update(locals()))
+    SOLVERS["together"](game())
+    assert set(asked["policies"]) == {"user", "provider"} and asked["steps"] == 1536 and asked["others"] is None
 
 
 def test_training_moves_who_learns_and_nobody_else() -> None:
@@ -188,16 +187,17 @@ def test_rules_deviate_alone() -> None:
 
 def test_runs_go_on_and_say_what_they_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, picture = tmp_path / "runs.json", tmp_path / "prices.png"
-    words = [*WORDS[:-2], "--vary", "devices.count=2,3", *SHORT, "--solvers", "together", "--json", str(file)]
-    words = [w for w in words if w != "devices.count=3" or words[words.index(w) - 1] != "--set"]
     assert main([*WORDS, *SHORT, "--solvers", "together", "--json", str(file)]) == 0
     rows = json.loads(file.read_text())["rows"]
     assert [(row["solver"], row["seed"]) for row in rows] == [("together", 0)] and rows[0]["trained"] >= 256
-    assert main([*WORDS, *SHORT, "--solvers", "together", "one_shot", "--json", str(file), "--plot", str(picture)]) == 0
+    assert (
+        main([*WORDS, *SHORT, "--solvers", "together", "best_response", "--json", str(file), "--plot", str(picture)])
+        == 0
+    )
     more = json.loads(file.read_text())["rows"]
-    assert more[0] == rows[0] and more[1]["solver"] == "one_shot" and len(more) == 2
+    assert more[0] == rows[0] and more[1]["solver"] == "best_response" and len(more) == 2
     told = capsys.readouterr().out
-    assert "| learning side by side | 1 |" in told and "those of providers who see one slot ahead at" in told
+    assert "| learning side by side | 1 |" in told and "the best constant price of one provider" in told
     assert picture.read_bytes()[:4] == b"\x89PNG"
     assert main([*WORDS, "--steps", "512", "--json", str(file)]) == 2
     assert "--json: its runs have steps 256, this one 512" in capsys.readouterr().err
@@ -220,7 +220,8 @@ def test_games_that_cannot_be_are_one_line(words: list[str], said: str, capsys: 
 
 
 def _row(solver: str, price: float, seed: int = 0, **changes: Any) -> dict[str, Any]:
-    deviation = {"gain": {"mean": 1.5}, "start": "myopic"}
+    starts = {"always 0.5 list prices": 0.1, "always 2 list prices": 1.5, "the policy itself": 3.0}
+    deviation = {"gain": {"mean": 1.5}, "start": "myopic", "starts": starts}
     numbers = dict.fromkeys(("welfare", "surplus", "profit", "jain", "gini", "exploitability", "cpu_time_s"), 2.0)
     return {"env": "x/text-v1", "changes": changes, "solver": solver, "seed": seed, "price": price, **numbers} | {
         "price_of_anarchy": 1.25,
@@ -229,10 +230,12 @@ def _row(solver: str, price: float, seed: int = 0, **changes: Any) -> dict[str, 
 
 
 def test_sentences_say_what_the_runs_say() -> None:
-    rows = [_row("together", 1.5 + 0.01 * s, s) for s in range(3)] + [_row("one_shot", 1.0, s) for s in range(3)]
-    assert "They lie above the one-shot price." in collusion_sentence(rows)
-    assert "cannot be told from" in collusion_sentence(
-        [_row(n, p, s) for n in ("together", "one_shot") for s, p in enumerate((1.0, 1.5))]
+    rows = [_row("together", 1.5 + 0.01 * s, s) for s in range(3)]
+    assert "1.51 learned, 2 the best constant price of one provider. " in collusion_sentence(rows)
+    assert "here they lie nowhere above it" in collusion_sentence(rows)
+    high = [_row("together", 2.3, s) for s in range(2)]
+    assert "so the learned one lies above it" in collusion_sentence(high) and "they lie above it" in collusion_sentence(
+        high
     )
     assert "| learning side by side | 3 | 2 | 1.25 | 2.00 |" in outcome_table(rows)
     varied = [_row("together", price, **{"providers.count": n}) for n, price in ((2, 1.5), (4, 1.2), (8, 1.1))]
@@ -240,4 +243,4 @@ def test_sentences_say_what_the_runs_say() -> None:
     assert "neither" in providers_sentence(
         [*varied[:2], _row("together", 1.4, **{"providers.count": 8})], "providers.count"
     )
-    assert collusion_sentence(varied) == "" == providers_sentence(rows, "providers.count")
+    assert providers_sentence(rows, "providers.count") == ""
