@@ -7,6 +7,7 @@ reference counting, whose atomic increments would otherwise take half of the tim
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, TypeVar
@@ -15,10 +16,12 @@ from numba import cfunc, njit, typeof
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.event import Event, Listener, install_listener
+from tqdm import tqdm
 
 from .kept_code import keep, root
 
 F = TypeVar("F", bound=Callable[..., Any])
+USUAL_S, SECOND = 30, 1.0  # what compiling takes, and how often a bar moves meanwhile
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 
@@ -82,19 +85,38 @@ def bind(function: F, *arguments: Any) -> F:
 
 
 class _Announcement(Listener):  # type: ignore[misc]
-    """Says once in a process that the kernel is being compiled."""
+    """Says once in a process that the kernel is being compiled, and shows in a terminal that it goes on."""
 
     made = False
 
     def __init__(self, kept: bool) -> None:
         self._kept = kept
+        self._depth = 0
+        self._over = threading.Event()
+        self._ticking: threading.Thread | None = None
 
     def on_start(self, event: Event) -> None:
-        """Called when numba begins to compile."""
+        """Called when numba begins to compile; functions that others are made of are compiled within these."""
+        self._depth += 1
         if not _Announcement.made:
             _Announcement.made = True
             once = "once" if self._kept else f"every time, as {root()} cannot be written: set NUMBA_CACHE_DIR"
             print(f"edge-experts: compiling the simulation for this machine (half a minute, {once})", file=sys.stderr)
+        if self._ticking is None and sys.stderr.isatty():
+            self._over.clear()
+            self._ticking = threading.Thread(target=self._tick, daemon=True)
+            self._ticking.start()
 
     def on_end(self, event: Event) -> None:
-        """Called when numba has compiled; nothing is printed."""
+        """Called when numba has compiled."""
+        self._depth -= 1
+        if self._depth == 0 and self._ticking is not None:
+            self._over.set()
+            self._ticking.join()
+            self._ticking = None
+
+    def _tick(self) -> None:
+        """Move a bar every second, towards what it takes on a machine of these days."""
+        with tqdm(total=USUAL_S, desc="compiling", bar_format="{desc} {bar} {elapsed}", leave=False) as bar:
+            while not self._over.wait(SECOND):
+                bar.update(bar.n < USUAL_S - 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from reference import Reference, read_world
 
 from edge_experts.envs import World, load_scenario
+from edge_experts.envs.physics import jit
 
 EXPERTS = [
     "gemma-7b-it",
@@ -340,3 +343,24 @@ assert call(handle, 2.0) == 2.0 * (5.0 + 4.0 + 7.0 + 5.0) and a[0] == 2.0
         environment = {**os.environ, "NUMBA_DISABLE_JIT": disabled, "NUMBA_CACHE_DIR": str(tmp_path)}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_terminal_sees_that_compiling_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for terminal, is_shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(jit, "SECOND", 0.01)
+        monkeypatch.setattr(jit._Announcement, "made", False)
+        announcement = jit._Announcement(kept=True)
+        announcement.on_start(None)
+        announcement.on_start(None)  # a function that the first one is made of
+        time.sleep(0.2)
+        announcement.on_end(None)
+        assert (announcement._ticking is not None) == is_shown
+        announcement.on_end(None)
+        assert announcement._ticking is None
+        text = terminal.getvalue()
+        assert text.count("compiling the simulation") == 1 and ("\rcompiling " in text) == is_shown, text
