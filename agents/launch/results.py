@@ -26,6 +26,7 @@ class Row(TypedDict):
     env_steps: Count
     time_total_s: Number
     cpu_time_s: Number
+    seconds: NotRequired[dict[str, Number]]
     episode_return_mean: Number | None
     module_returns: NotRequired[dict[str, Number]]
     normalised_score: NotRequired[Number | None]

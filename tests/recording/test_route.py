@@ -19,6 +19,7 @@ from edge_experts.baselines.cli import main
 from edge_experts.baselines.heuristics.policies import make_policy
 from edge_experts.envs import World, load_scenario
 from edge_experts.envs.api.policy import Actions, Policy
+from edge_experts.envs.physics.economics import CREDITS_PER_USD
 from edge_experts.recording.live.log import Header, Question, read_log
 
 pytest.importorskip("starlette", reason="the extra `route` is not installed")
@@ -283,8 +284,9 @@ def test_a_log_is_played_again_in_the_market(
         recorded = np.mean([world.params.scores[field][mine, beta].mean() for mine in rows])
         assert gaps["beta", measure]["simulated"] == pytest.approx(recorded, rel=0.05), "of prompts of the category"
         assert gaps["all", measure]["measured"] == pytest.approx(np.mean([getattr(q, measure) for q in questions]))
-    price = world.params.machines.price[beta] / 1000 * gaps["beta", "words"]["simulated"]
-    assert gaps["beta", "usd"]["simulated"] == pytest.approx(price)
+    billed = world.params.scores["billed"]
+    price = np.mean([billed[mine, beta].mean() for mine in rows]) * world.params.machines.price[beta] / CREDITS_PER_USD
+    assert gaps["beta", "usd"]["simulated"] == pytest.approx(price, rel=0.05), "as recorded"
     for gap in found["gaps"]:
         assert gap["gap"] == pytest.approx(gap["simulated"] - gap["measured"]) and gap["error"] >= 0
     assert gaps["beta", "latency_s"]["simulated"] > 0.1, "the market's way to the cloud"
