@@ -171,6 +171,8 @@ def draw_growth(results: Sequence[Measurement], path: Any) -> None:
         axes.plot(*zip(*costs, strict=True), "o-")
         title = f"{what}: exponent {slope(costs):.2f}" if len(costs) > 1 else what
         axes.set(xscale="log", yscale="log", xlabel=what, title=title)
+        axes.set_xticks([size for size, _ in costs], [f"{size:,}" for size, _ in costs], fontsize=7)
+        axes.minorticks_off()
         axes.grid(alpha=0.3, which="both")
     figure.axes[0].set_ylabel("microseconds of a slot")
     save_figure(figure, path, dpi=110)
