@@ -59,9 +59,10 @@ def collusion_sentence(rows: Sequence[Row]) -> str:
     if not told:
         return ""
     verdict = "above" if any("lies above" in text for text in told) else "nowhere above"
+    note = ", a sign of it but no proof: the best is one provider's, the learned the mean of all" * (verdict == "above")
     return (
         f"Prices in list prices: {'; '.join(told)}. Prices that are kept up together would lie above what pays one "
-        f"provider best while the others keep to theirs; here they lie {verdict} it."
+        f"provider best while the others keep to theirs; here they lie {verdict} it{note}."
     )
 
 
