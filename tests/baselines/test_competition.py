@@ -175,11 +175,11 @@ def test_rules_deviate_alone() -> None:
             providers[..., 0] = 0
             return None, providers
 
-    from edge_experts.baselines.evaluation.exploit import ByRule
+    from edge_experts.baselines.evaluation.exploit import Deviated
 
     world = World(SCENARIO, 2, seed=0)
     dear = rules(SCENARIO, "provider")["always 2 list prices"](world)
-    _, providers = ByRule(Cheap(), "provider", 1, dear).act(world)
+    _, providers = Deviated(Cheap(), "provider", np.array([1]), lambda w: dear(w)[:, [1]]).act(world)
     assert providers[:, :, 0].tolist() == [[0, 4], [0, 4]]
     with pytest.raises(ValueError, match="steps: 1, 4 and 0 must be at least 1, 2 and 1"):
         exploit(lambda world: Cheap(), SCENARIO, starts=1, episodes=4, steps=0)
