@@ -56,6 +56,16 @@ class PPOSettings:
         return cls(**{**known, "slots": slots, "lr": cls.lr if isinstance(config.lr, list) else config.lr})
 
 
+def rows_of(role: str, world: World, views: Views, worlds: Any = slice(None), agents: Any = slice(None)) -> Rows:
+    """What some agents of a role see in some worlds: rows (worlds x agents, ...)."""
+    observation, mask = (array[worlds][:, agents] for array in views.of(role))
+    shown = role_spaces(role, world.sizes).shown_mask(mask)
+    return {
+        "observation": torch.from_numpy(observation.reshape(-1, observation.shape[-1])),
+        "action_mask": torch.from_numpy(shown.reshape(-1, shown.shape[-1])),
+    }
+
+
 class Trainee:
     """Agents of one role that share a network and learn.
 
@@ -80,12 +90,7 @@ class Trainee:
 
     def seen(self, world: World, views: Views) -> Rows:
         """What its agents see: rows (worlds x agents, ...)."""
-        observation, mask = views.of(self.role)
-        shown = self.spaces(world).shown_mask(mask[:, self.agents])
-        return {
-            "observation": torch.from_numpy(observation[:, self.agents].reshape(-1, observation.shape[-1])),
-            "action_mask": torch.from_numpy(shown.reshape(-1, shown.shape[-1])),
-        }
+        return rows_of(self.role, world, views, agents=self.agents)
 
     def actions_of(self, picked: torch.Tensor, world: World) -> NDArray[np.int64]:
         """What its agents picked, as the world takes it: (worlds, agents, parts)."""

@@ -19,7 +19,7 @@ from edge_experts.envs import Scenario, heldout_ids, load_scenario
 from edge_experts.envs.io.atomic import write_text
 from edge_experts.envs.seeds import REPORTED, TEACHER
 
-from ..evaluation.evaluate import ENDS, play
+from ..evaluation.evaluate import end_scores
 from ..heuristics.demonstrate import demonstrate
 from .cluster import Cluster, RemoteCell
 from .protocol import FOLDER, Benchmark, Cell, Task, curve_key
@@ -162,9 +162,7 @@ def _write_references(envs: set[str], benchmark: Benchmark, runs: Path, without_
 
 def measure_ends(scenario: Scenario, episodes: int) -> dict[str, Any]:
     """Floor and reference of a scenario, on so many evaluation episodes."""
-    scores = {
-        name: float(play(policy, scenario, episodes, REPORTED, True).score.mean()) for name, policy in ENDS.items()
-    }
+    scores = end_scores(scenario, episodes, REPORTED, progress=True)
     return {"env": scenario.id, "split": scenario.tables.split, "episodes": episodes, **scores}
 
 

@@ -19,6 +19,7 @@ from edge_experts.envs.api.spaces import role_spaces
 from edge_experts.envs.seeds import TRAINING
 from edge_experts.envs.sim.spec import ROLES
 
+from ..evaluation.evaluate import Record
 from .profile import Profile, Side
 
 WORLDS = 128
@@ -116,6 +117,12 @@ class Game:
         (other,) = set(ROLES) - {role}
         self.train({role: policy}, steps, {other: others})
         return policy
+
+
+def earned_by_role(record: Record, scenario: Scenario) -> tuple[float, float]:
+    """Mean return of a user and of a provider over the episodes of a record."""
+    users, providers = record.user_return.mean(), record.provider_return.mean()
+    return float(users / scenario.devices.count), float(providers / scenario.providers.count)
 
 
 def mean_price(world: World) -> float:

@@ -11,23 +11,31 @@ import numpy as np
 from edge_experts.envs import Scenario, World
 from edge_experts.envs.api.policy import play_episodes
 from edge_experts.envs.seeds import REPORTED, TEST
+from edge_experts.envs.sim.spec import ROLES
 
-from ..evaluation.evaluate import ENDS, play
+from ..evaluation.evaluate import play
 from ..evaluation.exploit import as_json, exploit
-from .game import mean_price
+from .game import earned_by_role, mean_price
 from .profile import Profile, Side
 
 PRICE_EPISODES = 16
 
 
 def outcome(
-    sides: Mapping[str, Side], scenario: Scenario, episodes: int, deviator_steps: int, starts: int, seed: int
+    sides: Mapping[str, Side],
+    scenario: Scenario,
+    ends: Mapping[str, float],
+    episodes: int,
+    deviator_steps: int,
+    starts: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Play a profile and let agents deviate from it.
 
     Args:
         sides: The profile.
         scenario: Where.
+        ends: Welfare of `evaluate.ENDS` on the same episodes.
         episodes: That everything is measured on.
         deviator_steps: Environment steps of a deviator's training, from each start; 0: only deviations by rule.
         starts: Of deviators.
@@ -40,20 +48,16 @@ def outcome(
         `exploitability`, the largest gain of one as a share of what an agent of its role earns on average.
     """
     record = play(Profile(sides, seed), scenario, episodes, REPORTED)
-    floor, reference = (float(play(policy, scenario, episodes, REPORTED).score.mean()) for policy in ENDS.values())
     welfare = float(record.score.mean())
     found = exploit(
         functools.partial(_players, sides, seed), scenario, starts, episodes, deviator_steps, seed=seed, scripted=True
     )
-    earned = {
-        "user": float(record.user_return.mean() / scenario.devices.count),
-        "provider": float(record.provider_return.mean() / scenario.providers.count),
-    }
+    earned = dict(zip(ROLES, earned_by_role(record, scenario), strict=True))
     return {
         "welfare": welfare,
-        "welfare_of_reference": reference,
-        "welfare_of_random": floor,
-        "price_of_anarchy": reference / welfare if welfare > 0 else None,
+        "welfare_of_reference": ends["reference"],
+        "welfare_of_random": ends["random"],
+        "price_of_anarchy": ends["reference"] / welfare if welfare > 0 else None,
         "surplus": earned["user"],
         "profit": earned["provider"],
         "price": posted_price(sides, scenario, seed),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from edge_experts.agents.algorithms.ppo_loop import rows_of
 from edge_experts.agents.checkpoints.inference import decide
 from edge_experts.agents.checkpoints.randomness import OwnRandomness
 from edge_experts.envs import World
@@ -83,12 +83,6 @@ class Profile:
     @staticmethod
     def _play(policy: Any, role: str, world: World, worlds: NDArray[np.int64]) -> NDArray[np.int64]:
         """What a policy does in some worlds."""
+        chosen, _ = decide(policy, {"obs": rows_of(role, world, world.views, worlds)}, explore=True)
         spaces = role_spaces(role, world.sizes)
-        observation, mask = world.views.of(role)
-        shown = spaces.shown_mask(mask[worlds])
-        seen = {
-            "observation": torch.from_numpy(observation[worlds].reshape(-1, observation.shape[-1])),
-            "action_mask": torch.from_numpy(shown.reshape(-1, shown.shape[-1])),
-        }
-        chosen, _ = decide(policy, {"obs": seen}, explore=True)
         return spaces.to_world(chosen.reshape(len(worlds), -1, *chosen.shape[1:]))

@@ -8,7 +8,6 @@ NeurIPS 2017.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +19,7 @@ from edge_experts.envs.seeds import CHOICE
 from edge_experts.envs.sim.spec import ROLES
 
 from ..evaluation.evaluate import play
-from .game import Game
+from .game import Game, earned_by_role
 from .profile import Profile, Side
 
 ROUNDS = 3
@@ -120,9 +119,5 @@ def equilibrium(users: NDArray[np.float64], providers: NDArray[np.float64]) -> t
 
 def _payoff(game: Game, user: Any, provider: Any) -> tuple[float, float]:
     """Mean return of a user and of a provider, where each role plays one policy."""
-    profile = Profile(
-        {"user": Side.pure(copy.deepcopy(user)), "provider": Side.pure(copy.deepcopy(provider))}, game.seed
-    )
-    record = play(profile, game.scenario, PAYOFF_EPISODES, CHOICE)
-    counts = game.scenario.devices.count, game.scenario.providers.count
-    return float(record.user_return.mean() / counts[0]), float(record.provider_return.mean() / counts[1])
+    profile = Profile({"user": Side.pure(user), "provider": Side.pure(provider)}, game.seed)
+    return earned_by_role(play(profile, game.scenario, PAYOFF_EPISODES, CHOICE), game.scenario)

@@ -12,7 +12,7 @@ from edge_experts.envs import Scenario, World
 from edge_experts.envs.api.policy import Actions, Policy, PolicyMaker
 from edge_experts.envs.sim.spec import ROLES
 
-from .evaluate import ENDS, play
+from .evaluate import end_scores, play
 from .metrics import normalised_score
 
 
@@ -55,7 +55,7 @@ def crossplay(
         episodes: The same for all pairs.
         seed: Key of the episodes.
     """
-    floor, bound = (float(play(policy, scenario, episodes, seed).score.mean()) for policy in ENDS.values())
+    floor, bound = end_scores(scenario, episodes, seed).values()
     matrix = np.empty((len(makers), len(makers)))
     for i, first in enumerate(makers.values()):
         for j, second in enumerate(makers.values()):

@@ -79,6 +79,11 @@ def play(policy: str | Policy, scenario: Scenario, episodes: int, seed: int, pro
     return record
 
 
+def end_scores(scenario: Scenario, episodes: int, seed: int, progress: bool = False) -> dict[str, float]:
+    """Mean scores of `ENDS` on the same episodes: what scores are put between; see `play`."""
+    return {name: float(play(policy, scenario, episodes, seed, progress).score.mean()) for name, policy in ENDS.items()}
+
+
 def _play_batch(policy: Policy, world: World) -> Record:
     """One episode in every world."""
     B, scenario = world.n_worlds, world.scenario

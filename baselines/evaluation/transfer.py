@@ -15,7 +15,7 @@ from edge_experts.envs.seeds import REPORTED
 from ..heuristics.policy_spec import PolicySpec
 from ..markdown import table
 from ..provenance import provenance
-from .evaluate import ENDS, play
+from .evaluate import end_scores, play
 
 HEURISTICS = ("coordinated", "myopic")  # that are shown beside
 
@@ -73,7 +73,7 @@ def market_score(policy: Any, scenario: Scenario, episodes: int | None) -> float
         floor, bound, count = ends["random"], ends["reference"], ends["episodes"]
     else:
         count = episodes or 100
-        floor, bound = (float(play(end, scenario, count, REPORTED).score.mean()) for end in ENDS.values())
+        floor, bound = end_scores(scenario, count, REPORTED).values()
     return float(normalised_score(float(play(policy, scenario, count, REPORTED).score.mean()), floor, bound))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from edge_experts.envs import load_scenario
 from edge_experts.envs.seeds import REPORTED
 
-from ..evaluation.evaluate import ENDS, play
+from ..evaluation.evaluate import end_scores, play
 from ..evaluation.metrics import normalised_score
 from .comparison import AGREES, DIFFERS, OPEN, Comparison, Finding, runs_of, scores, told
 
@@ -29,7 +29,7 @@ def compare(results: Path, episodes: int) -> Comparison:
     final = scores(runs)
     over_training = [float(np.mean([point["normalised_score"] for point in run["curve"]])) for run in runs]
     scenario = load_scenario(f"edge_experts/{ENV}")
-    floor, bound = (play(policy, scenario, episodes, REPORTED).score.mean() for policy in ENDS.values())
+    floor, bound = end_scores(scenario, episodes, REPORTED).values()
     plain = {
         name: float(normalised_score(play(name, scenario, episodes, REPORTED).score.mean(), floor, bound))
         for name in ("shortest_queue", "local")

@@ -17,8 +17,10 @@ from edge_experts.baselines.competition.outcome import outcome, relative_gain
 from edge_experts.baselines.competition.profile import Profile, Side
 from edge_experts.baselines.competition.solvers import SOLVERS, equilibrium
 from edge_experts.baselines.competition.tables import collusion_sentence, outcome_table, providers_sentence
+from edge_experts.baselines.evaluation.evaluate import end_scores
 from edge_experts.baselines.evaluation.exploit import exploit, rules
 from edge_experts.envs import World, load_scenario
+from edge_experts.envs.seeds import REPORTED
 
 SMALL = {"devices.count": 3, "providers.count": 2, "episode.slots": 6, "experts": ["gemma-7b-it", "reka-flash"]}
 SCENARIO = load_scenario("edge_experts/text-v1", SMALL)
@@ -154,7 +156,9 @@ def test_the_posted_price_is_a_mean_of_list_prices() -> None:
 
 def test_an_outcome_adds_up_and_rules_find_what_greed_leaves(posted: None) -> None:
     sides = {"user": Side.pure(Posts(0)), "provider": Side.pure(Posts(0))}
-    found = outcome(sides, SCENARIO, episodes=4, deviator_steps=0, starts=1, seed=0)
+    ends = end_scores(SCENARIO, 4, REPORTED)
+    found = outcome(sides, SCENARIO, ends, episodes=4, deviator_steps=0, starts=1, seed=0)
+    assert found["price_of_anarchy"] is None or found["price_of_anarchy"] == ends["reference"] / found["welfare"]
     assert found["welfare"] == pytest.approx(3 * found["surplus"] + 2 * found["profit"])
     assert found["price"] == pytest.approx(0.5)
     deviation = found["deviations"]["user"]  # users who wait for ever leave everything to who does not
