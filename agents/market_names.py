@@ -20,10 +20,12 @@ def markets_of(env: str) -> tuple[str, ...]:
     Raises:
         SetupError: if one of several is no market, or is named twice, or what is left out is none of all.
     """
-    if env != ALL and "," not in env and not env.startswith(LEFT_OUT):
+    is_several = "," in env
+    is_all = env == ALL or (env.startswith(LEFT_OUT) and not is_several and not is_market(env))
+    if not is_all and not is_several:
         return ()
     names = [name.strip() for name in env.split(",")]
-    if env == ALL or env.startswith(LEFT_OUT):
+    if is_all:
         left_out = env.removeprefix(ALL).removeprefix("-")
         names = [name for name in shipped_ids() if title_of(name) != left_out]
         if left_out and len(names) == len(shipped_ids()):

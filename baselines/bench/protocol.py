@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from edge_experts.agents.market_names import ALL, LEFT_OUT, markets_of, stages_of, title_of
+from edge_experts.agents.market_names import markets_of, stages_of, title_of
 from edge_experts.envs import Scenario
 from edge_experts.envs.io.import_string import LoadError, is_reference, load_object
 from edge_experts.envs.io.strict_yaml import explain, read_config, read_yaml
@@ -83,8 +83,7 @@ class Cell:
             named = "_then_".join(title_of(market) for market in stages)
             return base / SEQUENCES / named / self.name / f"seed_{self.seed}"
         if markets := markets_of(self.env):
-            is_short = self.env == ALL or self.env.startswith(LEFT_OUT)
-            named = self.env if is_short else "_".join(title_of(market) for market in markets)
+            named = "_".join(title_of(market) for market in markets) if "," in self.env else self.env
             return base / MARKETS / named / self.name / f"seed_{self.seed}"
         return base / Path(self.env).stem.rpartition("/")[2] / self.name / f"seed_{self.seed}"
 

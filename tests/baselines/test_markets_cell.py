@@ -153,11 +153,15 @@ def test_the_page_says_what_was_forgotten(kept: float, tmp_path: Path) -> None:
     assert sequence_block(tmp_path / "none") == ""
 
 
-def test_a_market_is_left_out_by_name() -> None:
+def test_a_market_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     markets = markets_of("all-text-v1")
     assert "edge_experts/text-v1" not in markets and set(markets) == set(shipped_ids()) - {"edge_experts/text-v1"}
     with pytest.raises(ValueError, match="leaves out 'txt-v1', which is none of compact-v1"):
         markets_of("all-txt-v1")
+    monkeypatch.chdir(tmp_path)
+    Path("all-mine.yaml").write_text(MARKET.format(name="mine", users=2))
+    assert markets_of("all-mine.yaml") == ()  # a file of one's own is a market, whatever it is called
+    assert markets_of("all-mine.yaml,text-v1") == ("all-mine.yaml", "text-v1")
     (cell,) = select_cells(load_benchmark(), ["ppo"], ["all-text-v1"], seeds=1)
     assert cell.result(RESULTS) == RESULTS / "markets" / "all-text-v1" / "ppo" / "seed_0.json"
 

@@ -59,13 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
             state = "done   " if cell.result(arguments.results).exists() else "missing"
             print(f"{state} {cell.name:16s} {cell.env} seed {cell.seed}")
     missing = [cell for cell in cells if not cell.result(arguments.results).exists()]
-    if missing:
-        jobs = arguments.jobs or os.cpu_count() or 1
-        print(forecast(missing, benchmark, {arguments.results, FOLDER}, jobs), flush=True)
+
+    def say(jobs: int | None) -> None:
+        if missing:
+            print(forecast(missing, benchmark, {arguments.results, FOLDER}, jobs or os.cpu_count() or 1), flush=True)
+
     if arguments.list:
+        say(arguments.jobs)
         return 0
     with _terminable():
         cluster = Cluster(arguments.ray_address) if arguments.ray_address else None
+        say(arguments.jobs or (cluster.slots if cluster else None))
         failed = fill(cells, benchmark, arguments.jobs, arguments.results, cluster=cluster)
     print(f"{len(cells) - len(failed)} of {len(cells)} results in {arguments.results}")
     return int(bool(failed))
