@@ -17,6 +17,15 @@ PACKAGES = ("edge-experts", "numpy", "numba", "gymnasium", "pettingzoo", "ray", 
 
 def provenance(scenario: Scenario) -> dict[str, Any]:
     """What must be known to obtain a result again."""
+    return {
+        **what_is_played(scenario),
+        **where_from(),
+        "machine": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
+    }
+
+
+def what_is_played(scenario: Scenario) -> dict[str, Any]:
+    """A scenario, its hash, and the checksums of its tables."""
     experts = ExpertTable.load(scenario.tables.experts)
     tables: list[QualityTable | ExpertTable] = [
         *(QualityTable.load(name, experts) for name in scenario.quality_tables),
@@ -26,18 +35,17 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
         "scenario": scenario.to_dict(),
         "scenario_hash": scenario.hash(),
         "tables": {table.path.name: table.sha256 for table in tables},
-        **where_from(),
-        "machine": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
     }
 
 
 def where_from() -> dict[str, Any]:
     """Versions and commit of the software."""
-    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    versions = {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}}
     return {"versions": versions, "commit": _commit()}
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """Of an installed package; `None` if it is not."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -5,7 +5,7 @@ Where all of them are shipped ones, also on those shipped ones that were left ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,13 +43,7 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
     train_on(job, folder, steps)
     checkpoint = checkpoints_of(folder)[-1]
     about, policies = read_description(checkpoint), policies_of(checkpoint)
-    scenarios = {market: load_scenario(market) for market in markets}
-    ends = {market: references[scenario.hash()] for market, scenario in scenarios.items()}
-    tried: dict[str, list[float]] = {mode: [] for mode in MODES}
-    for market, scenario in scenarios.items():
-        for mode, score in validated(policies, scenario, VALIDATION_EPISODES).items():
-            tried[mode].append(normalised(score, ends[market]))
-    mode = max(MODES, key=lambda m: np.mean(tried[m]))
+    mode = mode_of(policies, markets, references)
     policy = policies[mode]
     scores = {market: score_on(policy, market, references) for market in markets}
     heldout = {twin: score_on(policy, twin, references) for market in markets for twin in heldout_ids(market)}
@@ -66,7 +60,17 @@ def run_markets_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any
         "parameters": max(parameter_count(module) for module in modules),
         "active_parameters": max(active_count(module) for module in modules),
         "command": command_of(job),
-        "provenance": {market: provenance(scenario) for market, scenario in scenarios.items()},
+        "provenance": {market: provenance(load_scenario(market)) for market in markets},
     }
     write_result(task, result)
     return result
+
+
+def mode_of(policies: Mapping[str, Any], markets: Iterable[str], references: Mapping[str, Any]) -> str:
+    """The mode of play that does best on the validation episodes of all markets together."""
+    tried: dict[str, list[float]] = {mode: [] for mode in MODES}
+    for market in markets:
+        scenario = load_scenario(market)
+        for mode, score in validated(dict(policies), scenario, VALIDATION_EPISODES).items():
+            tried[mode].append(normalised(score, references[scenario.hash()]))
+    return max(MODES, key=lambda m: np.mean(tried[m]))

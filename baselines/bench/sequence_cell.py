@@ -22,15 +22,13 @@ from .cell import (
     command_of,
     described,
     job_of,
-    normalised,
     policies_of,
     score_on,
     train_on,
-    validated,
     write_result,
 )
-from .markets_cell import VALIDATION_EPISODES
-from .protocol import MODES, Task
+from .markets_cell import mode_of
+from .protocol import Task
 
 
 def run_sequence_cell(task: Task, references: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,12 +68,7 @@ def _stage(
 ) -> dict[str, Any]:
     """What a stage ended with: its score on every market, in the mode that validation chose on those trained so far."""
     policies = policies_of(checkpoint)
-    tried: dict[str, list[float]] = {mode: [] for mode in MODES}
-    for market in dict.fromkeys(stages[: i + 1]):
-        scenario = load_scenario(market)
-        for mode, score in validated(policies, scenario, VALIDATION_EPISODES).items():
-            tried[mode].append(normalised(score, references[scenario.hash()]))
-    mode = max(MODES, key=lambda m: np.mean(tried[m]))
+    mode = mode_of(policies, dict.fromkeys(stages[: i + 1]), references)
     about = read_description(checkpoint)
     return {
         "env": stages[i],

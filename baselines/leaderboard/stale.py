@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_experts.envs import load_scenario
 
-from ..provenance import provenance
+from ..provenance import version_of, what_is_played
 
 PACKAGE = "edge-experts"
 
@@ -30,7 +30,7 @@ def why_stale(result: Mapping[str, Any]) -> str | None:
     for name, digest in now["tables"].items():
         if told.get("tables", {}).get(name) != digest:
             return f"provenance.tables: {name} is another today"
-    mine, its = (side.get("versions", {}).get(PACKAGE) for side in (now, told))
+    mine, its = version_of(PACKAGE), told.get("versions", {}).get(PACKAGE)
     if _minor(its) != _minor(mine):
         return f"provenance.versions: it is of version {its}, this is {mine}"
     return None
@@ -53,7 +53,7 @@ def origins(results: Iterable[Mapping[str, Any]]) -> str:
 
 @cache
 def _now(env: str) -> dict[str, Any]:
-    return provenance(load_scenario(env))
+    return what_is_played(load_scenario(env))
 
 
 def _minor(version: str | None) -> list[str]:

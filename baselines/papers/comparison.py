@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.metrics import Interval, mean_interval
+from ..evaluation.metrics import mean_interval
+from ..leaderboard.bootstrap import bootstrap_interval, difference_of_means
 from ..markdown import table
 
 AGREES, DIFFERS, OPEN, UNSAID = "agrees", "differs", "cannot be told", "-"
@@ -74,16 +75,13 @@ def told(values: Sequence[float], unit: str = "") -> str:
 
 
 def gain(first: Sequence[float], second: Sequence[float]) -> tuple[str, str]:
-    """The difference of two means of runs with its interval (Welch), and whether it is above zero.
+    """The difference of two means of runs with its interval, as on the leaderboard, and whether it is above zero.
 
     Returns:
         The text, and `AGREES` if the interval is above zero, `DIFFERS` if it is below, else `OPEN`.
     """
     if min(len(first), len(second)) < 2:
         return "not measured often enough", OPEN
-    from scipy import stats
-
-    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    interval = Interval(float(np.mean(first) - np.mean(second)), float(found.low), float(found.high))
-    text = f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-    return text, AGREES if interval.low > 0 else DIFFERS if interval.high < 0 else OPEN
+    found = bootstrap_interval(difference_of_means, [np.asarray(first)], [np.asarray(second)])
+    text = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return text, AGREES if found.low > 0 else DIFFERS if found.high < 0 else OPEN
